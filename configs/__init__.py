@@ -1,0 +1,1 @@
+"""Complete settings of experiments, one file each."""

@@ -1,0 +1,63 @@
+"""Trains a model to correct itself: base, Stage I, Stage II.
+
+  python -m experiments.run --config=configs/tiny.py [--workdir=DIR]
+      [--config.seed=1 ...]
+
+A second call with the same workdir continues where the first one ended.
+"""
+
+import json
+import pathlib
+import sys
+from typing import Any
+
+from absl import app
+from absl import flags
+from absl import logging
+import jax
+from ml_collections import config_flags
+
+from score_jax import recipe
+from score_jax import report
+from score_jax import settings as settings_lib
+from score_jax.progress import console
+from score_jax.tasks import make
+from score_jax.workdir import Workdir
+
+
+def train(config: Any, workdir: str) -> dict[str, Any]:
+  """Runs a config (an ml_collections ConfigDict) in a directory."""
+  resolved = json.loads(config.to_json())
+  settings = settings_lib.from_mapping(settings_lib.RunSettings, resolved)
+  task = make.make_task(settings.task)
+  directory = Workdir(workdir, resolved)
+  console.print(f"Run directory: {directory.path}")
+  results = recipe.run(settings, task, directory)
+  report.print_results(results)
+  console.print(f"Results: {directory.results}")
+  return results
+
+
+def _main(argv: list[str]) -> None:
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown arguments: {argv[1:]}")
+  logging.set_verbosity(logging.WARNING)  # Orbax tells each save in 30 lines
+  values = flags.FLAGS
+  config_file = config_flags.get_config_filename(values["config"])
+  workdir = values.workdir or f"runs/{pathlib.Path(config_file).stem}"
+  try:
+    train(values.config, workdir)
+  except ValueError as error:
+    sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+  jax.config.parse_flags_with_absl()
+  config_flags.DEFINE_config_file(
+      "config", None, "File with the settings of the run.", lock_config=True
+  )
+  flags.DEFINE_string(
+      "workdir", None, "Directory of the run; runs/<config> when not given."
+  )
+  flags.mark_flag_as_required("config")
+  app.run(_main)

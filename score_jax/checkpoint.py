@@ -1,0 +1,49 @@
+"""Training states on disk: whole steps or nothing, through Orbax."""
+
+import os
+
+import jax
+import orbax.checkpoint as ocp
+
+from score_jax.train import TrainState
+
+
+class Checkpointer:
+  """The newest training states of one stage; a context manager.
+
+  Orbax writes to a temporary directory and renames it, so a step that can be
+  seen is complete. Saves are synchronous: when `save` returns, the state is on
+  disk, and an error is raised here and not steps later.
+  """
+
+  def __init__(self, directory: str | os.PathLike):
+    """Opens, or makes, the directory of a stage."""
+    self._manager = ocp.CheckpointManager(
+        os.path.abspath(directory),
+        options=ocp.CheckpointManagerOptions(
+            max_to_keep=2, enable_async_checkpointing=False
+        ),
+    )
+
+  def __enter__(self) -> "Checkpointer":
+    return self
+
+  def __exit__(self, *exc_info: object) -> None:
+    self._manager.close()
+
+  def latest_step(self) -> int | None:
+    """Step of the newest complete checkpoint, None when there is none."""
+    return self._manager.latest_step()
+
+  def save(self, state: TrainState) -> None:
+    """Saves a state under its own step, unless that step is there already."""
+    step = int(state.step)
+    if step != self.latest_step():
+      self._manager.save(step, args=ocp.args.StandardSave(state))
+
+  def restore(self, like: TrainState) -> TrainState:
+    """The newest state, with the shapes, types and places of `like`."""
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    return self._manager.restore(
+        self.latest_step(), args=ocp.args.StandardRestore(abstract)
+    )

@@ -1,0 +1,300 @@
+"""The whole recipe: base model, Stage I, Stage II, evaluated in between.
+
+Every part leaves its result in the run directory and is skipped when that is
+there already, so that a second call goes on where the first one ended.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+import jax
+import numpy as np
+
+from score_jax import data
+from score_jax import evaluate
+from score_jax import files
+from score_jax import metrics
+from score_jax import report
+from score_jax import rollout
+from score_jax import stage as stage_lib
+from score_jax import tokenization
+from score_jax import warmup
+from score_jax import workdir as workdir_lib
+from score_jax.checkpoint import Checkpointer
+from score_jax.metrics import MetricsWriter
+from score_jax.models import hf
+from score_jax.models.transformer import Params
+from score_jax.progress import console
+from score_jax.progress import work_progress
+from score_jax.settings import RunSettings
+from score_jax.stage import Policy
+from score_jax.stage import Stage
+from score_jax.tasks.task import Task
+from score_jax.train import TrainState
+from score_jax.types import Problem
+from score_jax.types import Rollouts
+from score_jax.workdir import Workdir
+
+# Key streams of a run, folded into its seed.
+_TRAINING, _EVALUATION, _WARMUP = 0, 1, 2
+_SPLITS = ("train", "validation", "test")
+
+
+def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
+  """Runs the recipe, or what is left of it.
+
+  Args:
+    settings: of the run.
+    task: problems, prompts and grades.
+    workdir: of the run.
+
+  Returns:
+    The metrics of the base, after Stage I and after Stage II, as they are
+    written to results.json.
+  """
+  key = jax.random.key(settings.seed)
+  base = _base_directory(settings, task, workdir, key)
+  config, ref_params = hf.load(base)
+  fixed = Policy(
+      config=config,
+      tokenizer=tokenization.load(base),
+      ref_params=ref_params,
+      task=task,
+      key=jax.random.fold_in(key, _TRAINING),
+  )
+  _check(settings, fixed)
+  workdir_lib.check_manifest(workdir.manifest, _manifest(fixed))
+  results = _Recipe(settings, fixed, workdir).run()
+  files.write_json(workdir.results, results)
+  report.plot_learning_curves(
+      metrics.read_metrics(workdir.metrics), workdir.curves
+  )
+  return results
+
+
+class _Recipe:
+  """The parts of a run after its base model is there."""
+
+  def __init__(self, settings: RunSettings, fixed: Policy, workdir: Workdir):
+    self._settings = settings
+    self._fixed = fixed
+    self._workdir = workdir
+    self._eval_key = jax.random.fold_in(
+        jax.random.key(settings.seed), _EVALUATION
+    )
+    self._stages = {"stage1": settings.stage1, "stage2": settings.stage2}
+
+  def run(self) -> dict[str, Any]:
+    steps = {name: stage.steps for name, stage in self._stages.items()}
+    with MetricsWriter(
+        self._workdir.path, {"base": 0, **steps}, self._resume_point()
+    ) as writer:
+      params = self._fixed.ref_params
+      results = {"base": self._test("base", params)}
+      for name in self._stages:
+        params = self._train(name, params, writer)
+        results[name] = self._test(name, params)
+    if not self._workdir.export.exists():
+      hf.save(
+          self._workdir.export,
+          self._fixed.config,
+          params,
+          self._fixed.tokenizer.tokenizer,
+      )
+    return results
+
+  def _resume_point(self) -> tuple[str, int] | None:
+    """Stage and step of the newest checkpoint, None when there is none."""
+    for name in reversed(self._stages):
+      if self._workdir.checkpoints(name).exists():
+        with Checkpointer(self._workdir.checkpoints(name)) as checkpointer:
+          step = checkpointer.latest_step()
+        if step is not None:
+          return name, step
+    return None
+
+  def _train(self, name: str, params: Params, writer: MetricsWriter) -> Params:
+    """Parameters at the end of a stage that starts from `params`."""
+    settings = self._stages[name]
+    first_step = 0 if name == "stage1" else self._settings.stage1.steps
+    stage = Stage(self._fixed, self._settings, settings, first_step)
+    state = stage.init_state(params)
+    with Checkpointer(self._workdir.checkpoints(name)) as checkpointer:
+      if checkpointer.latest_step() is not None:
+        state = checkpointer.restore(state)
+        console.print(f"{name}: continued from step {int(state.step)}")
+      elif settings.steps:
+        writer.write(name, 0, self._validate(state.params))
+      state = stage_lib.run_stage(
+          stage,
+          state,
+          description={"stage1": "Stage I", "stage2": "Stage II"}[name],
+          steps=settings.steps,
+          checkpointer=checkpointer,
+          checkpoint_every_steps=self._settings.output.checkpoint_every_steps,
+          on_step=lambda *args: self._record(name, writer, *args),
+      )
+    return state.params
+
+  def _record(
+      self,
+      name: str,
+      writer: MetricsWriter,
+      done: int,
+      state: TrainState,
+      rollouts: Rollouts,
+      scalars: dict[str, float],
+  ) -> None:
+    """Writes what one step has to show."""
+    output, evaluation = self._settings.output, self._settings.evaluation
+    if done % evaluation.every_steps == 0 or done == self._stages[name].steps:
+      scalars = scalars | self._validate(state.params)
+    writer.write(name, done, scalars)
+    if done == 1 or done % output.rollouts_every_steps == 0:
+      rows = range(min(output.rollouts_rows, len(rollouts.tokens)))
+      self._write_rollouts(f"{name}_{done:06d}", [rollouts], rows)
+
+  def _validate(self, params: Params) -> dict[str, float]:
+    """Greedy metrics on some validation problems, by logged name."""
+    problems = stage_lib.problems_of(
+        self._fixed.task,
+        "validation",
+        self._settings.evaluation.validation_problems,
+    )
+    rollouts = self._roll_out(params, problems, description=None)
+    values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
+    return {f"validation/{k}": float(v.mean()) for k, v in values.items()}
+
+  def _test(self, name: str, params: Params) -> dict[str, Any]:
+    """Greedy metrics on all test problems, from disk where they are there."""
+    file = self._workdir.evaluation(name)
+    if file.exists():
+      return files.read_json(file)
+    problems = self._fixed.task.problems("test")
+    rollouts = self._roll_out(params, problems, f"Evaluation of {name}")
+    values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
+    result = evaluate.summarize(values)
+    self._write_rollouts(f"test_{name}", rollouts)
+    files.write_json(file, result)
+    return result
+
+  def _roll_out(
+      self,
+      params: Params,
+      problems: Sequence[Problem],
+      description: str | None,
+  ) -> list[Rollouts]:
+    fixed = self._fixed
+    spec = stage_lib.conversation_spec(
+        self._settings, fixed, temperature=0.0, samples=1
+    )
+
+    def sample(batch: Sequence[Problem]) -> Rollouts:
+      conversations = rollout.sample(
+          params,
+          fixed.config,
+          fixed.tokenizer,
+          fixed.task,
+          batch,
+          spec,
+          key=self._eval_key,
+          step=0,
+      )
+      return rollout.grade(fixed.task, conversations)
+
+    batch_size = self._settings.evaluation.batch_size
+    if description is None:
+      return evaluate.evaluate(sample, problems, batch_size)
+    num_batches = -(-len(problems) // batch_size)
+    with work_progress(description, num_batches) as advance:
+
+      def sample_and_advance(batch: Sequence[Problem]) -> Rollouts:
+        rollouts = sample(batch)
+        advance()
+        return rollouts
+
+      return evaluate.evaluate(sample_and_advance, problems, batch_size)
+
+  def _write_rollouts(
+      self,
+      name: str,
+      rollouts: Sequence[Rollouts],
+      rows: Sequence[int] | None = None,
+  ) -> None:
+    prompt = self._fixed.task.correction_prompt
+    records = [
+        report.conversation_record(r, row, prompt)
+        for r in rollouts
+        for row in (range(len(r.tokens)) if rows is None else rows)
+    ]
+    lines = [json.dumps(r, ensure_ascii=False) + "\n" for r in records]
+    files.write_text(self._workdir.rollouts(name), "".join(lines))
+
+
+def _base_directory(
+    settings: RunSettings, task: Task, workdir: Workdir, key: jax.Array
+) -> str:
+  """The base model's Hugging Face directory; a tiny model is made once."""
+  if settings.model_path is not None:
+    return settings.model_path
+  if not workdir.base.exists():
+    warmup.make_base_model(
+        settings.tiny_model,
+        settings.rollout,
+        task,
+        workdir.base,
+        jax.random.fold_in(key, _WARMUP),
+        settings.seed,
+    )
+  return str(workdir.base)
+
+
+def _check(settings: RunSettings, fixed: Policy) -> None:
+  """Refuses, before anything is compiled, what would fail later."""
+  data.check_problems(
+      fixed.task, _SPLITS, fixed.tokenizer, settings.rollout.max_prompt_tokens
+  )
+  stage_lib.problems_of(
+      fixed.task, "validation", settings.evaluation.validation_problems
+  )
+  stage_lib.problems_of(fixed.task, "train", settings.rollout.problems_per_step)
+  spec = stage_lib.conversation_spec(
+      settings, fixed, temperature=0.0, samples=1
+  )
+  if spec.max_tokens > fixed.config.max_positions:
+    raise ValueError(
+        f"a conversation may have {spec.max_tokens} tokens, the model was made"
+        f" for {fixed.config.max_positions}: lower rollout.max_prompt_tokens,"
+        " max_new_tokens or num_attempts"
+    )
+
+
+def _manifest(fixed: Policy) -> dict[str, Any]:
+  problems = {
+      split: [dataclasses.astuple(p) for p in fixed.task.problems(split)]
+      for split in _SPLITS
+  }
+  content = json.dumps(problems, sort_keys=True).encode()
+  return {
+      "reference_sha256": params_sha256(fixed.ref_params),
+      "data_sha256": hashlib.sha256(content).hexdigest(),
+      "num_problems": {split: len(p) for split, p in problems.items()},
+      "task": fixed.task.name,
+      "devices": [str(d) for d in jax.devices()],
+      "versions": workdir_lib.versions(),
+  }
+
+
+def params_sha256(params: Mapping[str, Any]) -> str:
+  """Hash of all parameters, with their names, shapes and types."""
+  digest = hashlib.sha256()
+  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    array = np.asarray(leaf)
+    name = f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype}"
+    digest.update(name.encode())
+    digest.update(array.tobytes())
+  return digest.hexdigest()

@@ -1,0 +1,205 @@
+"""Rollouts: conversations of several attempts, sampled, packed and graded.
+
+1. prompts of B problems as ids, left-padded;
+2. one jitted program samples all attempts of B x K rows;
+3. rows are packed without holes, with each token's attempt;
+4. attempts are decoded once, for the grader alone.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from score_jax import sampler
+from score_jax import tokenization
+from score_jax.models.config import ModelConfig
+from score_jax.models.transformer import Params
+from score_jax.sampler import SamplingSpec
+from score_jax.tasks.task import Task
+from score_jax.tokenization import ConversationTokenizer
+from score_jax.types import Attempt
+from score_jax.types import Problem
+from score_jax.types import Rollouts
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversationSpec:
+  """Shape of a conversation.
+
+  Attributes:
+    num_attempts: A.
+    samples_per_problem: K.
+    max_prompt_tokens: P, prompts are padded to it.
+    sampling: how an attempt is drawn.
+    turn_ids: ids of the correction turn.
+  """
+
+  num_attempts: int
+  samples_per_problem: int
+  max_prompt_tokens: int
+  sampling: SamplingSpec
+  turn_ids: tuple[int, ...]
+
+  @property
+  def max_tokens(self) -> int:
+    """Longest conversation; every packed row has this length."""
+    turns = (self.num_attempts - 1) * (1 + len(self.turn_ids))
+    attempts = self.num_attempts * self.sampling.max_new_tokens
+    return self.max_prompt_tokens + attempts + turns
+
+
+def make_spec(
+    tokenizer: ConversationTokenizer,
+    correction_prompt: str,
+    *,
+    num_attempts: int,
+    samples_per_problem: int,
+    max_prompt_tokens: int,
+    max_new_tokens: int,
+    temperature: float,
+    check_every: int,
+) -> ConversationSpec:
+  """Conversations of a tokenizer, with its ids of the correction turn."""
+  return ConversationSpec(
+      num_attempts=num_attempts,
+      samples_per_problem=samples_per_problem,
+      max_prompt_tokens=max_prompt_tokens,
+      sampling=SamplingSpec(
+          max_new_tokens=max_new_tokens,
+          temperature=temperature,
+          eos_id=tokenizer.eos_id,
+          pad_id=tokenizer.pad_id,
+          check_every=check_every,
+      ),
+      turn_ids=tokenizer.turn_ids(correction_prompt),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversations:
+  """Sampled rows before grading; the fields are those of Rollouts."""
+
+  problems: tuple[Problem, ...]
+  tokens: np.ndarray
+  mask: np.ndarray
+  attempt_ids: np.ndarray
+  behaviour_logprobs: np.ndarray
+  texts: tuple[tuple[str, ...], ...]
+  is_truncated: np.ndarray
+
+
+def sample(
+    params: Params,
+    config: ModelConfig,
+    tokenizer: ConversationTokenizer,
+    task: Task,
+    problems: Sequence[Problem],
+    spec: ConversationSpec,
+    *,
+    key: jax.Array,
+    step: int,
+) -> Conversations:
+  """Samples K conversations of each problem.
+
+  A row is a function of (params, key, step, problem id, sample number): which
+  other problems are in the batch does not matter.
+
+  Args:
+    params: policy to sample from.
+    config: its configuration.
+    tokenizer: its tokenizer.
+    task: makes the prompts.
+    problems: B problems.
+    spec: shape of the conversations.
+    key: the run's key.
+    step: number of the occasion, see `sampler.row_keys`.
+
+  Raises:
+    ValueError: a prompt longer than max_prompt_tokens.
+  """
+  prompts = tokenizer.prompt_ids([task.first_prompt(p) for p in problems])
+  tokens, mask = tokenization.left_pad(
+      prompts, spec.max_prompt_tokens, tokenizer.pad_id
+  )
+  ids = jnp.asarray([p.id for p in problems], jnp.int32)
+  attempts = sampler.sample_attempts(
+      params,
+      config,
+      tokens,
+      mask,
+      jnp.asarray(spec.turn_ids, jnp.int32),
+      ids,
+      key,
+      step,
+      num_attempts=spec.num_attempts,
+      samples=spec.samples_per_problem,
+      spec=spec.sampling,
+  )
+  return pack(tokenizer, problems, prompts, jax.device_get(attempts), spec)
+
+
+def pack(
+    tokenizer: ConversationTokenizer,
+    problems: Sequence[Problem],
+    prompts: Sequence[Sequence[int]],
+    attempts: Sequence[Attempt],
+    spec: ConversationSpec,
+) -> Conversations:
+  """Writes each conversation's pieces one behind the other, without holes."""
+  rows, logprobs = [], []
+  for row in range(len(problems) * spec.samples_per_problem):
+    pieces = [(prompts[row // spec.samples_per_problem], 0)]
+    for i, attempt in enumerate(attempts):
+      if i:
+        closing = (tokenizer.eos_id,) * int(attempts[i - 1].is_truncated[row])
+        pieces.append((closing + spec.turn_ids, 0))
+      pieces.append((attempt.tokens[row][attempt.mask[row]], i + 1))
+    rows.append(pieces)
+    logprobs += [a.behaviour_logprobs[row][a.mask[row]] for a in attempts]
+  packed = tokenization.pack_rows(rows, spec.max_tokens, tokenizer.pad_id)
+  behaviour_logprobs = np.zeros(packed.tokens.shape, np.float32)
+  behaviour_logprobs[packed.labels > 0] = np.concatenate(logprobs)
+  is_truncated = np.stack([a.is_truncated for a in attempts], axis=-1)
+  return Conversations(
+      problems=tuple(problems),
+      tokens=packed.tokens,
+      mask=packed.mask,
+      attempt_ids=packed.labels,
+      behaviour_logprobs=behaviour_logprobs,
+      texts=_texts(tokenizer, attempts),
+      is_truncated=is_truncated.reshape(
+          len(problems), spec.samples_per_problem, spec.num_attempts
+      ),
+  )
+
+
+def _texts(
+    tokenizer: ConversationTokenizer, attempts: Sequence[Attempt]
+) -> tuple[tuple[str, ...], ...]:
+  columns = [
+      tokenizer.decode([t[m] for t, m in zip(a.tokens, a.mask, strict=True)])
+      for a in attempts
+  ]
+  return tuple(zip(*columns, strict=True))
+
+
+def grade(task: Task, conversations: Conversations) -> Rollouts:
+  """Grades every attempt by its own text; a grader that fails raises."""
+  c = conversations
+  samples = c.is_truncated.shape[1]
+  grades = tuple(
+      tuple(task.grade(c.problems[row // samples], text) for text in texts)
+      for row, texts in enumerate(c.texts)
+  )
+  rewards = np.asarray(
+      [[float(g.is_correct) for g in row] for row in grades], np.float32
+  )
+  fields = {f.name: getattr(c, f.name) for f in dataclasses.fields(c)}
+  return Rollouts(
+      **fields,
+      grades=grades,
+      rewards=rewards.reshape(c.is_truncated.shape),
+  )

@@ -1,0 +1,305 @@
+"""Sampling with an explicit decode state: prefill, broadcast, extend, decode.
+
+A conversation is one jitted program: the prompt is prefilled once per problem
+and broadcast to its samples, attempt 1 is decoded, the correction turn extends
+the same cache, attempt 2 is decoded on top. The newest token of a row is
+pending: it enters the cache together with whatever comes next, so that each
+sampled token costs one forward pass.
+"""
+
+import dataclasses
+import functools
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from score_jax.models import transformer
+from score_jax.models.config import ModelConfig
+from score_jax.models.transformer import Params
+from score_jax.types import Attempt
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingSpec:
+  """Static choices of the sampler.
+
+  Attributes:
+    max_new_tokens: T, limit of one attempt, EOS included.
+    temperature: 0 for greedy decoding. There is no top-k and no top-p: the
+      sampled distribution is the one that is scored.
+    eos_id: ends an attempt.
+    pad_id: written where nothing was sampled; no result depends on it.
+    check_every: decode steps between two looks whether all rows are done.
+  """
+
+  max_new_tokens: int
+  temperature: float
+  eos_id: int
+  pad_id: int
+  check_every: int = 8
+
+  def __post_init__(self):
+    if self.max_new_tokens < 1 or self.check_every < 1:
+      raise ValueError(
+          "max_new_tokens and check_every must be at least 1, found"
+          f" {self.max_new_tokens} and {self.check_every}"
+      )
+    if self.temperature < 0:
+      raise ValueError(f"temperature {self.temperature} is negative")
+
+
+@flax.struct.dataclass
+class DecodeState:
+  """Conversations so far.
+
+  Attributes:
+    cache: keys and values of all tokens but the pending one.
+    pending: int32[R], newest token of each row.
+    pending_mask: bool[R], False where that is a hole (the row had ended).
+  """
+
+  cache: transformer.Cache
+  pending: jax.Array
+  pending_mask: jax.Array
+
+
+def row_keys(
+    key: jax.Array,
+    step: int | jax.Array,
+    problem_ids: jax.Array,
+    samples: int,
+    purpose: int,
+) -> jax.Array:
+  """One key per row, a function of nothing but what it is for.
+
+  Args:
+    key: the run's key, from its seed.
+    step: training step, or any number that names the occasion.
+    problem_ids: int32[B].
+    samples: K, rows per problem.
+    purpose: what the key is used for: the attempt's number.
+
+  Returns:
+    key[B * K], problem-major.
+  """
+  key = jax.random.fold_in(key, step)
+
+  def one(problem_id, sample):
+    sample_key = jax.random.fold_in(jax.random.fold_in(key, problem_id), sample)
+    return jax.random.fold_in(sample_key, purpose)
+
+  ids = jnp.repeat(problem_ids, samples)
+  sample_ids = jnp.tile(jnp.arange(samples), problem_ids.shape[0])
+  return jax.vmap(one)(ids, sample_ids)
+
+
+def prefill(
+    params: Params,
+    config: ModelConfig,
+    tokens: jax.Array,
+    mask: jax.Array,
+    columns: int,
+) -> DecodeState:
+  """Starts conversations from their prompts.
+
+  Args:
+    params: model parameters.
+    config: the model's configuration.
+    tokens: int32[B, P], left-padded prompts.
+    mask: bool[B, P], True in the last column.
+    columns: cache columns to make, enough for the whole conversation.
+  """
+  cache = transformer.prefill(
+      params, config, tokens[:, :-1], mask[:, :-1], columns
+  )
+  return DecodeState(cache, tokens[:, -1], mask[:, -1])
+
+
+def broadcast(state: DecodeState, samples: int) -> DecodeState:
+  """Repeats every row `samples` times: [B] rows become [B * K]."""
+  cache = state.cache
+  return DecodeState(
+      cache=cache.replace(
+          keys=jnp.repeat(cache.keys, samples, axis=1),
+          values=jnp.repeat(cache.values, samples, axis=1),
+          mask=jnp.repeat(cache.mask, samples, axis=0),
+          next_position=jnp.repeat(cache.next_position, samples),
+      ),
+      pending=jnp.repeat(state.pending, samples),
+      pending_mask=jnp.repeat(state.pending_mask, samples),
+  )
+
+
+def extend(
+    params: Params,
+    config: ModelConfig,
+    state: DecodeState,
+    tokens: jax.Array,
+    mask: jax.Array,
+) -> DecodeState:
+  """Appends given tokens; the last of them becomes the pending one.
+
+  Args:
+    params: model parameters.
+    config: the model's configuration.
+    state: conversations so far.
+    tokens: int32[R, C].
+    mask: bool[R, C], False on holes; True in the last column.
+  """
+  if tokens.shape[1] == 0:
+    return state
+  block = jnp.concatenate([state.pending[:, None], tokens[:, :-1]], axis=1)
+  block_mask = jnp.concatenate(
+      [state.pending_mask[:, None], mask[:, :-1]], axis=1
+  )
+  _, cache = transformer.hidden_states_with_cache(
+      params, config, block, block_mask, state.cache
+  )
+  return DecodeState(cache, tokens[:, -1], mask[:, -1])
+
+
+def decode(
+    params: Params,
+    config: ModelConfig,
+    state: DecodeState,
+    keys: jax.Array,
+    spec: SamplingSpec,
+) -> tuple[DecodeState, Attempt]:
+  """Samples one attempt of every row until EOS or the limit.
+
+  Args:
+    params: model parameters.
+    config: the model's configuration.
+    state: conversations so far, ending where the attempt starts.
+    keys: key[R], one per row; token t is drawn with fold_in(key, t).
+    spec: static choices.
+
+  Returns:
+    The conversations with the attempt appended, and the attempt. Greedy
+    decoding reports log-probabilities at temperature 1.
+  """
+  rows, limit = state.pending.shape[0], spec.max_new_tokens
+  head = transformer.output_head(params, config)
+  attempt = Attempt(
+      tokens=jnp.full((rows, limit), spec.pad_id, jnp.int32),
+      mask=jnp.zeros((rows, limit), bool),
+      behaviour_logprobs=jnp.zeros((rows, limit), jnp.float32),
+      is_truncated=jnp.ones((rows,), bool),
+  )
+
+  def step(t, carry):
+    state, attempt = carry
+    hidden, cache = transformer.hidden_states_with_cache(
+        params,
+        config,
+        state.pending[:, None],
+        state.pending_mask[:, None],
+        state.cache,
+    )
+    logits = transformer.unembed(hidden[:, 0], head)
+    tokens, logprobs = _draw(logits, keys, t, spec.temperature)
+    is_active = attempt.is_truncated  # no EOS so far
+    tokens = jnp.where(is_active, tokens, spec.pad_id)
+    attempt = Attempt(
+        tokens=attempt.tokens.at[:, t].set(tokens),
+        mask=attempt.mask.at[:, t].set(is_active),
+        behaviour_logprobs=attempt.behaviour_logprobs.at[:, t].set(
+            jnp.where(is_active, logprobs, 0.0)
+        ),
+        is_truncated=is_active & (tokens != spec.eos_id),
+    )
+    return DecodeState(cache, tokens, is_active), attempt
+
+  def block(carry):
+    t, state, attempt = carry
+    end = jnp.minimum(t + spec.check_every, limit)
+    state, attempt = jax.lax.fori_loop(t, end, step, (state, attempt))
+    return end, state, attempt
+
+  def is_running(carry):
+    t, _, attempt = carry
+    return (t < limit) & jnp.any(attempt.is_truncated)
+
+  start = (jnp.zeros((), jnp.int32), state, attempt)
+  _, state, attempt = jax.lax.while_loop(is_running, block, start)
+  return state, attempt
+
+
+def _draw(
+    logits: jax.Array, keys: jax.Array, t: jax.Array, temperature: float
+) -> tuple[jax.Array, jax.Array]:
+  """Tokens int32[R] from float32[R, V] logits, and their log-probabilities."""
+  if temperature == 0:
+    tokens = jnp.argmax(logits, axis=-1)
+  else:
+    logits = logits / temperature
+    token_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, t)
+    tokens = jax.vmap(jax.random.categorical)(token_keys, logits)
+  picked = jnp.take_along_axis(logits, tokens[:, None], axis=-1)[:, 0]
+  return tokens, picked - jax.nn.logsumexp(logits, axis=-1)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("config", "num_attempts", "samples", "spec")
+)
+def sample_attempts(
+    params: Params,
+    config: ModelConfig,
+    prompts: jax.Array,
+    prompt_mask: jax.Array,
+    turn: jax.Array,
+    problem_ids: jax.Array,
+    key: jax.Array,
+    step: int | jax.Array,
+    *,
+    num_attempts: int,
+    samples: int,
+    spec: SamplingSpec,
+) -> tuple[Attempt, ...]:
+  """Samples whole conversations: prompt, attempt, turn, attempt, ...
+
+  A truncated attempt is closed with EOS as context before the next turn, so
+  that the turn always follows an ended message; that EOS is no part of the
+  attempt and receives no credit.
+
+  Args:
+    params: model parameters.
+    config: the model's configuration.
+    prompts: int32[B, P], left-padded.
+    prompt_mask: bool[B, P].
+    turn: int32[C], ids of the correction turn, the same for every row.
+    problem_ids: int32[B], for the keys.
+    key: the run's key.
+    step: number of the occasion, see `row_keys`.
+    num_attempts: A.
+    samples: K.
+    spec: static choices.
+
+  Returns:
+    A attempts of R rows, problem-major.
+  """
+  rows = prompts.shape[0] * samples
+  turn_columns = 1 + turn.shape[0]
+  columns = (
+      prompts.shape[1]
+      + num_attempts * spec.max_new_tokens
+      + (num_attempts - 1) * turn_columns
+  )
+  state = prefill(params, config, prompts, prompt_mask, columns)
+  state = broadcast(state, samples)
+  keys = row_keys(key, step, problem_ids, samples, purpose=1)
+  state, attempt = decode(params, config, state, keys, spec)
+  attempts = [attempt]
+  for number in range(2, num_attempts + 1):
+    closing = jnp.full((rows, 1), spec.eos_id, jnp.int32)
+    tokens = jnp.concatenate(
+        [closing, jnp.broadcast_to(turn[None], (rows, turn.shape[0]))], axis=1
+    )
+    mask = jnp.ones((rows, turn_columns), bool)
+    mask = mask.at[:, 0].set(attempt.is_truncated)
+    state = extend(params, config, state, tokens, mask)
+    keys = row_keys(key, step, problem_ids, samples, purpose=number)
+    state, attempt = decode(params, config, state, keys, spec)
+    attempts.append(attempt)
+  return tuple(attempts)

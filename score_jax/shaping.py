@@ -1,0 +1,158 @@
+"""From raw rewards to advantages, per attempt. Everything here is detached.
+
+Paper: "Training Language Models to Self-Correct via Reinforcement Learning",
+arXiv 2409.12917. Rewards of attempt i are credited to the tokens of attempt i
+alone (gamma = 0), so every function maps [..., A] to [..., A].
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def stage1_rewards(
+    rewards: jax.Array,
+    sequence_kl: jax.Array,
+    *,
+    kl_coef: float,
+    first_attempt_kl_coef: float,
+) -> jax.Array:
+  """Stage I (Eq. 3): later attempts are rewarded, the first is only anchored.
+
+    attempt 1: -beta2 KL_1          attempt i > 1: r_i - beta1 KL_i
+
+  Args:
+    rewards: float[..., A], 1 where the attempt is correct, else 0.
+    sequence_kl: float[..., A], nats, an unbiased estimate of the KL of each
+      attempt from the reference policy; zeros where the KL is a loss term.
+    kl_coef: beta1, per nat.
+    first_attempt_kl_coef: beta2, per nat; the strict one.
+
+  Returns:
+    float[..., A] shaped rewards.
+  """
+  chex.assert_equal_shape([rewards, sequence_kl])
+  first = -first_attempt_kl_coef * sequence_kl[..., :1]
+  later = rewards[..., 1:] - kl_coef * sequence_kl[..., 1:]
+  return jnp.concatenate([first, later], axis=-1)
+
+
+def stage2_rewards(
+    rewards: jax.Array,
+    sequence_kl: jax.Array,
+    *,
+    kl_coef: float,
+    bonus_coef: float,
+) -> jax.Array:
+  """Stage II (Eq. 4 and the progress bonus of section 5.2).
+
+    attempt 1: r_1 - beta1 KL_1
+    attempt i > 1: r_i + alpha (r_i - r_{i-1}) - beta1 KL_i
+
+  The bonus belongs to the later attempt alone. Credited to the first as well,
+  its coefficient on r_1 would be 1 - alpha: the model would learn to fail first.
+
+  Args:
+    rewards: float[..., A], 1 where the attempt is correct, else 0.
+    sequence_kl: float[..., A], nats, as in `stage1_rewards`.
+    kl_coef: beta1, per nat.
+    bonus_coef: alpha.
+
+  Returns:
+    float[..., A] shaped rewards.
+  """
+  chex.assert_equal_shape([rewards, sequence_kl])
+  progress = rewards[..., 1:] - rewards[..., :-1]
+  later = rewards[..., 1:] + bonus_coef * progress
+  shaped = jnp.concatenate([rewards[..., :1], later], axis=-1)
+  return shaped - kl_coef * sequence_kl
+
+
+def leave_one_out(rewards: jax.Array) -> jax.Array:
+  """Advantage over the mean of the problem's other samples (RLOO).
+
+    A_k = r_k - mean_{j != k} r_j = K / (K - 1) (r_k - mean_j r_j)
+
+  Each attempt has its own baseline. A baseline that depends on the other
+  samples alone leaves the policy gradient unbiased.
+
+  Args:
+    rewards: float32[B, K, A], shaped rewards.
+
+  Returns:
+    float32[B, K, A]; sums to 0 over K.
+
+  Raises:
+    ValueError: K is 1, so there is no other sample.
+  """
+  chex.assert_rank(rewards, 3)
+  samples = rewards.shape[1]
+  if samples < 2:
+    raise ValueError(
+        "leave-one-out needs at least 2 samples per problem, found"
+        f" {samples}; raise samples_per_problem"
+    )
+  mean = jnp.mean(rewards, axis=1, keepdims=True)
+  return (rewards - mean) * (samples / (samples - 1))
+
+
+def sequence_kl_k1(
+    logprobs: jax.Array,
+    ref_logprobs: jax.Array,
+    attempt_ids: jax.Array,
+    num_attempts: int,
+) -> jax.Array:
+  """KL of whole attempts by the k1 estimator, summed over tokens.
+
+    sum_t log pi(y_t | .) - log pi_ref(y_t | .),   y ~ pi
+
+  Its expectation is KL(pi || pi_ref) of the attempt. It belongs into the
+  reward: as a differentiated loss its expected gradient is zero.
+
+  Args:
+    logprobs: float32[R, T - 1], nats, of tokens[:, 1:] under the policy that
+      sampled them.
+    ref_logprobs: float32[R, T - 1], likewise under the reference policy.
+    attempt_ids: int32[R, T], attempt of each token, 0 elsewhere.
+    num_attempts: A.
+
+  Returns:
+    float32[R, A], nats, detached.
+  """
+  chex.assert_equal_shape([logprobs, ref_logprobs])
+  difference = jax.lax.stop_gradient(logprobs - ref_logprobs)
+  return attempt_sums(difference, attempt_ids, num_attempts)
+
+
+def attempt_masks(attempt_ids: jax.Array, num_attempts: int) -> jax.Array:
+  """bool[R, A, T - 1], which of tokens[:, 1:] the model wrote in attempt i."""
+  numbers = jnp.arange(1, num_attempts + 1)
+  return attempt_ids[:, None, 1:] == numbers[None, :, None]
+
+
+def attempt_sums(
+    per_token: jax.Array, attempt_ids: jax.Array, num_attempts: int
+) -> jax.Array:
+  """Sums a per-token value over each attempt: float32[R, A].
+
+  Args:
+    per_token: float32[R, T - 1], entry t belongs to tokens[:, t + 1]; entries
+      outside of the attempts are not read, whatever they hold.
+    attempt_ids: int32[R, T].
+    num_attempts: A.
+  """
+  chex.assert_shape(per_token, (attempt_ids.shape[0], attempt_ids.shape[1] - 1))
+  masks = attempt_masks(attempt_ids, num_attempts)
+  return jnp.sum(jnp.where(masks, per_token[:, None], 0.0), axis=-1)
+
+
+def attempt_means(
+    per_token: jax.Array, attempt_ids: jax.Array, num_attempts: int
+) -> jax.Array:
+  """Like `attempt_sums`, divided by the attempt's length in tokens.
+
+  Not the paper's objective: long attempts count less per token.
+  """
+  length = jnp.sum(attempt_masks(attempt_ids, num_attempts), axis=-1)
+  total = attempt_sums(per_token, attempt_ids, num_attempts)
+  return total / jnp.maximum(length, 1)

@@ -1,0 +1,293 @@
+"""One stage of reinforcement learning: rollout, grade, update, repeat."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from score_jax import data
+from score_jax import objective
+from score_jax import optim
+from score_jax import rollout
+from score_jax import train
+from score_jax.checkpoint import Checkpointer
+from score_jax.models.config import ModelConfig
+from score_jax.models.transformer import Params
+from score_jax.objective import KL_ESTIMATORS
+from score_jax.objective import Scoring
+from score_jax.objective import TOKEN_REDUCTIONS
+from score_jax.progress import TrainProgress
+from score_jax.rollout import ConversationSpec
+from score_jax.settings import RunSettings
+from score_jax.settings import Stage1Settings
+from score_jax.settings import Stage2Settings
+from score_jax.tasks.task import Task
+from score_jax.tokenization import ConversationTokenizer
+from score_jax.train import TrainState
+from score_jax.types import Problem
+from score_jax.types import Rollouts
+from score_jax.types import TrainBatch
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+  """What does not change over a run.
+
+  Attributes:
+    config: of the model.
+    tokenizer: of the model.
+    ref_params: the base model, the reference policy of both stages.
+    task: problems and grades.
+    key: from which training samples are drawn.
+  """
+
+  config: ModelConfig
+  tokenizer: ConversationTokenizer
+  ref_params: Params
+  task: Task
+  key: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class StepTimes:
+  """Seconds of one step's parts."""
+
+  rollout_s: float
+  grade_s: float
+  update_s: float
+
+
+class Stage:
+  """Runs updates of one stage.
+
+  The programs (sampler, reference scores, update) are compiled on first use and
+  reused for every step: all batches have one shape.
+  """
+
+  def __init__(
+      self,
+      fixed: Policy,
+      settings: RunSettings,
+      stage: Stage1Settings | Stage2Settings,
+      first_step: int,
+  ):
+    """Prepares a stage.
+
+    Args:
+      fixed: what does not change over the run.
+      settings: of the run.
+      stage: settings of this stage, a field of them.
+      first_step: updates of earlier stages; data and keys count on from there.
+    """
+    self._fixed = fixed
+    self._settings = settings
+    self._objective = stage.objective
+    self._first_step = first_step
+    self._estimator = KL_ESTIMATORS[settings.train.kl_estimator]
+    self._reduce = TOKEN_REDUCTIONS[settings.train.token_reduction]
+    self._spec = conversation_spec(
+        settings,
+        fixed,
+        temperature=settings.rollout.temperature,
+        samples=settings.rollout.samples_per_problem,
+    )
+    self._problems = fixed.task.problems("train")
+    scoring = Scoring(
+        model=fixed.config,
+        num_attempts=settings.rollout.num_attempts,
+        temperature=settings.rollout.temperature,
+        chunk=settings.train.logprob_chunk_tokens,
+        reduce=self._reduce,
+    )
+    self._ref_logprobs = jax.jit(scoring.logprobs)
+    optimizer = optim.make_optimizer(**dataclasses.asdict(stage.optimizer))
+    self._init = lambda params: train.init_train_state(params, optimizer)
+    self._update = train.make_train_step(
+        objective.make_loss_fn(self._objective, self._estimator, scoring),
+        optimizer,
+        num_microbatches=settings.train.num_microbatches,
+    )
+
+  def init_state(self, params: Params) -> TrainState:
+    """A state with a fresh optimiser, around a copy of params."""
+    return self._init(params)
+
+  def step(
+      self, state: TrainState, step: int
+  ) -> tuple[TrainState, Rollouts, dict[str, float]]:
+    """One update on fresh samples of the current policy.
+
+    Args:
+      state: donated.
+      step: updates of this stage so far.
+
+    Returns:
+      The new state, the rollouts it was updated with, and scalars by name.
+
+    Raises:
+      FloatingPointError: loss or gradient is not finite.
+    """
+    fixed, started = self._fixed, time.perf_counter()
+    conversations = rollout.sample(
+        state.params,
+        fixed.config,
+        fixed.tokenizer,
+        fixed.task,
+        data.step_problems(
+            self._problems,
+            seed=self._settings.seed,
+            step=self._first_step + step,
+            batch_size=self._settings.rollout.problems_per_step,
+        ),
+        self._spec,
+        key=fixed.key,
+        step=self._first_step + step,
+    )
+    sampled = time.perf_counter()
+    # Dispatched before grading: the device scores while the host grades.
+    batch = self._make_batch(conversations)
+    rollouts = rollout.grade(fixed.task, conversations)
+    graded = time.perf_counter()
+    batch = batch.replace(
+        advantages=objective.advantages(
+            self._objective,
+            jnp.asarray(rollouts.rewards),
+            batch,
+            jnp.asarray(rollouts.behaviour_logprobs),
+            is_in_reward=self._estimator.is_in_reward,
+            reduce=self._reduce,
+        )
+    )
+    state, metrics = self._update(state, fixed.ref_params, batch)
+    metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
+    times = StepTimes(
+        rollout_s=sampled - started,
+        grade_s=graded - sampled,
+        update_s=time.perf_counter() - graded,
+    )
+    _check_finite(metrics, step)
+    return state, rollouts, step_scalars(rollouts, metrics, times)
+
+  def _make_batch(self, conversations: rollout.Conversations) -> TrainBatch:
+    rows, attempts = len(conversations.tokens), self._spec.num_attempts
+    batch = TrainBatch(
+        tokens=jnp.asarray(conversations.tokens),
+        mask=jnp.asarray(conversations.mask),
+        attempt_ids=jnp.asarray(conversations.attempt_ids),
+        advantages=jnp.zeros((rows, attempts)),
+    )
+    if self._estimator.needs_ref_logprobs:
+      ref_logprobs = self._ref_logprobs(self._fixed.ref_params, batch)
+      batch = batch.replace(ref_logprobs=ref_logprobs)
+    return batch
+
+
+def conversation_spec(
+    settings: RunSettings, fixed: Policy, *, temperature: float, samples: int
+) -> ConversationSpec:
+  """Conversations as the run has them, at a temperature."""
+  return rollout.make_spec(
+      fixed.tokenizer,
+      fixed.task.correction_prompt,
+      num_attempts=settings.rollout.num_attempts,
+      samples_per_problem=samples,
+      max_prompt_tokens=settings.rollout.max_prompt_tokens,
+      max_new_tokens=settings.rollout.max_new_tokens,
+      temperature=temperature,
+      check_every=settings.rollout.done_check_steps,
+  )
+
+
+def step_scalars(
+    rollouts: Rollouts, metrics: Mapping[str, float], times: StepTimes
+) -> dict[str, float]:
+  """What is logged of a training step, by name."""
+  attempts = rollouts.rewards.shape[-1]
+  accuracy = rollouts.rewards.mean(axis=(0, 1))
+  truncated = rollouts.is_truncated.mean(axis=(0, 1))
+  new_tokens = int(np.sum(rollouts.attempt_ids > 0))
+  total_s = times.rollout_s + times.grade_s + times.update_s
+  return {
+      **{f"train/{name}": value for name, value in metrics.items()},
+      **{
+          f"train/accuracy_t{i + 1}": float(accuracy[i])
+          for i in range(attempts)
+      },
+      **{
+          f"train/truncated_t{i + 1}": float(truncated[i])
+          for i in range(attempts)
+      },
+      "train/new_tokens_per_row": new_tokens / len(rollouts.tokens),
+      "time/rollout_s": times.rollout_s,
+      "time/grade_s": times.grade_s,
+      "time/update_s": times.update_s,
+      "time/rollout_tokens_per_s": new_tokens / times.rollout_s,
+      "time/tokens_per_s": new_tokens / total_s,
+  }
+
+
+def run_stage(
+    stage: Stage,
+    state: TrainState,
+    *,
+    description: str,
+    steps: int,
+    checkpointer: Checkpointer,
+    checkpoint_every_steps: int,
+    on_step: Callable[[int, TrainState, Rollouts, dict[str, float]], None],
+) -> TrainState:
+  """Runs what is left of a stage, and leaves its end on disk.
+
+  Args:
+    stage: the stage.
+    state: at its start, or as restored.
+    description: name on the progress bar.
+    steps: updates of the whole stage.
+    checkpointer: of the stage.
+    checkpoint_every_steps: updates between two checkpoints.
+    on_step: called with updates done, state, rollouts and scalars.
+  """
+  start = int(state.step)
+  with TrainProgress(description, total=steps, start=start) as progress:
+    for step in range(start, steps):
+      state, rollouts, scalars = stage.step(state, step)
+      done = step + 1
+      on_step(done, state, rollouts, scalars)
+      progress.update(
+          done,
+          reward_t1=scalars["train/accuracy_t1"],
+          reward_t2=scalars["train/accuracy_t2"],
+          kl=scalars["train/kl_t1"] + scalars["train/kl_t2"],
+          tokens_per_second=scalars["time/tokens_per_s"],
+      )
+      if done % checkpoint_every_steps == 0 or done == steps:
+        checkpointer.save(state)
+  return state
+
+
+def _check_finite(metrics: Mapping[str, float], step: int) -> None:
+  bad = {k: v for k, v in metrics.items() if not np.isfinite(v)}
+  if bad:
+    raise FloatingPointError(
+        f"step {step} of the stage gave {bad}; the last checkpoint is good:"
+        " lower the learning rate, or look at the rollouts of this step"
+    )
+
+
+def problems_of(task: Task, split: str, count: int) -> Sequence[Problem]:
+  """The first `count` problems of a split.
+
+  Raises:
+    ValueError: the split has fewer.
+  """
+  problems = task.problems(split)
+  if len(problems) < count:
+    raise ValueError(
+        f"split {split!r} has {len(problems)} problems, {count} are asked for"
+    )
+  return problems[:count]

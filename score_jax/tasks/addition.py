@@ -1,0 +1,125 @@
+"""Addition with long carries, for a character-level model of any size.
+
+Numbers are written with leading zeros and the answer most significant digit
+first, without scratch work. In one pass a model must look ahead along chains
+of columns that sum to nine; with a first answer in sight, each carry can be
+read off the digit below. A second look has something to go on.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import functools
+
+import numpy as np
+
+from score_jax.types import Grade
+from score_jax.types import Problem
+
+CHARACTERS = "0123456789+=?"
+
+
+@dataclasses.dataclass(frozen=True)
+class AdditionTask:
+  """Sums of two numbers of `num_digits` digits.
+
+  Splits are consecutive pieces of one stream of distinct problems, so no
+  problem is in two of them.
+
+  Attributes:
+    num_digits: of each operand.
+    nine_probability: chance of a column other than the first to be forced to
+      sum to nine, which passes a carry on.
+    num_test: problems of the test split.
+    num_validation: likewise.
+    num_train: likewise.
+    num_warmup: problems that the base model is made from.
+    seed: of the stream; it is part of the task, not of a run.
+    name: see Task.
+    correction_prompt: see Task.
+  """
+
+  num_digits: int
+  nine_probability: float
+  num_test: int
+  num_validation: int
+  num_train: int
+  num_warmup: int
+  seed: int
+  name: str = dataclasses.field(default="addition", init=False)
+  correction_prompt: str = dataclasses.field(default="?", init=False)
+
+  def __post_init__(self):
+    if not 1 <= self.num_digits <= 9:
+      raise ValueError(f"num_digits is {self.num_digits}, expected 1 to 9")
+    if not 0 <= self.nine_probability <= 1:
+      raise ValueError(
+          f"nine_probability is {self.nine_probability}, expected 0 to 1"
+      )
+    if sum(self._sizes.values()) > 100**self.num_digits // 4:
+      raise ValueError(
+          f"{sum(self._sizes.values())} distinct problems asked of"
+          f" {self.num_digits}-digit addition: lower the split sizes or raise"
+          " num_digits"
+      )
+
+  @property
+  def _sizes(self) -> dict[str, int]:
+    return {
+        "test": self.num_test,
+        "validation": self.num_validation,
+        "train": self.num_train,
+        "warmup": self.num_warmup,
+    }
+
+  def problems(self, split: str) -> Sequence[Problem]:
+    """All problems of 'test', 'validation', 'train' or 'warmup'."""
+    if split not in self._sizes:
+      raise ValueError(f"split {split!r}; there are {', '.join(self._sizes)}")
+    names = list(self._sizes)
+    start = sum(self._sizes[n] for n in names[: names.index(split)])
+    return self._stream[start : start + self._sizes[split]]
+
+  def first_prompt(self, problem: Problem) -> str:
+    return f"{problem.question}="
+
+  def grade(self, problem: Problem, completion: str) -> Grade:
+    """Correct if and only if the completion is the sum, digit by digit."""
+    is_correct = completion == problem.answer
+    if not completion:
+      return Grade(False, "no_answer", None)
+    return Grade(is_correct, "correct" if is_correct else "wrong", completion)
+
+  @functools.cached_property
+  def _stream(self) -> tuple[Problem, ...]:
+    total = sum(self._sizes.values())
+    first, second = _operands(
+        np.random.default_rng(self.seed),
+        total + total // 4 + 1000,
+        self.num_digits,
+        self.nine_probability,
+    )
+    pairs = list(dict.fromkeys(zip(first.tolist(), second.tolist())))[:total]
+    if len(pairs) < total:
+      raise ValueError(
+          f"only {len(pairs)} of {total} problems are distinct: lower the"
+          " split sizes or nine_probability"
+      )
+    width = self.num_digits
+    return tuple(
+        Problem(i, f"{a:0{width}}+{b:0{width}}", f"{a + b:0{width + 1}}")
+        for i, (a, b) in enumerate(pairs)
+    )
+
+
+def _operands(
+    rng: np.random.Generator, count: int, num_digits: int, nine: float
+) -> tuple[np.ndarray, np.ndarray]:
+  """int64[count] operands; columns sum to nine more often than by chance."""
+  shape = (count, num_digits)
+  first = rng.integers(0, 10, shape)
+  second = rng.integers(0, 10, shape)
+  is_forced = rng.random(shape) < nine
+  is_forced[:, 0] = False
+  second = np.where(is_forced, 9 - first, second)
+  powers = 10 ** np.arange(num_digits - 1, -1, -1)
+  return first @ powers, second @ powers

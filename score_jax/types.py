@@ -1,0 +1,114 @@
+"""Values that cross module borders, and the dimension letters.
+
+Dimension letters used throughout:
+  B problems, K samples per problem, R = B * K rows (conversations), A attempts,
+  P prompt length, T tokens (of an attempt, or of a whole row where said),
+  C correction-turn length, S cache columns, L layers, D model width, H query
+  heads, N key/value heads, G = H // N, F feed-forward width, V vocabulary.
+"""
+
+import dataclasses
+
+import flax.struct
+import jax
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """One problem of a task.
+
+  Attributes:
+    id: unique over all splits of the task; sampling keys are folded from it.
+    question: what the model is asked, as text.
+    answer: the gold answer, as text.
+  """
+
+  id: int
+  question: str
+  answer: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Grade:
+  """What a task says of one attempt.
+
+  Attributes:
+    is_correct: the binary verdict, the only source of rewards and accuracy.
+    status: 'correct', 'wrong' or 'no_answer' (nothing could be extracted).
+    answer: the extracted final answer, None when there is none. Two attempts
+      that both have none did not give the same answer.
+  """
+
+  is_correct: bool
+  status: str
+  answer: str | None
+
+
+@flax.struct.dataclass
+class Attempt:
+  """One sampled attempt of every row.
+
+  Attributes:
+    tokens: int32[R, T], sampled ids, EOS included; padding afterwards.
+    mask: bool[R, T], True up to and including EOS.
+    behaviour_logprobs: float32[R, T], nats, of each sampled token under the
+      distribution it was drawn from; 0 outside the mask.
+    is_truncated: bool[R], the attempt ended without EOS.
+  """
+
+  tokens: jax.Array
+  mask: jax.Array
+  behaviour_logprobs: jax.Array
+  is_truncated: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollouts:
+  """Graded conversations of B problems x K samples, on the host.
+
+  Rows are problem-major: row b * K + k is sample k of problem b.
+
+  Attributes:
+    problems: the B problems.
+    tokens: int32[R, T], the whole conversation of each row without holes:
+      prompt, attempt 1, correction turn, attempt 2, ..., then padding.
+    mask: bool[R, T], False on padding.
+    attempt_ids: int32[R, T], i (from 1) on the tokens that the model wrote in
+      attempt i, EOS included; 0 on prompts, correction turns and padding.
+    behaviour_logprobs: float32[R, T], nats, of the sampled tokens; 0 elsewhere.
+    texts: texts[r][i] is attempt i + 1 of row r as text.
+    grades: grades[r][i] likewise.
+    rewards: float32[B, K, A], 1.0 where the attempt is correct, else 0.0.
+    is_truncated: bool[B, K, A], no EOS within the limit.
+  """
+
+  problems: tuple[Problem, ...]
+  tokens: np.ndarray
+  mask: np.ndarray
+  attempt_ids: np.ndarray
+  behaviour_logprobs: np.ndarray
+  texts: tuple[tuple[str, ...], ...]
+  grades: tuple[tuple[Grade, ...], ...]
+  rewards: np.ndarray
+  is_truncated: np.ndarray
+
+
+@flax.struct.dataclass
+class TrainBatch:
+  """What a training step reads, one conversation per row.
+
+  Attributes:
+    tokens: int32[R, T], conversation ids.
+    mask: bool[R, T], False on padding.
+    attempt_ids: int32[R, T], see Rollouts.
+    advantages: float32[R, A], one number per attempt.
+    ref_logprobs: float32[R, T - 1], nats, of tokens[:, 1:] under the reference
+      policy; None where the loss computes the reference's distribution itself.
+  """
+
+  tokens: jax.Array
+  mask: jax.Array
+  attempt_ids: jax.Array
+  advantages: jax.Array
+  ref_logprobs: jax.Array | None = None
