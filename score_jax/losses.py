@@ -169,11 +169,11 @@ def k2_kl(
 ) -> jax.Array:
   """KL from sampled tokens alone, where the full vocabulary is too dear.
 
-    sum_t (log pi(y_t) - log pi_ref(y_t))^2 / 2 + log pi(y_t) sg[ sum_{s>t} d_s ]
+    sum_t d_t^2 / 2 + log pi(y_t | .) sg[ sum_{s > t} d_s ]
 
-  with d_s = log pi(y_s) - log pi_ref(y_s). The square's gradient is that of the
-  position's reverse KL in expectation; its value is not the KL, so the later
-  positions are counted by d, which is. Unbiased.
+  with d_t = log pi(y_t | .) - log pi_ref(y_t | .). In expectation, the square's
+  gradient is that of the position's reverse KL; its value is not the KL, so
+  the later positions are counted by d, which is. Unbiased.
 
   Args:
     logprobs: float32[R, T - 1], nats; receives the gradient.

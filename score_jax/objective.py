@@ -99,7 +99,7 @@ class Scoring:
 
 
 # (scoring, params, ref_params, batch) ->
-#   logprobs float32[R, T - 1], surrogate float32[R, A], KL in nats float32[R, A]
+#   float32[R, T - 1] logprobs, float32[R, A] surrogate, float32[R, A] KL, nats
 Estimator = Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import dataclasses
 import hashlib
 import json
+import pathlib
 from typing import Any
 
 import jax
@@ -56,17 +57,16 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
     The metrics of the base, after Stage I and after Stage II, as they are
     written to results.json.
   """
-  key = jax.random.key(settings.seed)
-  base = _base_directory(settings, task, workdir, key)
+  _check_data(settings, task)
+  base = _base_directory(settings, task, workdir)
   config, ref_params = hf.load(base)
   fixed = Policy(
       config=config,
       tokenizer=tokenization.load(base),
       ref_params=ref_params,
       task=task,
-      key=jax.random.fold_in(key, _TRAINING),
+      key=jax.random.fold_in(jax.random.key(settings.seed), _TRAINING),
   )
-  _check(settings, fixed)
   workdir_lib.check_manifest(workdir.manifest, _manifest(fixed))
   results = _Recipe(settings, fixed, workdir).run()
   files.write_json(workdir.results, results)
@@ -190,7 +190,11 @@ class _Recipe:
   ) -> list[Rollouts]:
     fixed = self._fixed
     spec = stage_lib.conversation_spec(
-        self._settings, fixed, temperature=0.0, samples=1
+        self._settings,
+        fixed.tokenizer,
+        fixed.task,
+        temperature=0.0,
+        samples=1,
     )
 
     def sample(batch: Sequence[Problem]) -> Rollouts:
@@ -235,42 +239,49 @@ class _Recipe:
     files.write_text(self._workdir.rollouts(name), "".join(lines))
 
 
+def _check_data(settings: RunSettings, task: Task) -> None:
+  """Refuses, before anything is compiled or loaded, what would fail later."""
+  if settings.model_path is None:
+    tokenizer = warmup.make_tokenizer()
+  else:
+    config = hf.load_config(settings.model_path)
+    tokenizer = tokenization.load(settings.model_path)
+    spec = stage_lib.conversation_spec(
+        settings, tokenizer, task, temperature=0.0, samples=1
+    )
+    if spec.max_tokens > config.max_positions:
+      raise ValueError(
+          f"a conversation may have {spec.max_tokens} tokens, the model was"
+          f" made for {config.max_positions}: lower rollout.max_prompt_tokens,"
+          " max_new_tokens or num_attempts"
+      )
+  data.check_problems(
+      task, _SPLITS, tokenizer, settings.rollout.max_prompt_tokens
+  )
+  for split, count in (
+      ("validation", settings.evaluation.validation_problems),
+      ("train", settings.rollout.problems_per_step),
+  ):
+    stage_lib.problems_of(task, split, count)
+
+
 def _base_directory(
-    settings: RunSettings, task: Task, workdir: Workdir, key: jax.Array
-) -> str:
+    settings: RunSettings, task: Task, workdir: Workdir
+) -> str | pathlib.Path:
   """The base model's Hugging Face directory; a tiny model is made once."""
   if settings.model_path is not None:
     return settings.model_path
   if not workdir.base.exists():
+    key = jax.random.fold_in(jax.random.key(settings.seed), _WARMUP)
     warmup.make_base_model(
         settings.tiny_model,
         settings.rollout,
         task,
         workdir.base,
-        jax.random.fold_in(key, _WARMUP),
+        key,
         settings.seed,
     )
-  return str(workdir.base)
-
-
-def _check(settings: RunSettings, fixed: Policy) -> None:
-  """Refuses, before anything is compiled, what would fail later."""
-  data.check_problems(
-      fixed.task, _SPLITS, fixed.tokenizer, settings.rollout.max_prompt_tokens
-  )
-  stage_lib.problems_of(
-      fixed.task, "validation", settings.evaluation.validation_problems
-  )
-  stage_lib.problems_of(fixed.task, "train", settings.rollout.problems_per_step)
-  spec = stage_lib.conversation_spec(
-      settings, fixed, temperature=0.0, samples=1
-  )
-  if spec.max_tokens > fixed.config.max_positions:
-    raise ValueError(
-        f"a conversation may have {spec.max_tokens} tokens, the model was made"
-        f" for {fixed.config.max_positions}: lower rollout.max_prompt_tokens,"
-        " max_new_tokens or num_attempts"
-    )
+  return workdir.base
 
 
 def _manifest(fixed: Policy) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import dataclasses
 import difflib
 import types
 import typing
-from typing import Any, TypeVar
+from typing import Any
+from typing import TypeVar
 
 from score_jax import objective
 

@@ -50,7 +50,7 @@ def stage2_rewards(
     attempt i > 1: r_i + alpha (r_i - r_{i-1}) - beta1 KL_i
 
   The bonus belongs to the later attempt alone. Credited to the first as well,
-  its coefficient on r_1 would be 1 - alpha: the model would learn to fail first.
+  its coefficient on r_1 would be 1 - alpha: it would learn to fail first.
 
   Args:
     rewards: float[..., A], 1 where the attempt is correct, else 0.

@@ -19,8 +19,8 @@ from score_jax.checkpoint import Checkpointer
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
 from score_jax.objective import KL_ESTIMATORS
-from score_jax.objective import Scoring
 from score_jax.objective import TOKEN_REDUCTIONS
+from score_jax.objective import Scoring
 from score_jax.progress import TrainProgress
 from score_jax.rollout import ConversationSpec
 from score_jax.settings import RunSettings
@@ -92,7 +92,8 @@ class Stage:
     self._reduce = TOKEN_REDUCTIONS[settings.train.token_reduction]
     self._spec = conversation_spec(
         settings,
-        fixed,
+        fixed.tokenizer,
+        fixed.task,
         temperature=settings.rollout.temperature,
         samples=settings.rollout.samples_per_problem,
     )
@@ -188,12 +189,17 @@ class Stage:
 
 
 def conversation_spec(
-    settings: RunSettings, fixed: Policy, *, temperature: float, samples: int
+    settings: RunSettings,
+    tokenizer: ConversationTokenizer,
+    task: Task,
+    *,
+    temperature: float,
+    samples: int,
 ) -> ConversationSpec:
   """Conversations as the run has them, at a temperature."""
   return rollout.make_spec(
-      fixed.tokenizer,
-      fixed.task.correction_prompt,
+      tokenizer,
+      task.correction_prompt,
       num_attempts=settings.rollout.num_attempts,
       samples_per_problem=samples,
       max_prompt_tokens=settings.rollout.max_prompt_tokens,

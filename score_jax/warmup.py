@@ -4,8 +4,8 @@ Reinforcement learning selects among what a model already does now and then.
 A pretrained model has seen people correct themselves; a model of 0.4 million
 parameters made from nothing has not. Its warm-up therefore has three phases:
 
-1. answers: the right answer, at once or behind a first attempt with slips, until
-   first attempts reach a given accuracy;
+1. answers: the right answer, at once or behind a first attempt with slips,
+   until first attempts reach a given accuracy;
 2. skill: second attempts that are right, behind the model's own first ones;
 3. habit: second attempts that mostly repeat the first, sometimes slip, and are
    right in a minority of cases.
@@ -69,6 +69,13 @@ def model_config(
   )
 
 
+def make_tokenizer() -> ConversationTokenizer:
+  """The tiny model's tokenizer: a token per character."""
+  return tokenization.wrap(
+      tokenization.make_character_tokenizer(addition.CHARACTERS)
+  )
+
+
 def make_base_model(
     settings: TinyModelSettings,
     rollout_settings: RolloutSettings,
@@ -90,8 +97,7 @@ def make_base_model(
   Raises:
     ValueError: the accuracy aimed at was not reached.
   """
-  hf_tokenizer = tokenization.make_character_tokenizer(addition.CHARACTERS)
-  tokenizer = tokenization.wrap(hf_tokenizer)
+  tokenizer = make_tokenizer()
   spec = rollout.make_spec(
       tokenizer,
       task.correction_prompt,
@@ -102,13 +108,13 @@ def make_base_model(
       temperature=0.0,
       check_every=rollout_settings.done_check_steps,
   )
-  config = model_config(settings, len(hf_tokenizer), spec.max_tokens)
+  config = model_config(settings, len(tokenizer.tokenizer), spec.max_tokens)
   maker = _Maker(settings, task, tokenizer, config, spec, key, seed)
   params = maker.learn_answers(transformer.init_params(key, config))
   answerer = params
   params = maker.learn_skill(params, answerer)
   params = maker.learn_habit(params, answerer)
-  hf.save(path, config, params, hf_tokenizer)
+  hf.save(path, config, params, tokenizer.tokenizer)
 
 
 class _Maker:
@@ -148,7 +154,9 @@ class _Maker:
       corrections = round(s.correction_fraction * len(problems))
       firsts = [self._slip(g, s.slip_rate) for g in golds[:corrections]]
       answers = zip(
-          self._prompts(problems[corrections:]), golds[corrections:], strict=True
+          self._prompts(problems[corrections:]),
+          golds[corrections:],
+          strict=True,
       )
       return self._conversations(
           problems[:corrections], firsts, golds[:corrections], 0

@@ -9,11 +9,15 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from absl import flags  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
 # advantages[B] * logprobs[B, T] is silently wrong when B == T.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# pytest, not absl, runs the tests: create_tempdir asks for parsed flags.
+flags.FLAGS.mark_as_parsed()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,8 @@ model.safetensors.index.json. Weights are read as they are, never unpickled.
 from collections.abc import Callable
 import json
 import os
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp

@@ -98,7 +98,8 @@ class AdditionTask:
         self.num_digits,
         self.nine_probability,
     )
-    pairs = list(dict.fromkeys(zip(first.tolist(), second.tolist())))[:total]
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    pairs = list(dict.fromkeys(pairs))[:total]
     if len(pairs) < total:
       raise ValueError(
           f"only {len(pairs)} of {total} problems are distinct: lower the"
