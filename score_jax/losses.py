@@ -6,7 +6,9 @@ of sums over attempts of sums over tokens. Nothing here knows a model.
 The KL estimators return float32[R, A] surrogates whose gradient, in expectation
 over sampled attempts, is that of KL(pi || pi_ref) of each attempt given its
 context. The values of surrogates mean nothing; report `shaping.sequence_kl_k1`
-or the sum of exact per-token KLs instead.
+or the sum of exact per-token KLs instead. "Unbiased" holds for sums over tokens:
+a mean over an attempt's tokens is another objective, and with it the gradient of
+the length is left out.
 """
 
 from collections.abc import Callable
@@ -185,7 +187,12 @@ def k2_kl(
   Returns:
     float32[R, A], surrogate.
   """
-  difference = logprobs - jax.lax.stop_gradient(ref_logprobs)
+  # Selected before it is squared: junk outside of the attempts must not meet
+  # the derivative of the square, where 0 * inf is not 0.
+  is_written = jnp.any(shaping.attempt_masks(attempt_ids, num_attempts), axis=1)
+  difference = jnp.where(
+      is_written, logprobs - jax.lax.stop_gradient(ref_logprobs), 0.0
+  )
   later = _sum_of_later(difference, attempt_ids, num_attempts)
   per_token = 0.5 * jnp.square(difference) + logprobs * later
   return reduce(per_token, attempt_ids, num_attempts)

@@ -1,4 +1,4 @@
-"""From raw rewards to advantages, per attempt. Everything here is detached.
+"""From raw rewards to advantages, per attempt: data for a loss, not losses.
 
 Paper: "Training Language Models to Self-Correct via Reinforcement Learning",
 arXiv 2409.12917. Rewards of attempt i are credited to the tokens of attempt i

@@ -1,7 +1,6 @@
 """The training step: gradients of any loss over micro-batches, then Adam."""
 
 from collections.abc import Callable
-import functools
 from typing import Any
 
 import flax.struct
@@ -67,12 +66,12 @@ def make_train_step(
 
   def train_step(state, ref_params, batch):
     grads, metrics = microbatch_gradients(
-        functools.partial(loss_fn, ref_params=ref_params),
+        lambda params, batch: loss_fn(params, ref_params, batch),
         state.params,
         batch,
         num_microbatches,
     )
-    metrics["grad_norm"] = optax.global_norm(grads)
+    metrics["grad_norm"] = optax.tree.norm(grads)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     return TrainState(params, opt_state, state.step + 1), metrics
@@ -89,7 +88,7 @@ def microbatch_gradients(
     ValueError: the rows cannot be divided by `num_microbatches`.
   """
   rows = jax.tree.leaves(batch)[0].shape[0]
-  if rows % num_microbatches:
+  if num_microbatches < 1 or rows % num_microbatches:
     raise ValueError(
         f"a batch of {rows} rows is not divisible into {num_microbatches}"
         " micro-batches"
@@ -97,7 +96,7 @@ def microbatch_gradients(
 
   def gradients(microbatch):
     (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-        params, batch=microbatch
+        params, microbatch
     )
     return grads, metrics | {"loss": loss}
 

@@ -4,6 +4,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 from unittest import mock
 
 from absl.testing import absltest
@@ -61,7 +62,9 @@ class RecipeTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.root = pathlib.Path(cls.create_tempdir(cls).full_path)
+    directory = tempfile.TemporaryDirectory()
+    cls.addClassCleanup(directory.cleanup)
+    cls.root = pathlib.Path(directory.name)
     cls.whole = cls.root / "whole"
     sampler.sample_attempts.clear_cache()
     cls.updates = []

@@ -210,8 +210,8 @@ class ReferenceTest(parameterized.TestCase):
             atol=1e-4,
         )
 
-  def test_the_second_attempt_is_conditioned_on_the_first(self):
-    """Pitfall 11: swapping a token of y1 moves the log-probabilities of y2."""
+  def test_the_test_above_would_notice_another_first_attempt(self):
+    """Pitfall 11: a swapped token of y1 moves the log-probabilities of y2."""
     attempts = _sample()
     swapped = []
     for ids, places in _conversations(attempts):
