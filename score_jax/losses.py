@@ -6,9 +6,9 @@ of sums over attempts of sums over tokens. Nothing here knows a model.
 The KL estimators return float32[R, A] surrogates whose gradient, in expectation
 over sampled attempts, is that of KL(pi || pi_ref) of each attempt given its
 context. The values of surrogates mean nothing; report `shaping.sequence_kl_k1`
-or the sum of exact per-token KLs instead. "Unbiased" holds for sums over tokens:
-a mean over an attempt's tokens is another objective, and with it the gradient of
-the length is left out.
+or the sum of exact per-token KLs instead. "Unbiased" holds for sums over
+tokens: a mean over an attempt's tokens is another objective, and the gradient
+through the attempt's length is then left out.
 """
 
 from collections.abc import Callable

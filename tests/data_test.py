@@ -6,8 +6,8 @@ from absl.testing import absltest
 
 from score_jax import data
 from score_jax import tokenization
-from score_jax.tasks.addition import AdditionTask
 from score_jax.tasks.addition import CHARACTERS
+from score_jax.tasks.addition import AdditionTask
 from score_jax.types import Problem
 
 _PROBLEMS = [Problem(i, f"{i}+0", str(i)) for i in range(10)]
