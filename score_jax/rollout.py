@@ -43,6 +43,12 @@ class ConversationSpec:
   sampling: SamplingSpec
   turn_ids: tuple[int, ...]
 
+  def __post_init__(self):
+    if not self.turn_ids:
+      raise ValueError(
+          "the correction turn has no tokens: nothing asks for a second attempt"
+      )
+
   @property
   def max_tokens(self) -> int:
     """Longest conversation; every packed row has this length."""
@@ -180,7 +186,9 @@ def _texts(
     tokenizer: ConversationTokenizer, attempts: Sequence[Attempt]
 ) -> tuple[tuple[str, ...], ...]:
   columns = [
-      tokenizer.decode([t[m] for t, m in zip(a.tokens, a.mask, strict=True)])
+      tokenizer.decode_attempts(
+          [t[m] for t, m in zip(a.tokens, a.mask, strict=True)]
+      )
       for a in attempts
   ]
   return tuple(zip(*columns, strict=True))

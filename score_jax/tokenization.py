@@ -62,11 +62,15 @@ class ConversationTokenizer:
       )
     return tuple(self._encode([whole[len(opening) :]])[0])
 
-  def decode(self, sequences: Sequence[np.ndarray]) -> list[str]:
-    """Texts of attempts, without special tokens."""
+  def decode_attempts(self, attempts: Sequence[np.ndarray]) -> list[str]:
+    """Texts of attempts, without the EOS that ends them.
+
+    Other special tokens that the model wrote stay in sight: an answer with a
+    padding token in it is not that answer.
+    """
     return self.tokenizer.batch_decode(
-        sequences,
-        skip_special_tokens=True,
+        [a[:-1] if a[-1] == self.eos_id else a for a in attempts],
+        skip_special_tokens=False,
         clean_up_tokenization_spaces=False,
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,11 +39,14 @@ _METRICS = {
 }
 
 
-def _run(path, **overrides):
+def _run(path, base=None, **overrides):
+  """Runs the recipe; `base` is a base model to take instead of making one."""
   values = smoke.settings(**overrides)
   settings = settings_lib.from_mapping(RunSettings, values)
-  task = make.make_task(settings.task)
-  return recipe.run(settings, task, Workdir(path, values))
+  workdir = Workdir(path, values)
+  if base is not None and not workdir.base.exists():
+    shutil.copytree(base, workdir.base)
+  return recipe.run(settings, make.make_task(settings.task), workdir)
 
 
 def _records(path):
@@ -77,6 +81,7 @@ class RecipeTest(parameterized.TestCase):
     with mock.patch.object(stage_lib.train, "make_train_step", spy):
       cls.results = _run(cls.whole)
     cls.sampler_programs = sampler.sample_attempts._cache_size()
+    cls.base = cls.whole / "base"
 
   def test_results_hold_every_metric_of_every_stage(self):
     self.assertEqual(list(self.results), ["base", "stage1", "stage2"])
@@ -132,7 +137,7 @@ class RecipeTest(parameterized.TestCase):
     step.assert_not_called()
 
   # Pitfall 28, also across the switch of stages.
-  @parameterized.parameters(1, 3, 4, 5, 7)
+  @parameterized.parameters(1, 4, 7)
   def test_an_interrupted_run_ends_bit_for_bit_the_same(self, steps):
     path = self.root / f"interrupted_{steps}"
     step, left = stage_lib.Stage.step, [steps]
@@ -145,7 +150,7 @@ class RecipeTest(parameterized.TestCase):
 
     with mock.patch.object(stage_lib.Stage, "step", interrupted):
       with self.assertRaises(KeyboardInterrupt):
-        _run(path)
+        _run(path, self.base)
     self.assertEqual(_run(path), self.results)
     self.assertEqual(_records(path), _records(self.whole))
     jax.tree.map(
@@ -156,6 +161,7 @@ class RecipeTest(parameterized.TestCase):
   def test_every_estimator_trains(self, estimator):
     results = _run(
         self.root / estimator,
+        self.base,
         train__kl_estimator=estimator,
         train__token_reduction="mean",
         stage1__steps=1,
@@ -166,6 +172,7 @@ class RecipeTest(parameterized.TestCase):
   def test_three_attempts_train(self):
     results = _run(
         self.root / "three",
+        self.base,
         rollout__num_attempts=3,
         stage1__steps=1,
         stage2__steps=1,
@@ -174,8 +181,20 @@ class RecipeTest(parameterized.TestCase):
 
   def test_another_seed_is_another_run(self):
     path = self.root / "seed1"
-    _run(path, seed=1, stage1__steps=1, stage2__steps=1)
+    _run(path, self.base, seed=1, stage1__steps=1, stage2__steps=1)
     self.assertNotEqual(_records(path)[1], _records(self.whole)[1])
+
+  # The base is made again, bit for bit: a warm-up that was killed starts over.
+  def test_the_warm_up_is_exact(self):
+    path = self.root / "again"
+    with mock.patch.object(
+        stage_lib.Stage, "step", side_effect=KeyboardInterrupt
+    ):
+      with self.assertRaises(KeyboardInterrupt):
+        _run(path)
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+      again = (path / "base" / name).read_bytes()
+      self.assertEqual(again, (self.base / name).read_bytes())
 
   # Pitfall 25: nothing that fails is passed over.
   def test_a_failing_grader_stops_the_run(self):
@@ -184,15 +203,25 @@ class RecipeTest(parameterized.TestCase):
         type(task), "grade", side_effect=RuntimeError("grader broke")
     ):
       with self.assertRaisesRegex(RuntimeError, "grader broke"):
-        _run(self.root / "grader")
+        _run(self.root / "grader", self.base)
 
-  def test_a_loss_that_is_not_finite_stops_the_run(self):
-    with self.assertRaisesRegex(FloatingPointError, "loss"):
-      _run(
-          self.root / "infinite",
-          stage1__optimizer__learning_rate=1e38,
-          stage1__optimizer__warmup_steps=0,
-      )
+  def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(self):
+    make_train_step = stage_lib.train.make_train_step
+
+    def broken(*args, **kwargs):
+      update = make_train_step(*args, **kwargs)
+
+      def step(*args):
+        state, metrics = update(*args)
+        return state, metrics | {"loss": float("nan")}
+
+      return step
+
+    path = self.root / "nan"
+    with mock.patch.object(stage_lib.train, "make_train_step", broken):
+      with self.assertRaisesRegex(FloatingPointError, "step 0 .*'loss': nan"):
+        _run(path, self.base, output__checkpoint_every_steps=1)
+    self.assertEmpty(list((path / "checkpoints" / "stage1").glob("[0-9]*")))
 
   @parameterized.parameters(
       ({"rollout__max_prompt_tokens": 4}, "prompt of 6 tokens, the limit is 4"),

@@ -60,7 +60,7 @@ class CharacterTokenizerTest(absltest.TestCase):
     for tokenizer in (tokenization.wrap(made), self._saved(made)):
       (ids,) = tokenizer.prompt_ids([CHARACTERS])
       self.assertEqual(ids, list(range(3, 3 + len(CHARACTERS))))
-      self.assertEqual(tokenizer.decode([np.array(ids)]), [CHARACTERS])
+      self.assertEqual(tokenizer.decode_attempts([np.array(ids)]), [CHARACTERS])
       self.assertEqual((tokenizer.pad_id, tokenizer.eos_id), (0, 1))
       self.assertEqual(tokenizer.turn_ids("?="), (15, 14))
 
@@ -71,7 +71,7 @@ class CharacterTokenizerTest(absltest.TestCase):
     text = "  1 +  2 =\n"
     (ids,) = tokenizer.prompt_ids([text])
     self.assertEqual(
-        tokenizer.decode([np.array(ids + [tokenizer.eos_id])]), [text]
+        tokenizer.decode_attempts([np.array(ids + [tokenizer.eos_id])]), [text]
     )
 
   def test_unknown_characters_are_refused(self):

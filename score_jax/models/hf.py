@@ -135,12 +135,18 @@ def load_config(path: str | os.PathLike) -> ModelConfig:
     )
   if not os.path.isfile(file):
     raise ValueError(f"{file} does not exist: not a Hugging Face directory")
-  with open(file, encoding="utf-8") as f:
-    try:
-      content = json.load(f)
-    except json.JSONDecodeError as error:
-      raise ValueError(f"{file} is not valid JSON: {error}") from error
-  return model_config.from_hf(content, file)
+  return model_config.from_hf(_read_object(file), file)
+
+
+def _read_object(file: str) -> dict[str, Any]:
+  """Reads a file that holds a JSON object."""
+  try:
+    content = files.read_json(file)
+  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    raise ValueError(f"{file} is not valid JSON: {error}") from error
+  if not isinstance(content, dict):
+    raise ValueError(f"{file} holds a {type(content).__name__}, no JSON object")
+  return content
 
 
 def save(
@@ -195,8 +201,10 @@ def _open_tensors(path: str) -> dict[str, Any]:
   """Tensor name -> the open safetensors file that holds it."""
   index = os.path.join(path, _INDEX)
   if os.path.isfile(index):
-    with open(index, encoding="utf-8") as f:
-      shards = sorted(set(json.load(f)["weight_map"].values()))
+    weight_map = _read_object(index).get("weight_map")
+    if not isinstance(weight_map, dict):
+      raise ValueError(f"{index} has no weight_map of tensors to files")
+    shards = sorted(set(weight_map.values()))
   else:
     shards = [_SINGLE]
   found = {}

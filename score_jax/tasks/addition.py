@@ -9,6 +9,7 @@ read off the digit below. A second look has something to go on.
 from collections.abc import Sequence
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from score_jax.types import Grade
 from score_jax.types import Problem
 
 CHARACTERS = "0123456789+=?"
+_DRAWS = 5000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,9 @@ class AdditionTask:
       raise ValueError(
           f"nine_probability is {self.nine_probability}, expected 0 to 1"
       )
+    for split, size in self._sizes.items():
+      if size < 0:
+        raise ValueError(f"num_{split} is {size}, expected 0 or more")
     if sum(self._sizes.values()) > 100**self.num_digits // 4:
       raise ValueError(
           f"{sum(self._sizes.values())} distinct problems asked of"
@@ -92,15 +97,15 @@ class AdditionTask:
   @functools.cached_property
   def _stream(self) -> tuple[Problem, ...]:
     total = sum(self._sizes.values())
-    first, second = _operands(
-        np.random.default_rng(self.seed),
-        total + total // 4 + 1000,
-        self.num_digits,
-        self.nine_probability,
-    )
-    pairs = zip(first.tolist(), second.tolist(), strict=True)
-    pairs = list(dict.fromkeys(pairs))[:total]
-    if len(pairs) < total:
+    rng = np.random.default_rng(self.seed)
+    pairs: dict[tuple[int, int], None] = {}
+    # Pieces of one size: more problems leave the first ones as they are.
+    for _ in range(2 * total // _DRAWS + 10):
+      drawn = _operands(rng, _DRAWS, self.num_digits, self.nine_probability)
+      pairs |= dict.fromkeys(zip(*drawn, strict=True))
+      if len(pairs) >= total:
+        break
+    else:
       raise ValueError(
           f"only {len(pairs)} of {total} problems are distinct: lower the"
           " split sizes or nine_probability"
@@ -108,14 +113,14 @@ class AdditionTask:
     width = self.num_digits
     return tuple(
         Problem(i, f"{a:0{width}}+{b:0{width}}", f"{a + b:0{width + 1}}")
-        for i, (a, b) in enumerate(pairs)
+        for i, (a, b) in enumerate(itertools.islice(pairs, total))
     )
 
 
 def _operands(
     rng: np.random.Generator, count: int, num_digits: int, nine: float
-) -> tuple[np.ndarray, np.ndarray]:
-  """int64[count] operands; columns sum to nine more often than by chance."""
+) -> tuple[list[int], list[int]]:
+  """`count` operands each; columns sum to nine more often than by chance."""
   shape = (count, num_digits)
   first = rng.integers(0, 10, shape)
   second = rng.integers(0, 10, shape)
@@ -123,4 +128,4 @@ def _operands(
   is_forced[:, 0] = False
   second = np.where(is_forced, 9 - first, second)
   powers = 10 ** np.arange(num_digits - 1, -1, -1)
-  return first @ powers, second @ powers
+  return (first @ powers).tolist(), (second @ powers).tolist()
