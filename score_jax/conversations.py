@@ -1,0 +1,67 @@
+"""Sampled conversations as JSON records and as readable text."""
+
+from collections.abc import Mapping
+
+from score_jax.types import Rollouts
+
+
+def conversation_record(
+    rollouts: Rollouts, row: int, correction_prompt: str
+) -> dict:
+  """Picks one graded conversation, ready for a line of JSON.
+
+  Args:
+    rollouts: the conversations.
+    row: which of the R = B * K rows.
+    correction_prompt: the text between two attempts.
+
+  Returns:
+    `problem_id`, `question`, `gold`, `correction_prompt`, and `attempts`: a
+    list of `text`, `answer`, `status`, `is_correct`, `is_truncated`.
+  """
+  if not 0 <= row < len(rollouts.texts):
+    raise ValueError(
+        f"row {row} is not one of the {len(rollouts.texts)} conversations; "
+        "pass a row from 0"
+    )
+  num_attempts = rollouts.is_truncated.shape[-1]
+  is_truncated = rollouts.is_truncated.reshape(-1, num_attempts)[row]
+  samples_per_problem = rollouts.rewards.shape[1]
+  problem = rollouts.problems[row // samples_per_problem]
+  attempts = [
+      {
+          "text": text,
+          "answer": grade.answer,
+          "status": grade.status,
+          "is_correct": bool(grade.is_correct),
+          "is_truncated": bool(is_cut),
+      }
+      for text, grade, is_cut in zip(
+          rollouts.texts[row], rollouts.grades[row], is_truncated, strict=True
+      )
+  ]
+  return {
+      "problem_id": int(problem.id),
+      "question": problem.question,
+      "gold": problem.answer,
+      "correction_prompt": correction_prompt,
+      "attempts": attempts,
+  }
+
+
+def format_conversation(record: Mapping) -> str:
+  """Writes a `conversation_record` as text for people."""
+  parts = [
+      f"=== problem {record['problem_id']} (answer: {record['gold']})",
+      record["question"],
+  ]
+  for number, attempt in enumerate(record["attempts"], start=1):
+    if number > 1:
+      parts += ["--- correction prompt", record["correction_prompt"]]
+    verdict = attempt["status"].replace("_", " ")
+    if attempt["answer"] is not None:
+      verdict += f", answer {attempt['answer']}"
+    if attempt["is_truncated"]:
+      verdict += ", cut by the length limit"
+    parts += [f"--- attempt {number}: {verdict}", attempt["text"]]
+  return "\n".join(part.rstrip("\n") for part in parts) + "\n"
