@@ -370,10 +370,9 @@ class _Maker:
           return state.params
     if target:
       raise ValueError(
-          f"the base model reached an accuracy of"
-          f" {accuracy[target.attempt]:.3f} in {max_steps} updates,"
-          f" {target.setting} is {target.accuracy}: allow more updates, or lower"
-          " it"
+          "the base model reached an accuracy of"
+          f" {accuracy[target.attempt]:.3f} in {max_steps} updates, below"
+          f" {target.setting} {target.accuracy}: allow more updates or lower it"
       )
     return state.params
 

@@ -67,11 +67,6 @@ QUESTIONS = (
 _logits = jax.jit(transformer.logits, static_argnums=1)
 
 
-def _left_padded(rows, length):
-  tokens, mask = tokenization.left_pad(rows, length, 0)
-  return tokens, mask
-
-
 def _torch_model(path):
   return transformers.LlamaForCausalLM.from_pretrained(
       path, dtype=torch.float32, attn_implementation="eager"
@@ -125,7 +120,7 @@ class TinyModelTest(parameterized.TestCase):
     self.path = self.parent / "model"
     rng = np.random.default_rng(1)
     rows = [rng.integers(0, 41, n).tolist() for n in (12, 7, 1)]
-    self.tokens, self.mask = _left_padded(rows, 12)
+    self.tokens, self.mask = tokenization.left_pad(rows, 12, 0)
 
   def _assert_equal_logits(self, path, config, params):
     expected = _torch_logits(_torch_model(path), self.tokens, self.mask)
@@ -195,7 +190,7 @@ class SmolLM2Test(absltest.TestCase):
   def test_logits_of_real_text_equal(self):
     ids = self.tokenizer.tokenizer(TEXT)["input_ids"]
     self.assertGreaterEqual(len(ids), 256)
-    tokens, mask = _left_padded([ids], len(ids))
+    tokens, mask = tokenization.left_pad([ids], len(ids), 0)
     expected = _torch_logits(self.model, tokens, mask)
     actual = np.asarray(_logits(self.params, self.config, tokens, mask))
     difference = np.abs(actual - expected).max()
@@ -240,7 +235,7 @@ class SmolLM2Test(absltest.TestCase):
           pad_token_id=self.tokenizer.pad_id,
       )
       written = attempt.tokens[r][attempt.mask[r]].tolist()
-      print(self.tokenizer.decode([written]))
+      print(self.tokenizer.decode_attempts([written]))
       self.assertEqual(written, generated[0, len(prompt) :].tolist())
 
 
