@@ -37,7 +37,7 @@ def get_config() -> ml_collections.ConfigDict:
       problems_per_step=4,
       samples_per_problem=4,  # K of the leave-one-out baseline
       num_attempts=2,
-      max_prompt_tokens=256,
+      max_prompt_tokens=224,
       max_new_tokens=96,  # of one attempt, EOS included
       temperature=1.0,
       done_check_steps=8,  # decode steps between two checks for the end

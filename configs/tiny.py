@@ -94,12 +94,9 @@ def get_config() -> ml_collections.ConfigDict:
   )
 
   config.stage2 = create(
-      steps=160,  # updates
+      steps=100,  # updates
       kl_coef=0.01,  # beta1, per nat; the paper's
-      # alpha; the paper has 10. In expectation the bonus is a weight of
-      # 1 + alpha on the second attempt: with 10, and gradients clipped, the
-      # first attempt learns little in so few steps.
-      bonus_coef=3.0,
+      bonus_coef=10.0,  # alpha; the paper's
       optimizer=create(
           learning_rate=2e-4,
           warmup_steps=5,  # updates; the optimiser starts afresh here
