@@ -28,8 +28,8 @@ def get_config() -> ml_collections.ConfigDict:
           ),
       ),
       num_train=512,  # problems
-      num_validation=16,
-      num_test=32,
+      num_validation=8,
+      num_test=16,
       seed=0,  # of the problems
   )
 
@@ -38,7 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
       samples_per_problem=4,  # K of the leave-one-out baseline
       num_attempts=2,
       max_prompt_tokens=224,
-      max_new_tokens=96,  # of one attempt, EOS included
+      max_new_tokens=64,  # of one attempt, EOS included
       temperature=1.0,
       done_check_steps=8,  # decode steps between two checks for the end
   )
@@ -73,9 +73,9 @@ def get_config() -> ml_collections.ConfigDict:
   )
 
   config.evaluation = create(
-      batch_size=16,  # problems
+      batch_size=8,  # problems
       every_steps=2,  # updates between two looks at validation problems
-      validation_problems=16,
+      validation_problems=8,
   )
 
   config.output = create(

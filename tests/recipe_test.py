@@ -11,6 +11,7 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 import safetensors.numpy
 
@@ -61,6 +62,19 @@ def _weights(path):
   return safetensors.numpy.load_file(path / "export" / "model.safetensors")
 
 
+def _cache_programs(cls, path):
+  """Runs of one config make the same programs: compiled once for the class."""
+  for name, value in (
+      ("jax_compilation_cache_dir", str(path)),
+      ("jax_persistent_cache_min_compile_time_secs", 0.0),
+      ("jax_persistent_cache_min_entry_size_bytes", -1),
+  ):
+    cls.addClassCleanup(jax.config.update, name, jax.config.values[name])
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+  cls.addClassCleanup(compilation_cache.reset_cache)
+
+
 class RecipeTest(parameterized.TestCase):
 
   @classmethod
@@ -70,6 +84,7 @@ class RecipeTest(parameterized.TestCase):
     cls.addClassCleanup(directory.cleanup)
     cls.root = pathlib.Path(directory.name)
     cls.whole = cls.root / "whole"
+    _cache_programs(cls, cls.root / "cache")
     sampler.sample_attempts.clear_cache()
     cls.updates = []
     make_train_step = stage_lib.train.make_train_step
