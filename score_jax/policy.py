@@ -99,6 +99,8 @@ def _hidden_before(params, config, tokens, mask) -> jax.Array:
 
   That of the last valid token before each, wherever padding lies.
   """
+  if tokens.shape[1] < 2:
+    raise ValueError(f"tokens of shape {tokens.shape}: nothing is predicted")
   hidden = transformer.hidden_states(params, config, tokens, mask)
   columns = jnp.broadcast_to(jnp.arange(tokens.shape[1])[None], tokens.shape)
   last_valid = jax.lax.cummax(jnp.where(mask, columns, 0), axis=1)

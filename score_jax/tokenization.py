@@ -33,7 +33,13 @@ class ConversationTokenizer:
   pad_id: int
 
   def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:
-    """Ids of first prompts, up to where the first attempt starts."""
+    """Ids of first prompts, up to where the first attempt starts.
+
+    Raises:
+      ValueError: a text that holds a special token, or characters that the
+        tokenizer does not know.
+    """
+    self._refuse_special_tokens(texts)
     if self.tokenizer.chat_template is None:
       return self._encode(texts)
     return self._encode(
@@ -46,6 +52,7 @@ class ConversationTokenizer:
     Raises:
       ValueError: the chat template does not end an answer with EOS.
     """
+    self._refuse_special_tokens([text])
     if self.tokenizer.chat_template is None:
       return tuple(self._encode([text])[0])
     answer = {"role": "assistant", "content": _STAND_IN}
@@ -74,6 +81,13 @@ class ConversationTokenizer:
         clean_up_tokenization_spaces=False,
     )
 
+  def _refuse_special_tokens(self, texts: Sequence[str]) -> None:
+    """Written in a problem, they would end or open messages."""
+    for text in texts:
+      for token in self.tokenizer.all_special_tokens:
+        if token in text:
+          raise ValueError(f"{text!r} holds the special token {token!r}")
+
   def _render(self, messages: list[dict[str, str]], **options) -> str:
     return self.tokenizer.apply_chat_template(
         messages, tokenize=False, **options
@@ -83,7 +97,7 @@ class ConversationTokenizer:
     encoded = self.tokenizer(list(texts), add_special_tokens=False)
     unknown = self.tokenizer.unk_token_id
     for text, ids in zip(texts, encoded["input_ids"], strict=True):
-      if unknown in ids and self.tokenizer.unk_token not in text:
+      if unknown is not None and unknown in ids:
         raise ValueError(f"the tokenizer has no tokens for all of {text!r}")
     return encoded["input_ids"]
 

@@ -1,17 +1,11 @@
 """The directory of a run: what lies where, and whose it is."""
 
 from collections.abc import Mapping
+import importlib.metadata
 import os
 import pathlib
 import platform
 from typing import Any
-
-import flax
-import jax
-import numpy as np
-import optax
-import orbax.checkpoint
-import transformers
 
 from score_jax import files
 
@@ -126,10 +120,18 @@ def check_manifest(path: pathlib.Path, manifest: Mapping[str, Any]) -> None:
 
 def versions() -> dict[str, str]:
   """Versions of what a run's numbers depend on."""
-  modules = (jax, flax, optax, orbax.checkpoint, transformers, np)
+  packages = (
+      "jax",
+      "jaxlib",
+      "flax",
+      "optax",
+      "orbax-checkpoint",
+      "transformers",
+      "numpy",
+  )
   return {
       "python": platform.python_version(),
-      **{m.__name__: m.__version__ for m in modules},
+      **{name: importlib.metadata.version(name) for name in packages},
   }
 
 

@@ -113,6 +113,19 @@ class RoundTripTest(_DirectoryTestCase):
     _, params = hf.load(self.path)
     chex.assert_trees_all_equal(params, _params(TIED))
 
+  def test_a_second_head_that_is_not_the_table_is_refused(self):
+    self._save(TIED)
+    tensors = self._tensors()
+    head = tensors["model.embed_tokens.weight"] + 1
+    self._write_tensors(tensors | {"lm_head.weight": head})
+    with self.assertRaisesRegex(ValueError, "lm_head.weight is not"):
+      hf.load(self.path)
+
+  def test_weights_are_readable_for_all(self):
+    self._save(TIED)
+    mode = (self.path / "model.safetensors").stat().st_mode
+    self.assertEqual(mode & 0o777, 0o644)
+
   def test_shards_with_an_index_are_loaded(self):
     self._save(UNTIED)
     self._write_shards()
@@ -229,6 +242,7 @@ class ConfigTest(_DirectoryTestCase):
       ("hidden_size", "absent", "hidden_size.* is missing"),
       ("num_key_value_heads", 3, "num_heads 4 .*num_kv_heads 3"),
       ("head_dim", 5, "head_dim 5 is odd"),
+      ("hidden_size", 18, "hidden_size 18 is not a multiple of num_heads 4"),
       (
           "rope_parameters",
           {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0},

@@ -129,6 +129,10 @@ class TokenLogprobsTest(parameterized.TestCase):
           atol=1e-5,
       )
 
+  def test_a_single_token_is_refused(self):
+    with self.assertRaisesRegex(ValueError, "nothing is predicted"):
+      _token_logprobs(_params(), CONFIG, TOKENS[:, :1], MASK[:, :1])
+
   def test_padding_and_first_tokens_score_zero(self):
     logprobs = _token_logprobs(_params(), CONFIG, TOKENS, MASK)
     np.testing.assert_array_equal(logprobs[~IS_SCORED], 0)

@@ -74,6 +74,15 @@ class CharacterTokenizerTest(absltest.TestCase):
         tokenizer.decode_attempts([np.array(ids + [tokenizer.eos_id])]), [text]
     )
 
+  def test_special_tokens_in_a_text_are_refused(self):
+    tokenizer = tokenization.wrap(
+        tokenization.make_character_tokenizer(CHARACTERS)
+    )
+    with self.assertRaisesRegex(ValueError, "holds the special token '<eos>'"):
+      tokenizer.prompt_ids(["12", "1<eos>2"])
+    with self.assertRaisesRegex(ValueError, "holds the special token '<pad>'"):
+      tokenizer.turn_ids("<pad>")
+
   def test_unknown_characters_are_refused(self):
     tokenizer = tokenization.wrap(
         tokenization.make_character_tokenizer(CHARACTERS)

@@ -50,6 +50,11 @@ class ModelConfig:
           f"num_heads {self.num_heads} is not a multiple of num_kv_heads"
           f" {self.num_kv_heads}: every key/value head serves an equal group"
       )
+    if self.d_model % self.num_heads:
+      raise ValueError(
+          f"hidden_size {self.d_model} is not a multiple of num_heads"
+          f" {self.num_heads}, which transformers asks of this family"
+      )
     if self.head_dim % 2:
       raise ValueError(
           f"head_dim {self.head_dim} is odd: rotary embeddings rotate pairs"

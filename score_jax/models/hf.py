@@ -103,6 +103,7 @@ def load(
   config = load_config(path)
   found = _open_tensors(os.fspath(path))
   _check_tensors(config, found, os.fspath(path))
+  _check_second_head(config, found, os.fspath(path))
 
   def read(name: str, tensor: _Tensor) -> np.ndarray:
     return tensor.load(found[name].get_tensor(name)).astype(dtype)
@@ -168,9 +169,9 @@ def save(
   """
   with files.atomic_directory(path) as temporary:
     tensors = _hf_tensors(config, jax.device_get(params))
-    safetensors.numpy.save_file(
-        tensors, os.path.join(temporary, _SINGLE), metadata={"format": "pt"}
-    )
+    weights = os.path.join(temporary, _SINGLE)
+    safetensors.numpy.save_file(tensors, weights, metadata={"format": "pt"})
+    os.chmod(weights, 0o644)  # safetensors makes it for the owner alone
     content = model_config.to_hf(config)
     content["dtype"] = str(next(iter(tensors.values())).dtype)
     if tokenizer is not None:
@@ -218,6 +219,23 @@ def _open_tensors(path: str) -> dict[str, Any]:
       raise ValueError(f"{file} is not a safetensors file: {error}") from error
     found |= dict.fromkeys(opened.keys(), opened)
   return found
+
+
+def _check_second_head(
+    config: ModelConfig, found: dict[str, Any], path: str
+) -> None:
+  """A tied head that is written a second time must be the embedding."""
+  if not config.is_tied or "lm_head.weight" not in found:
+    return
+  head, embedding = (
+      found[name].get_tensor(name)
+      for name in ("lm_head.weight", "model.embed_tokens.weight")
+  )
+  if not np.array_equal(head, embedding):
+    raise ValueError(
+        f"{path}: tie_word_embeddings is set, but lm_head.weight is not"
+        " model.embed_tokens.weight"
+    )
 
 
 def _check_tensors(
