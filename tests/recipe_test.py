@@ -125,10 +125,11 @@ class RecipeTest(parameterized.TestCase):
     self.assertGreater(records["stage2", 1]["train/kl_t1"], 1e-6)
 
   def test_each_program_is_compiled_once(self):
-    # Both stages of RL; the sampler: training, evaluation, warm-up's four.
+    # Three phases of warm-up and two stages. The sampler: training, evaluation,
+    # and for the warm-up accuracy, half and whole batches, two temperatures.
     self.assertLen(self.updates, 5)
     self.assertEqual([u._cache_size() for u in self.updates], [1] * 5)
-    self.assertEqual(self.sampler_programs, 6)
+    self.assertEqual(self.sampler_programs, 7)
 
   def test_artefacts_are_there_and_read_as_what_they_are(self):
     png = (self.whole / "learning_curves.png").read_bytes()

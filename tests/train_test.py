@@ -104,7 +104,10 @@ class TrainStepTest(parameterized.TestCase):
   @parameterized.parameters(1, 2, 4)
   def test_microbatches_have_the_gradient_of_the_batch(self, num_microbatches):
     """Also where attempts of the pieces differ in length (22, 31)."""
-    loss_fn = functools.partial(_loss, ref_params=self.ref_params)
+
+    def loss_fn(params, batch):
+      return _loss(params, self.ref_params, batch)
+
     grads, metrics = jax.jit(
         lambda p: train.microbatch_gradients(
             loss_fn, p, self.batch, num_microbatches
@@ -189,7 +192,7 @@ class TrainStepTest(parameterized.TestCase):
       return jnp.mean(batch) * jnp.sum(params["w"] * ref_params["w"]), {}
 
     grads, _ = train.microbatch_gradients(
-        functools.partial(loss, ref_params=params),
+        lambda p, batch: loss(p, params, batch),
         params,
         jnp.ones(4),
         num_microbatches,
