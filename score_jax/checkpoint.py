@@ -1,10 +1,12 @@
 """Training states on disk: whole steps or nothing, through Orbax."""
 
+from collections.abc import Mapping
 import os
 
 import jax
 import orbax.checkpoint as ocp
 
+from score_jax.models.transformer import Params
 from score_jax.train import TrainState
 
 
@@ -47,3 +49,36 @@ class Checkpointer:
     return self._manager.restore(
         self.latest_step(), args=ocp.args.StandardRestore(abstract)
     )
+
+  def restore_params(self, like: Params) -> Params:
+    """The newest parameters alone; the optimiser's state is not read."""
+    item = {"params": jax.tree.map(ocp.utils.to_shape_dtype_struct, like)}
+    restored = self._manager.restore(
+        self.latest_step(),
+        args=ocp.args.PyTreeRestore(
+            item=item,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(item),
+            partial_restore=True,
+        ),
+    )
+    return restored["params"]
+
+
+def newest(
+    directories: Mapping[str, str | os.PathLike],
+) -> tuple[str, int] | None:
+  """Name and step of the newest checkpoint of several stages.
+
+  Args:
+    directories: of the stages, by name, in the order in which they run.
+
+  Returns:
+    The last stage that has a checkpoint, and its step; None when none has.
+  """
+  for name, directory in reversed(directories.items()):
+    if os.path.isdir(directory):
+      with Checkpointer(directory) as checkpointer:
+        step = checkpointer.latest_step()
+      if step is not None:
+        return name, step
+  return None

@@ -40,10 +40,10 @@ def token_logprobs(
     is padding or the first token of its row.
   """
   hidden = _hidden_before(params, config, tokens, mask)
-  head = transformer.output_head(params, config)
+  table = transformer.output_table(params, config)
 
   def score(hidden, targets):
-    logits = transformer.unembed(hidden, head) / temperature
+    logits = transformer.unembed(hidden, table, config) / temperature
     return (_log_softmax_at(logits, targets),)
 
   (logprobs,) = _map_chunks(score, chunk, hidden, tokens[:, 1:])
@@ -79,12 +79,14 @@ def token_logprobs_and_kl(
   ref_params = jax.lax.stop_gradient(ref_params)
   hidden = _hidden_before(params, config, tokens, mask)
   ref_hidden = _hidden_before(ref_params, config, tokens, mask)
-  head = transformer.output_head(params, config)
-  ref_head = transformer.output_head(ref_params, config)
+  table = transformer.output_table(params, config)
+  ref_table = transformer.output_table(ref_params, config)
 
   def score(hidden, ref_hidden, targets):
-    logits = transformer.unembed(hidden, head) / temperature
-    ref_logits = transformer.unembed(ref_hidden, ref_head) / temperature
+    logits = transformer.unembed(hidden, table, config) / temperature
+    ref_logits = (
+        transformer.unembed(ref_hidden, ref_table, config) / temperature
+    )
     logp = jax.nn.log_softmax(logits)
     kl = jnp.sum(jnp.exp(logp) * (logp - jax.nn.log_softmax(ref_logits)), -1)
     return _take(logp, targets), kl

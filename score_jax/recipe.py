@@ -13,8 +13,10 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from score_jax import checkpoint
 from score_jax import conversations
 from score_jax import curves
 from score_jax import data
@@ -30,6 +32,8 @@ from score_jax import workdir as workdir_lib
 from score_jax.checkpoint import Checkpointer
 from score_jax.metrics import MetricsWriter
 from score_jax.models import hf
+from score_jax.models import hf_files
+from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
 from score_jax.progress import console
 from score_jax.progress import work_progress
@@ -37,6 +41,7 @@ from score_jax.settings import RunSettings
 from score_jax.stage import Policy
 from score_jax.stage import Stage
 from score_jax.tasks.task import Task
+from score_jax.tokenization import ConversationTokenizer
 from score_jax.train import TrainState
 from score_jax.types import Problem
 from score_jax.types import Rollouts
@@ -61,16 +66,16 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
   """
   _check_data(settings, task)
   base = _base_directory(settings, task, workdir)
-  config, ref_params = hf.load(base)
+  config, ref_params = hf.load(base, model_dtype(settings))
   fixed = Policy(
       config=config,
-      tokenizer=tokenization.load(base),
+      tokenizer=load_tokenizer(settings, base, config),
       ref_params=ref_params,
       task=task,
       key=jax.random.fold_in(jax.random.key(settings.seed), _TRAINING),
   )
   workdir_lib.check_manifest(workdir.manifest, _manifest(fixed))
-  results = _Recipe(settings, fixed, workdir).run()
+  results = _Recipe(settings, fixed, workdir, base).run()
   files.write_json(workdir.results, results)
   curves.plot_learning_curves(
       metrics.read_metrics(workdir.metrics), workdir.curves
@@ -81,8 +86,15 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
 class _Recipe:
   """The parts of a run after its base model is there."""
 
-  def __init__(self, settings: RunSettings, fixed: Policy, workdir: Workdir):
+  def __init__(
+      self,
+      settings: RunSettings,
+      fixed: Policy,
+      workdir: Workdir,
+      base: pathlib.Path,
+  ):
     self._settings = settings
+    self._base = base
     self._fixed = fixed
     self._workdir = workdir
     self._eval_key = jax.random.fold_in(
@@ -92,8 +104,11 @@ class _Recipe:
 
   def run(self) -> dict[str, Any]:
     steps = {name: stage.steps for name, stage in self._stages.items()}
+    resume_point = checkpoint.newest(
+        {name: self._workdir.checkpoints(name) for name in self._stages}
+    )
     with MetricsWriter(
-        self._workdir.path, {"base": 0, **steps}, self._resume_point()
+        self._workdir.path, {"base": 0, **steps}, resume_point
     ) as writer:
       params = self._fixed.ref_params
       results = {"base": self._test("base", params)}
@@ -101,23 +116,8 @@ class _Recipe:
         params = self._train(name, params, writer)
         results[name] = self._test(name, params)
     if not self._workdir.export.exists():
-      hf.save(
-          self._workdir.export,
-          self._fixed.config,
-          params,
-          self._fixed.tokenizer.tokenizer,
-      )
+      hf.save(self._workdir.export, self._fixed.config, params, like=self._base)
     return results
-
-  def _resume_point(self) -> tuple[str, int] | None:
-    """Stage and step of the newest checkpoint, None when there is none."""
-    for name in reversed(self._stages):
-      if self._workdir.checkpoints(name).exists():
-        with Checkpointer(self._workdir.checkpoints(name)) as checkpointer:
-          step = checkpointer.latest_step()
-        if step is not None:
-          return name, step
-    return None
 
   def _train(self, name: str, params: Params, writer: MetricsWriter) -> Params:
     """Parameters at the end of a stage that starts from `params`."""
@@ -243,13 +243,31 @@ class _Recipe:
     files.write_text(self._workdir.rollouts(name), "".join(lines))
 
 
+def model_dtype(settings: RunSettings) -> jnp.dtype:
+  """Type of the policy's parameters."""
+  return jnp.dtype(
+      "float32" if settings.model is None else settings.model.dtype
+  )
+
+
+def load_tokenizer(
+    settings: RunSettings, base: str | pathlib.Path, config: ModelConfig
+) -> ConversationTokenizer:
+  """The tokenizer of a run's base model, checked against its embedding."""
+  model = settings.model
+  options = {} if model is None else model.chat_template_options
+  tokenizer = tokenization.load(base, options)
+  return tokenization.check_vocabulary(tokenizer, config.vocab_size, base)
+
+
 def _check_data(settings: RunSettings, task: Task) -> None:
   """Refuses, before anything is compiled or loaded, what would fail later."""
-  if settings.model_path is None:
+  if settings.model is None:
     tokenizer = warmup.make_tokenizer()
   else:
-    config = hf.load_config(settings.model_path)
-    tokenizer = tokenization.load(settings.model_path)
+    directory = hf_files.resolve(settings.model.path)
+    config = hf.load_config(directory)
+    tokenizer = load_tokenizer(settings, directory, config)
     spec = stage_lib.conversation_spec(
         settings, tokenizer, task, temperature=0.0, samples=1
     )
@@ -271,10 +289,10 @@ def _check_data(settings: RunSettings, task: Task) -> None:
 
 def _base_directory(
     settings: RunSettings, task: Task, workdir: Workdir
-) -> str | pathlib.Path:
+) -> pathlib.Path:
   """The base model's Hugging Face directory; a tiny model is made once."""
-  if settings.model_path is not None:
-    return settings.model_path
+  if settings.model is not None:
+    return pathlib.Path(hf_files.resolve(settings.model.path))
   if not workdir.base.exists():
     key = jax.random.fold_in(jax.random.key(settings.seed), _WARMUP)
     warmup.make_base_model(

@@ -77,6 +77,7 @@ def make_spec(
           max_new_tokens=max_new_tokens,
           temperature=temperature,
           eos_id=tokenizer.eos_id,
+          stop_ids=tokenizer.stop_ids,
           pad_id=tokenizer.pad_id,
           check_every=check_every,
       ),

@@ -8,7 +8,6 @@ sampled token costs one forward pass.
 """
 
 import dataclasses
-import functools
 
 import flax.struct
 import jax
@@ -25,10 +24,11 @@ class SamplingSpec:
   """Static choices of the sampler.
 
   Attributes:
-    max_new_tokens: T, limit of one attempt, EOS included.
+    max_new_tokens: T, limit of one attempt, the token that ends it included.
     temperature: 0 for greedy decoding. There is no top-k and no top-p: the
       sampled distribution is the one that is scored.
-    eos_id: ends an attempt.
+    eos_id: written behind a truncated attempt, as context of the next turn.
+    stop_ids: any of them ends an attempt; eos_id is one of them.
     pad_id: written where nothing was sampled; no result depends on it.
     check_every: decode steps between two looks whether all rows are done.
   """
@@ -36,6 +36,7 @@ class SamplingSpec:
   max_new_tokens: int
   temperature: float
   eos_id: int
+  stop_ids: tuple[int, ...]
   pad_id: int
   check_every: int = 8
 
@@ -47,6 +48,10 @@ class SamplingSpec:
       )
     if self.temperature < 0:
       raise ValueError(f"temperature {self.temperature} is negative")
+    if self.eos_id not in self.stop_ids:
+      raise ValueError(
+          f"eos_id {self.eos_id} is not among stop_ids {self.stop_ids}: add it"
+      )
 
 
 @flax.struct.dataclass
@@ -121,9 +126,10 @@ def broadcast(state: DecodeState, samples: int) -> DecodeState:
   cache = state.cache
   return DecodeState(
       cache=cache.replace(
-          keys=jnp.repeat(cache.keys, samples, axis=1),
-          values=jnp.repeat(cache.values, samples, axis=1),
+          keys=tuple(jnp.repeat(k, samples, axis=0) for k in cache.keys),
+          values=tuple(jnp.repeat(v, samples, axis=0) for v in cache.values),
           mask=jnp.repeat(cache.mask, samples, axis=0),
+          positions=jnp.repeat(cache.positions, samples, axis=0),
           next_position=jnp.repeat(cache.next_position, samples),
       ),
       pending=jnp.repeat(state.pending, samples),
@@ -141,7 +147,7 @@ def extend(
   """Appends given tokens; the last of them becomes the pending one.
 
   Args:
-    params: model parameters.
+    params: in `transformer.decoding_layout`.
     config: the model's configuration.
     state: conversations so far.
     tokens: int32[R, C].
@@ -166,10 +172,10 @@ def decode(
     keys: jax.Array,
     spec: SamplingSpec,
 ) -> tuple[DecodeState, Attempt]:
-  """Samples one attempt of every row until EOS or the limit.
+  """Samples one attempt of every row until a stop id or the limit.
 
   Args:
-    params: model parameters.
+    params: in `transformer.decoding_layout`.
     config: the model's configuration.
     state: conversations so far, ending where the attempt starts.
     keys: key[R], one per row; token t is drawn with fold_in(key, t).
@@ -180,7 +186,7 @@ def decode(
     decoding reports log-probabilities at temperature 1.
   """
   rows, limit = state.pending.shape[0], spec.max_new_tokens
-  head = transformer.output_head(params, config)
+  stop_ids = jnp.asarray(spec.stop_ids, jnp.int32)
   attempt = Attempt(
       tokens=jnp.full((rows, limit), spec.pad_id, jnp.int32),
       mask=jnp.zeros((rows, limit), bool),
@@ -197,9 +203,9 @@ def decode(
         state.pending_mask[:, None],
         state.cache,
     )
-    logits = transformer.unembed(hidden[:, 0], head)
+    logits = transformer.unembed(hidden[:, 0], params["output_table"], config)
     tokens, logprobs = _draw(logits, keys, t, spec.temperature)
-    is_active = attempt.is_truncated  # no EOS so far
+    is_active = attempt.is_truncated  # no stop id so far
     tokens = jnp.where(is_active, tokens, spec.pad_id)
     attempt = Attempt(
         tokens=attempt.tokens.at[:, t].set(tokens),
@@ -207,7 +213,7 @@ def decode(
         behaviour_logprobs=attempt.behaviour_logprobs.at[:, t].set(
             jnp.where(is_active, logprobs, 0.0)
         ),
-        is_truncated=is_active & (tokens != spec.eos_id),
+        is_truncated=is_active & ~jnp.isin(tokens, stop_ids),
     )
     return DecodeState(cache, tokens, is_active), attempt
 
@@ -240,9 +246,6 @@ def _draw(
   return tokens, picked - jax.nn.logsumexp(logits, axis=-1)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("config", "num_attempts", "samples", "spec")
-)
 def sample_attempts(
     params: Params,
     config: ModelConfig,
@@ -259,8 +262,8 @@ def sample_attempts(
 ) -> tuple[Attempt, ...]:
   """Samples whole conversations: prompt, attempt, turn, attempt, ...
 
-  A truncated attempt is closed with EOS as context before the next turn, so
-  that the turn always follows an ended message; that EOS is no part of the
+  A truncated attempt is closed with eos_id as context before the next turn, so
+  that the turn always follows an ended message; that id is no part of the
   attempt and receives no credit.
 
   Args:
@@ -279,27 +282,58 @@ def sample_attempts(
   Returns:
     A attempts of R rows, problem-major.
   """
-  rows = prompts.shape[0] * samples
   turn_columns = 1 + turn.shape[0]
   columns = (
       prompts.shape[1]
       + num_attempts * spec.max_new_tokens
       + (num_attempts - 1) * turn_columns
   )
-  state = prefill(params, config, prompts, prompt_mask, columns)
-  state = broadcast(state, samples)
-  keys = row_keys(key, step, problem_ids, samples, purpose=1)
-  state, attempt = decode(params, config, state, keys, spec)
-  attempts = [attempt]
-  for number in range(2, num_attempts + 1):
-    closing = jnp.full((rows, 1), spec.eos_id, jnp.int32)
-    tokens = jnp.concatenate(
-        [closing, jnp.broadcast_to(turn[None], (rows, turn.shape[0]))], axis=1
-    )
-    mask = jnp.ones((rows, turn_columns), bool)
-    mask = mask.at[:, 0].set(attempt.is_truncated)
-    state = extend(params, config, state, tokens, mask)
-    keys = row_keys(key, step, problem_ids, samples, purpose=number)
-    state, attempt = decode(params, config, state, keys, spec)
+  state = _start(params, config, prompts, prompt_mask, samples, columns)
+  params = _decoding_layout(params, config)
+  attempts = []
+  for number in range(1, num_attempts + 1):
+    if attempts:
+      state = _turn(params, config, state, turn, attempts[-1], spec.eos_id)
+    keys = _row_keys(key, step, problem_ids, samples, number)
+    state, attempt = _decode(params, config, state, keys, spec)
     attempts.append(attempt)
   return tuple(attempts)
+
+
+def _prefill_and_broadcast(
+    params: Params,
+    config: ModelConfig,
+    prompts: jax.Array,
+    prompt_mask: jax.Array,
+    samples: int,
+    columns: int,
+) -> DecodeState:
+  state = prefill(params, config, prompts, prompt_mask, columns)
+  return broadcast(state, samples)
+
+
+def _extend_by_turn(
+    params: Params,
+    config: ModelConfig,
+    state: DecodeState,
+    turn: jax.Array,
+    attempt: Attempt,
+    eos_id: int,
+) -> DecodeState:
+  """Closes truncated attempts, then appends the correction turn to all."""
+  rows = attempt.is_truncated.shape[0]
+  closing = jnp.full((rows, 1), eos_id, jnp.int32)
+  tokens = jnp.concatenate(
+      [closing, jnp.broadcast_to(turn[None], (rows, turn.shape[0]))], axis=1
+  )
+  mask = jnp.ones(tokens.shape, bool).at[:, 0].set(attempt.is_truncated)
+  return extend(params, config, state, tokens, mask)
+
+
+# The programs of a conversation. The same one decodes every attempt, and each
+# takes over the memory of the conversations so far.
+_start = jax.jit(_prefill_and_broadcast, static_argnums=(1, 4, 5))
+_decoding_layout = jax.jit(transformer.decoding_layout, static_argnums=1)
+_decode = jax.jit(decode, static_argnums=(1, 4), donate_argnums=2)
+_turn = jax.jit(_extend_by_turn, static_argnums=(1, 5), donate_argnums=2)
+_row_keys = jax.jit(row_keys, static_argnums=3)

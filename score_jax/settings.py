@@ -5,6 +5,7 @@ key must be known, none may be missing, types must fit. There are no defaults
 here: the config file is complete.
 """
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
 import difflib
@@ -16,6 +17,29 @@ from typing import TypeVar
 from score_jax import objective
 
 T = TypeVar("T")
+
+
+# Types of parameters: Adam's small steps are lost in bfloat16 parameters.
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+  """A pretrained base model.
+
+  Attributes:
+    path: Hugging Face directory, or the id of a model on the hub.
+    dtype: of the parameters, one of DTYPES.
+    chat_template_options: variables of the chat template, such as
+      enable_thinking of Qwen 3.
+  """
+
+  path: str
+  dtype: str
+  chat_template_options: Mapping[str, Any]
+
+  def __post_init__(self):
+    _check_choice(self, "dtype", DTYPES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,8 +219,8 @@ class RunSettings:
 
   Attributes:
     seed: of model initialisation, data order and sampling.
-    model_path: Hugging Face directory of the base model, None to make one.
-    tiny_model: how to make it, None where model_path is given.
+    model: the base model, None to make one.
+    tiny_model: how to make it, None where model is given.
     task: name of the task and its arguments, see `tasks.make_task`.
     rollout: shape of a step's conversations.
     stage1: Stage I.
@@ -207,7 +231,7 @@ class RunSettings:
   """
 
   seed: int
-  model_path: str | None
+  model: ModelSettings | None
   tiny_model: TinyModelSettings | None
   task: Mapping[str, Any]
   rollout: RolloutSettings
@@ -219,11 +243,11 @@ class RunSettings:
 
   def __post_init__(self):
     _check_not_negative(self, "seed")
-    if (self.model_path is None) == (self.tiny_model is None):
+    if (self.model is None) == (self.tiny_model is None):
+      found = "neither" if self.model is None else "both"
       raise ValueError(
-          "give either model_path (a Hugging Face directory) or tiny_model (a"
-          f" model to make); found model_path {self.model_path!r} and"
-          f" tiny_model {'None' if self.tiny_model is None else 'given'}"
+          "give either model (a pretrained one) or tiny_model (one to make),"
+          f" and None for the other; found {found}"
       )
     rows = self.rollout.problems_per_step * self.rollout.samples_per_problem
     if rows % self.train.num_microbatches:
@@ -320,7 +344,7 @@ def _check_fraction(settings: Any, *names: str) -> None:
       raise ValueError(f"{name} is {vars(settings)[name]}, expected 0 to 1")
 
 
-def _check_choice(settings: Any, name: str, choices: Mapping[str, Any]) -> None:
+def _check_choice(settings: Any, name: str, choices: Iterable[str]) -> None:
   if vars(settings)[name] not in choices:
     raise ValueError(
         f"{name} is {vars(settings)[name]!r}, expected one of"

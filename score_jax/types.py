@@ -50,11 +50,11 @@ class Attempt:
   """One sampled attempt of every row.
 
   Attributes:
-    tokens: int32[R, T], sampled ids, EOS included; padding afterwards.
-    mask: bool[R, T], True up to and including EOS.
+    tokens: int32[R, T], sampled ids, stop id included; padding afterwards.
+    mask: bool[R, T], True up to and including the stop id.
     behaviour_logprobs: float32[R, T], nats, of each sampled token under the
       distribution it was drawn from; 0 outside the mask.
-    is_truncated: bool[R], the attempt ended without EOS.
+    is_truncated: bool[R], the attempt ended without a stop id.
   """
 
   tokens: jax.Array
@@ -75,12 +75,12 @@ class Rollouts:
       prompt, attempt 1, correction turn, attempt 2, ..., then padding.
     mask: bool[R, T], False on padding.
     attempt_ids: int32[R, T], i (from 1) on the tokens that the model wrote in
-      attempt i, EOS included; 0 on prompts, correction turns and padding.
+      attempt i, stop id included; 0 on prompts, correction turns and padding.
     behaviour_logprobs: float32[R, T], nats, of the sampled tokens; 0 elsewhere.
     texts: texts[r][i] is attempt i + 1 of row r as text.
     grades: grades[r][i] likewise.
     rewards: float32[B, K, A], 1.0 where the attempt is correct, else 0.0.
-    is_truncated: bool[B, K, A], no EOS within the limit.
+    is_truncated: bool[B, K, A], no stop id within the limit.
   """
 
   problems: tuple[Problem, ...]

@@ -34,6 +34,7 @@ from score_jax import train
 from score_jax.models import hf
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import Rope
 from score_jax.models.transformer import Params
 from score_jax.progress import work_progress
 from score_jax.rollout import ConversationSpec
@@ -64,7 +65,7 @@ def model_config(
       num_kv_heads=settings.num_heads,
       head_dim=settings.head_dim,
       d_ff=settings.d_ff,
-      rope_theta=settings.rope_theta,
+      rope=Rope(settings.rope_theta),
       norm_eps=1e-5,
       is_tied=False,
       max_positions=max_positions,
@@ -116,7 +117,7 @@ def make_base_model(
   answerer = params
   params = maker.learn_skill(params, answerer)
   params = maker.learn_habit(params, answerer)
-  hf.save(path, config, params, tokenizer.tokenizer)
+  hf.save(path, config, params, tokenizer=tokenizer.tokenizer)
 
 
 class _Target(NamedTuple):
@@ -254,7 +255,7 @@ class _Maker:
 
   def _slip(self, attempt: np.ndarray, rate: float) -> np.ndarray:
     """Moves each digit one up or down with probability `rate`, 9 next to 0."""
-    zero = self._tokenizer.prompt_ids(["0"])[0][0]
+    zero = self._tokenizer.encode(["0"])[0][0]
     is_moved = (attempt >= zero) & (attempt < zero + 10)
     is_moved &= self._rng.random(len(attempt)) < rate
     change = self._rng.choice([-1, 1], len(attempt))
@@ -285,7 +286,7 @@ class _Maker:
     )
 
   def _golds(self, problems: Sequence[Problem]) -> list[np.ndarray]:
-    golds = self._tokenizer.prompt_ids([p.answer for p in problems])
+    golds = self._tokenizer.encode([p.answer for p in problems])
     return [np.asarray([*ids, self._tokenizer.eos_id]) for ids in golds]
 
   def _attempts(

@@ -26,6 +26,7 @@ HEIGHTS = {
     "shaping": 3,
     "tasks": 3,
     "grading": 3,
+    "chat_templates": 3,
     "tokenization": 3,
     "policy": 3,
     "sampler": 3,
@@ -37,7 +38,7 @@ TOP = 5
 GROUPS = {
     ("losses", "shaping"): {"losses", "shaping", "types"},
     ("tasks", "grading"): {"tasks", "grading", "types", "files"},
-    ("tokenization",): {"types", "files"},
+    ("tokenization", "chat_templates"): {"chat_templates", "types", "files"},
     ("policy", "sampler"): {"policy", "sampler", "models", "sharding", "types"},
 }
 

@@ -13,6 +13,7 @@ import numpy as np
 from score_jax import policy
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import Rope
 
 CONFIG = ModelConfig(
     model_type="llama",
@@ -23,7 +24,7 @@ CONFIG = ModelConfig(
     num_kv_heads=2,
     head_dim=4,
     d_ff=16,
-    rope_theta=100.0,
+    rope=Rope(100.0),
     norm_eps=1e-5,
     is_tied=True,
     max_positions=64,

@@ -15,11 +15,13 @@ from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 import safetensors.numpy
 
+from score_jax import export
 from score_jax import metrics
 from score_jax import recipe
 from score_jax import sampler
 from score_jax import settings as settings_lib
 from score_jax import stage as stage_lib
+from score_jax.checkpoint import Checkpointer
 from score_jax.models import hf
 from score_jax.settings import RunSettings
 from score_jax.tasks import make
@@ -85,7 +87,7 @@ class RecipeTest(parameterized.TestCase):
     cls.root = pathlib.Path(directory.name)
     cls.whole = cls.root / "whole"
     _cache_programs(cls, cls.root / "cache")
-    sampler.sample_attempts.clear_cache()
+    sampler._decode.clear_cache()
     cls.updates = []
     make_train_step = stage_lib.train.make_train_step
 
@@ -95,7 +97,7 @@ class RecipeTest(parameterized.TestCase):
 
     with mock.patch.object(stage_lib.train, "make_train_step", spy):
       cls.results = _run(cls.whole)
-    cls.sampler_programs = sampler.sample_attempts._cache_size()
+    cls.sampler_programs = sampler._decode._cache_size()
     cls.base = cls.whole / "base"
 
   def test_results_hold_every_metric_of_every_stage(self):
@@ -146,6 +148,45 @@ class RecipeTest(parameterized.TestCase):
     self.assertEqual(config, base_config)
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), params, base_params)
     self.assertTrue(jax.tree.all(moved))
+
+  def test_the_newest_checkpoint_is_what_the_run_exported(self):
+    output = self.root / "again"
+    found = export.export_run(self.whole, output)
+    self.assertEqual(found, ("stage2", 4))
+    names = sorted(p.name for p in (self.whole / "export").iterdir())
+    self.assertEqual(sorted(p.name for p in output.iterdir()), names)
+    for name in names:
+      self.assertEqual(
+          (output / name).read_bytes(),
+          (self.whole / "export" / name).read_bytes(),
+          name,
+      )
+
+  def test_a_stage_and_a_type_can_be_chosen_for_an_export(self):
+    output = self.root / "stage1_half"
+    found = export.export_run(
+        self.whole, output, stage="stage1", dtype="bfloat16"
+    )
+    self.assertEqual(found, ("stage1", 4))
+    _, params = hf.load(output, "bfloat16")
+    with Checkpointer(self.whole / "checkpoints" / "stage1") as checkpointer:
+      expected = checkpointer.restore_params(hf.load(self.base)[1])
+    jax.tree.map(
+        lambda half, full: np.testing.assert_array_equal(
+            half, full.astype("bfloat16")
+        ),
+        params,
+        expected,
+    )
+
+  def test_a_directory_without_run_or_checkpoint_is_not_exported(self):
+    with self.assertRaisesRegex(ValueError, "no run directory"):
+      export.export_run(self.root, self.root / "out")
+    Workdir(self.root / "fresh", smoke.settings())
+    with self.assertRaisesRegex(ValueError, "no checkpoint of stage1 or"):
+      export.export_run(self.root / "fresh", self.root / "out")
+    with self.assertRaisesRegex(ValueError, "exists already"):
+      export.export_run(self.whole, self.whole / "export")
 
   def test_a_finished_run_is_not_run_again(self):
     with mock.patch.object(stage_lib.Stage, "step") as step:
@@ -285,7 +326,7 @@ class CommandTest(parameterized.TestCase):
   def test_a_missing_checkpoint_is_named(self):
     result = self._command(
         f"--workdir={self.path / 'run'}",
-        "--config.model_path=/nowhere/at/all",
+        "--config.model.path=/nowhere/at/all",
         config="configs/smollm2.py",
     )
     self.assertNotEqual(result.returncode, 0)

@@ -13,6 +13,7 @@ from score_jax import rollout
 from score_jax import tokenization
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import Rope
 from score_jax.rollout import ConversationSpec
 from score_jax.sampler import SamplingSpec
 from score_jax.types import Attempt
@@ -31,7 +32,7 @@ CONFIG = ModelConfig(
     num_kv_heads=1,
     head_dim=4,
     d_ff=16,
-    rope_theta=100.0,
+    rope=Rope(100.0),
     norm_eps=1e-5,
     is_tied=False,
     max_positions=64,
@@ -44,6 +45,7 @@ SPEC = ConversationSpec(
         max_new_tokens=5,
         temperature=1.0,
         eos_id=EOS,
+        stop_ids=TOKENIZER.stop_ids,
         pad_id=TOKENIZER.pad_id,
     ),
     turn_ids=TOKENIZER.turn_ids("?="),
@@ -191,6 +193,33 @@ class PackTest(absltest.TestCase):
     last = np.flatnonzero(c.attempt_ids[0] == 1)[-1]
     self.assertEqual(c.tokens[0, last], EOS)
     self.assertEqual((c.tokens[0] == EOS).sum(), 2)
+
+  def test_an_attempt_that_another_stop_id_ended_is_not_closed(self):
+    """Neither is that id in the text that is graded."""
+    stop = CHARACTERS.index("c") + 3
+    tokenizer = dataclasses.replace(TOKENIZER, stop_ids=(EOS, stop))
+    spec = rollout.make_spec(
+        tokenizer,
+        "?=",
+        num_attempts=2,
+        samples_per_problem=2,
+        max_prompt_tokens=4,
+        max_new_tokens=5,
+        temperature=1.0,
+        check_every=1,
+    )
+    self.assertEqual(spec.sampling.stop_ids, (EOS, stop))
+    attempt = _tagged_attempt(1)
+    tokens = np.where(attempt.tokens == EOS, stop, attempt.tokens)
+    attempts = [attempt.replace(tokens=tokens), _tagged_attempt(2)]
+    prompts = tokenizer.prompt_ids([f"{p.question}=" for p in PROBLEMS])
+    c = rollout.pack(tokenizer, PROBLEMS, prompts, attempts, spec)
+    self.assertEqual(c.texts, _tagged().texts)
+    stopped = np.where(_tagged().tokens == EOS, stop, _tagged().tokens)
+    is_first = _tagged().attempt_ids == 1
+    np.testing.assert_array_equal(
+        c.tokens, np.where(is_first, stopped, _tagged().tokens)
+    )
 
 
 class GradeTest(absltest.TestCase):

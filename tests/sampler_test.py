@@ -13,6 +13,7 @@ from score_jax import policy
 from score_jax import sampler
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import Rope
 from score_jax.sampler import SamplingSpec
 
 CONFIG = ModelConfig(
@@ -24,14 +25,19 @@ CONFIG = ModelConfig(
     num_kv_heads=2,
     head_dim=4,
     d_ff=16,
-    rope_theta=100.0,
+    rope=Rope(100.0),
     norm_eps=1e-5,
     is_tied=False,
     max_positions=64,
 )
 EOS, PAD = 1, 0
 SPEC = SamplingSpec(
-    max_new_tokens=6, temperature=1.0, eos_id=EOS, pad_id=PAD, check_every=4
+    max_new_tokens=6,
+    temperature=1.0,
+    eos_id=EOS,
+    stop_ids=(EOS,),
+    pad_id=PAD,
+    check_every=4,
 )
 PROMPTS = ((3, 5), (2, 7, 8, 4, 6), (5, 5, 4))
 IDS = (70, 4, 11)
@@ -281,9 +287,9 @@ class InvarianceTest(parameterized.TestCase):
 
   def test_other_values_do_not_compile_again(self):
     _sample()
-    compiled = sampler.sample_attempts._cache_size()
+    compiled = sampler._decode._cache_size()
     _sample(((2,), (3,), (4, 4)), (1, 2, 3), turn=(7, 7), seed=0, step=1)
-    self.assertEqual(sampler.sample_attempts._cache_size(), compiled)
+    self.assertEqual(sampler._decode._cache_size(), compiled)
 
 
 def _assert_same_samples(actual, expected):
@@ -336,6 +342,38 @@ class EndOfAttemptTest(parameterized.TestCase):
     self.assertEqual(first.tokens[0].tolist(), [4, 5, 6, 7, 0, EOS])
     self.assertFalse(first.is_truncated.any())
 
+  def test_any_stop_id_ends_an_attempt_and_stays_in_it(self):
+    chain = {3: 4, 4: 6, 6: 6, 7: 7, TURN[-1]: 7}
+    first, second = _sample_bigram(chain, stop_ids=(EOS, 6, 7))
+    for attempt, tokens in ((first, [4, 6]), (second, [7])):
+      length = len(tokens)
+      self.assertEqual(attempt.tokens[:, :length].tolist(), [tokens] * 12)
+      self.assertEqual(attempt.mask.sum(1).tolist(), [length] * 12)
+      self.assertFalse(attempt.is_truncated.any())
+
+  def test_an_attempt_that_another_stop_id_ended_is_not_closed(self):
+    """The scorer agrees only where no EOS stands between attempt and turn."""
+    stop_ids = (EOS, 4)
+    attempts = _sample(spec=dataclasses.replace(SPEC, stop_ids=stop_ids))
+    ends = [a.tokens[np.arange(12), a.mask.sum(1) - 1] for a in attempts]
+    for attempt, end in zip(attempts, ends, strict=True):
+      np.testing.assert_array_equal(
+          attempt.is_truncated, ~np.isin(end, stop_ids)
+      )
+    self.assertContainsSubset([EOS, 4], ends[0])
+    conversations = _conversations(attempts)
+    for r, score in enumerate(_score(conversations)):
+      for attempt, places in zip(attempts, conversations[r][1], strict=True):
+        np.testing.assert_allclose(
+            score[places],
+            attempt.behaviour_logprobs[r][attempt.mask[r]],
+            atol=1e-4,
+        )
+
+  def test_an_eos_id_that_does_not_stop_is_refused(self):
+    with self.assertRaisesRegex(ValueError, r"eos_id 1 is not among .*\(4,\)"):
+      dataclasses.replace(SPEC, stop_ids=(4,))
+
   def test_the_model_may_write_the_padding_token(self):
     first, _ = _sample_bigram({3: PAD, PAD: 4, 4: EOS, TURN[-1]: EOS})
     self.assertEqual(first.tokens[0, :3].tolist(), [PAD, 4, EOS])
@@ -379,11 +417,11 @@ def _chain(successors):
   return logits
 
 
-def _sample_bigram(successors, pad_id=PAD):
+def _sample_bigram(successors, **changes):
   """Twelve conversations whose prompts end with 3."""
   return _sample(
       ((3,), (5, 3), (2, 3)),
-      spec=dataclasses.replace(SPEC, pad_id=pad_id),
+      spec=dataclasses.replace(SPEC, **changes),
       params=_bigram_params(_chain(successors)),
   )
 
@@ -391,7 +429,8 @@ def _sample_bigram(successors, pad_id=PAD):
 @functools.partial(jax.jit, static_argnames="spec")
 def _decode(params, tokens, mask, keys, spec):
   state = sampler.prefill(params, CONFIG, tokens, mask, 40)
-  return sampler.decode(params, CONFIG, state, keys, spec)
+  layout = transformer.decoding_layout(params, CONFIG)
+  return sampler.decode(layout, CONFIG, state, keys, spec)
 
 
 class DecodeTest(parameterized.TestCase):

@@ -79,8 +79,27 @@ class SettingsTest(parameterized.TestCase):
       ({"train__num_microbatches": 3}, "is 8 rows, .*num_microbatches 3"),
       ({"tiny_model__copy_fraction": 0.9}, "is 1.2, expected at most 1"),
       ({"tiny_model__answer_accuracy": 1.5}, "expected 0 to 1"),
-      ({"model_path": "x"}, "either model_path .* or tiny_model"),
-      ({"tiny_model": None}, "either model_path .* or tiny_model"),
+      (
+          {
+              "model": {
+                  "path": "x",
+                  "dtype": "float32",
+                  "chat_template_options": {},
+              }
+          },
+          "either model .* or tiny_model .* found both",
+      ),
+      ({"tiny_model": None}, "either model .* or tiny_model .* found neither"),
+      (
+          {
+              "model": {
+                  "path": "x",
+                  "dtype": "float16",
+                  "chat_template_options": {},
+              }
+          },
+          "dtype is 'float16', expected one of float32, bfloat16",
+      ),
   )
   def test_wrong_values_are_errors(self, keys, message):
     with self.assertRaisesRegex(ValueError, message):

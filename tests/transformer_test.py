@@ -13,6 +13,7 @@ import numpy as np
 from score_jax.models import layers
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import Rope
 
 # head_dim is not D / H, and no two sizes agree: a mixed-up axis shows.
 CONFIG = ModelConfig(
@@ -24,7 +25,7 @@ CONFIG = ModelConfig(
     num_kv_heads=2,
     head_dim=6,
     d_ff=20,
-    rope_theta=100.0,
+    rope=Rope(100.0),
     norm_eps=1e-5,
     is_tied=False,
     max_positions=64,
@@ -39,7 +40,14 @@ TOKENS = np.array([[1, 7, 3, 3, 9], [2, 0, 5, 6, 1], [4, 4, 8, 2, 0], [9] * 5])
 _logits = jax.jit(transformer.logits, static_argnums=1)
 _hidden = jax.jit(transformer.hidden_states, static_argnums=1)
 _prefill = jax.jit(transformer.prefill, static_argnums=(1, 4))
-_continue = jax.jit(transformer.hidden_states_with_cache, static_argnums=1)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _continue(params, config, tokens, mask, cache):
+  layout = transformer.decoding_layout(params, config)
+  return transformer.hidden_states_with_cache(
+      layout, config, tokens, mask, cache
+  )
 
 
 @functools.cache
@@ -54,6 +62,12 @@ def _params():
   return structure.unflatten(
       jnp.asarray(0.5 * rng.normal(size=x.shape), x.dtype) for x in leaves
   )
+
+
+def _rotate(x, positions, theta):
+  """Rotates x [R, T, heads, head_dim]."""
+  rotation = layers.rotation(positions, Rope(theta), x.shape[-1])
+  return layers.rotate(x.swapaxes(1, 2), rotation).swapaxes(1, 2)
 
 
 def _spread(tokens, mask, padding):
@@ -141,12 +155,13 @@ class ArchitectureTest(absltest.TestCase):
 
   def test_scanned_layers_equal_a_loop_over_layers(self):
     params, tokens = _params(), _spread(TOKENS, MASK, 0)
-    positions, mask = layers.positions_of(MASK), layers.causal_mask(MASK)
+    positions = layers.positions_of(MASK)
+    contexts = transformer._contexts(CONFIG, positions, positions, MASK)
     apply = jax.jit(transformer.Layer(CONFIG).apply)
     x = params["embedding"][tokens]
     for i in range(CONFIG.num_layers):
       layer = jax.tree.map(lambda a, i=i: a[i], params["layers"])
-      x, _ = apply({"params": layer}, x, positions, mask, None, None)
+      x, _ = apply({"params": layer}, x, contexts, None)
     x = layers.rms_norm(x, params["final_norm"], CONFIG.norm_eps)
     np.testing.assert_allclose(
         (x @ params["head"])[MASK],
@@ -206,8 +221,8 @@ class CacheTest(parameterized.TestCase):
     valid = np.asarray(at_once.mask)
     for name in ("keys", "values"):
       np.testing.assert_allclose(
-          getattr(in_pieces, name)[:, valid],
-          getattr(at_once, name)[:, valid],
+          np.stack(getattr(in_pieces, name)).swapaxes(2, 3)[:, valid],
+          np.stack(getattr(at_once, name)).swapaxes(2, 3)[:, valid],
           atol=1e-5,
       )
 
@@ -232,7 +247,7 @@ class LayersTest(absltest.TestCase):
     # One pair per wavelength: angle p for the first, p / sqrt(theta) for the
     # second; pairs are (i, i + head_dim / 2).
     x = jnp.asarray([1.0, 0.0, 0.0, 2.0]).reshape(1, 1, 1, 4)
-    rotated = layers.rotate(x, np.array([[3]]), 100.0)[0, 0, 0]
+    rotated = _rotate(x, np.array([[3]]), 100.0)[0, 0, 0]
     expected = [np.cos(3), -2 * np.sin(0.3), np.sin(3), 2 * np.cos(0.3)]
     np.testing.assert_allclose(rotated, expected, rtol=1e-5)
 
@@ -242,8 +257,8 @@ class LayersTest(absltest.TestCase):
 
     @jax.jit
     def product(q_position, k_position):
-      rotated_q = layers.rotate(q, q_position.reshape(1, 1), 50.0)
-      rotated_k = layers.rotate(k, k_position.reshape(1, 1), 50.0)
+      rotated_q = _rotate(q, q_position.reshape(1, 1), 50.0)
+      rotated_k = _rotate(k, k_position.reshape(1, 1), 50.0)
       return jnp.sum(rotated_q * rotated_k)
 
     near, same, other = (
@@ -252,22 +267,6 @@ class LayersTest(absltest.TestCase):
     )
     self.assertAlmostEqual(near, same, places=4)
     self.assertNotAlmostEqual(near, other, places=2)
-
-  def test_segments_attend_as_if_concatenated(self):
-    rng = np.random.default_rng(3)
-    queries, k, v = (
-        rng.normal(size=shape).astype(np.float32)
-        for shape in ((2, 3, 4, 6), (2, 5, 2, 6), (2, 5, 2, 6))
-    )
-    mask = rng.random((2, 3, 5)) < 0.6
-    mask[:, :, 0] = True
-    attend = jax.jit(layers.attend)
-    whole = attend(queries, [layers.KeyValues(k, v, mask)])
-    pieces = [
-        layers.KeyValues(k[:, s], v[:, s], mask[:, :, s])
-        for s in (slice(0, 2), slice(2, 3), slice(3, 5))
-    ]
-    np.testing.assert_allclose(attend(queries, pieces), whole, atol=1e-6)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,81 @@
-"""Model hyper-parameters, read from and written to Hugging Face's config.json.
+"""Model hyper-parameters of all families, one class for one decoder.
 
-Only the llama family is read so far. A field that this decoder does not
-implement is refused, never ignored: a model that loads is the model that was
-published.
+`hf_config.py` reads them from a config.json and writes them back.
 """
 
-from collections.abc import Mapping
 import dataclasses
-from typing import Any
+import enum
 
-SUPPORTED_MODEL_TYPES = ("llama",)
+import jax
+
+
+class Activation(enum.Enum):
+  """Activations of the gated feed-forward layer, by Hugging Face's name."""
+
+  SILU = "silu"
+  GELU_TANH = "gelu_pytorch_tanh"
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    if self is Activation.SILU:
+      return jax.nn.silu(x)
+    return jax.nn.gelu(x, approximate=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearScaling:
+  """Positions are divided by a factor, as Gemma 3 does in global layers."""
+
+  factor: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Llama3Scaling:
+  """Llama 3.1's scaling: long wavelengths are stretched, short ones are not.
+
+  Attributes:
+    factor: by which long wavelengths grow.
+    low_freq_factor: wavelengths above original_max_positions /
+      low_freq_factor are long.
+    high_freq_factor: those below original_max_positions / high_freq_factor
+      are short; in between the factor is blended.
+    original_max_positions: positions of the first pre-training.
+  """
+
+  factor: float
+  low_freq_factor: float
+  high_freq_factor: float
+  original_max_positions: int
+
+  def __post_init__(self):
+    if not self.low_freq_factor < self.high_freq_factor:
+      raise ValueError(
+          f"low_freq_factor {self.low_freq_factor} is not below"
+          f" high_freq_factor {self.high_freq_factor}"
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class Rope:
+  """Rotary position embedding.
+
+  Attributes:
+    theta: base of the wavelengths.
+    scaling: stretches them, None for plain ones.
+  """
+
+  theta: float
+  scaling: LinearScaling | Llama3Scaling | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
   """Shape and constants of a decoder; hashable, so it can be a static argument.
 
+  The defaults are those of a plain Llama.
+
   Attributes:
-    model_type: Hugging Face's name of the family.
+    model_type: Hugging Face's name of the family; decides how tensors and
+      fields are called in files, and nothing else.
     vocab_size: V, rows of the embedding table.
     d_model: D, width of the residual stream.
     num_layers: L.
@@ -25,10 +83,26 @@ class ModelConfig:
     num_kv_heads: N, key/value heads; divides H.
     head_dim: width of one head.
     d_ff: F, width of the gated feed-forward layer.
-    rope_theta: base of the rotary wavelengths.
+    rope: rotary embedding of layers that see everything.
     norm_eps: added to the mean square in RMS norms.
     is_tied: the output head is the transposed embedding table.
     max_positions: longest sequence the model was made for, in tokens.
+    activation: of the gated feed-forward layer.
+    norm_offset: added to the scales of RMS norms: 1 where files hold scale - 1.
+    has_scaled_embedding: embeddings are multiplied by sqrt(D).
+    has_post_norms: attention's and the feed-forward layer's results are
+      normed too, before they are added to the residual stream.
+    has_qk_norm: each head's queries and keys are normed before rotation.
+    has_qkv_bias: queries, keys and values have a bias.
+    has_output_bias: attention's output projection has a bias.
+    query_pre_attn_scalar: attention scores are divided by its root; None for
+      head_dim.
+    attention_softcap: scores s become c tanh(s / c), None for none.
+    logit_softcap: the same for the logits.
+    sliding_window: positions that a local layer sees, itself included; None
+      where no layer is local.
+    is_local: for each layer whether it is local; () where none is.
+    local_rope: rotary embedding of local layers, None for the same.
   """
 
   model_type: str
@@ -39,10 +113,23 @@ class ModelConfig:
   num_kv_heads: int
   head_dim: int
   d_ff: int
-  rope_theta: float
+  rope: Rope
   norm_eps: float
   is_tied: bool
   max_positions: int
+  activation: Activation = Activation.SILU
+  norm_offset: float = 0.0
+  has_scaled_embedding: bool = False
+  has_post_norms: bool = False
+  has_qk_norm: bool = False
+  has_qkv_bias: bool = False
+  has_output_bias: bool = False
+  query_pre_attn_scalar: float | None = None
+  attention_softcap: float | None = None
+  logit_softcap: float | None = None
+  sliding_window: int | None = None
+  is_local: tuple[bool, ...] = ()
+  local_rope: Rope | None = None
 
   def __post_init__(self):
     if self.num_heads % self.num_kv_heads:
@@ -50,109 +137,26 @@ class ModelConfig:
           f"num_heads {self.num_heads} is not a multiple of num_kv_heads"
           f" {self.num_kv_heads}: every key/value head serves an equal group"
       )
-    if self.d_model % self.num_heads:
-      raise ValueError(
-          f"hidden_size {self.d_model} is not a multiple of num_heads"
-          f" {self.num_heads}, which transformers asks of this family"
-      )
     if self.head_dim % 2:
       raise ValueError(
           f"head_dim {self.head_dim} is odd: rotary embeddings rotate pairs"
       )
-
-
-def from_hf(config: Mapping[str, Any], source: str) -> ModelConfig:
-  """Reads the content of a config.json.
-
-  Args:
-    config: the parsed JSON, in the layout of transformers 4 (`rope_theta` at
-      the top) or 5 (`rope_parameters`).
-    source: file name for error messages.
-
-  Raises:
-    ValueError: a family or a field that the decoder does not implement, or a
-      missing field.
-  """
-  model_type = config.get("model_type")
-  if model_type not in SUPPORTED_MODEL_TYPES:
-    raise ValueError(
-        f"{source}: model_type {model_type!r} is not supported; supported:"
-        f" {', '.join(SUPPORTED_MODEL_TYPES)}"
-    )
-  _refuse_unimplemented(config, source)
-  try:
-    return ModelConfig(
-        model_type=model_type,
-        vocab_size=config["vocab_size"],
-        d_model=config["hidden_size"],
-        num_layers=config["num_hidden_layers"],
-        num_heads=config["num_attention_heads"],
-        num_kv_heads=config.get("num_key_value_heads")
-        or config["num_attention_heads"],
-        head_dim=config.get("head_dim")
-        or config["hidden_size"] // config["num_attention_heads"],
-        d_ff=config["intermediate_size"],
-        rope_theta=float(_rope_parameters(config, source)["rope_theta"]),
-        norm_eps=float(config["rms_norm_eps"]),
-        is_tied=bool(config.get("tie_word_embeddings", False)),
-        max_positions=config["max_position_embeddings"],
-    )
-  except KeyError as error:
-    raise ValueError(f"{source}: field {error} is missing") from error
-
-
-def to_hf(config: ModelConfig) -> dict[str, Any]:
-  """The config.json of a model, in a layout that transformers 4 and 5 read."""
-  return {
-      "architectures": ["LlamaForCausalLM"],
-      "model_type": config.model_type,
-      "vocab_size": config.vocab_size,
-      "hidden_size": config.d_model,
-      "num_hidden_layers": config.num_layers,
-      "num_attention_heads": config.num_heads,
-      "num_key_value_heads": config.num_kv_heads,
-      "head_dim": config.head_dim,
-      "intermediate_size": config.d_ff,
-      "hidden_act": "silu",
-      "rope_theta": config.rope_theta,
-      "rope_parameters": {
-          "rope_type": "default",
-          "rope_theta": config.rope_theta,
-      },
-      "rms_norm_eps": config.norm_eps,
-      "tie_word_embeddings": config.is_tied,
-      "max_position_embeddings": config.max_positions,
-      "attention_bias": False,
-      "mlp_bias": False,
-  }
-
-
-def _rope_parameters(
-    config: Mapping[str, Any], source: str
-) -> Mapping[str, Any]:
-  """Rotary parameters of either layout; scaled variants are refused."""
-  rope = config.get("rope_parameters") or {
-      "rope_theta": config.get("rope_theta", 10000.0),
-      **(config.get("rope_scaling") or {}),
-  }
-  kind = rope.get("rope_type", rope.get("type", "default"))
-  if kind != "default":
-    raise ValueError(
-        f"{source}: rope type {kind!r} is not supported, only 'default'"
-    )
-  return rope
-
-
-def _refuse_unimplemented(config: Mapping[str, Any], source: str) -> None:
-  expected = {
-      "hidden_act": "silu",
-      "attention_bias": False,
-      "mlp_bias": False,
-      "sliding_window": None,
-  }
-  for name, value in expected.items():
-    if config.get(name, value) != value:
+    if self.is_local and len(self.is_local) != self.num_layers:
       raise ValueError(
-          f"{source}: {name} is {config[name]!r}, the decoder implements"
-          f" {value!r} only"
+          f"layer types are given for {len(self.is_local)} layers, the model"
+          f" has {self.num_layers}"
       )
+    if any(self.is_local) != (self.sliding_window is not None):
+      raise ValueError(
+          f"sliding_window is {self.sliding_window} with"
+          f" {sum(self.is_local)} local layers: give both or neither"
+      )
+    if self.sliding_window is not None and self.sliding_window < 1:
+      raise ValueError(
+          f"sliding_window is {self.sliding_window}, expected at least 1"
+      )
+
+  @property
+  def query_scale(self) -> float:
+    """Factor of queries before their products with keys."""
+    return (self.query_pre_attn_scalar or self.head_dim) ** -0.5

@@ -1,262 +1,357 @@
-"""Models from and to Hugging Face directories: one table of tensor names.
+"""Models from and to Hugging Face directories, tensor by tensor.
 
 A directory holds config.json and model.safetensors, or several shards with
 model.safetensors.index.json. Weights are read as they are, never unpickled.
 """
 
 from collections.abc import Callable
-import json
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import functools
 import os
+import shutil
 from typing import Any
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from score_jax import files
-from score_jax.models import config as model_config
+from score_jax.models import hf_config
+from score_jax.models import hf_files
+from score_jax.models import tensors as tensors_lib
+from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.tensors import Tensor
 from score_jax.models.transformer import Params
 
-_INDEX = "model.safetensors.index.json"
-_SINGLE = "model.safetensors"
-
-
-class _Tensor(NamedTuple):
-  """How a tensor of the checkpoint becomes a parameter, and back."""
-
-  name: str  # our parameter
-  hf_shape: tuple[int, ...]
-  load: Callable[[np.ndarray], np.ndarray]
-  save: Callable[[np.ndarray], np.ndarray]
-
-
-def _same(array: np.ndarray) -> np.ndarray:
-  return array
-
-
-def _transposed(array: np.ndarray) -> np.ndarray:
-  return array.T
-
-
-def _top_tensors(c: ModelConfig) -> dict[str, _Tensor]:
-  table = (c.vocab_size, c.d_model)
-  tensors = {
-      "model.embed_tokens.weight": _Tensor("embedding", table, _same, _same),
-      "model.norm.weight": _Tensor("final_norm", (c.d_model,), _same, _same),
-  }
-  if not c.is_tied:
-    tensors["lm_head.weight"] = _Tensor("head", table, _transposed, _transposed)
-  return tensors
-
-
-def _layer_tensors(c: ModelConfig) -> dict[str, _Tensor]:
-  """Tensors of one layer, by their name behind `model.layers.<i>.`."""
-  d, f = c.d_model, c.d_ff
-
-  def heads(name: str, num_heads: int) -> _Tensor:
-    width = num_heads * c.head_dim
-    return _Tensor(
-        name,
-        (width, d),
-        lambda a: a.T.reshape(d, num_heads, c.head_dim),
-        lambda a: a.reshape(d, width).T,
-    )
-
-  width = c.num_heads * c.head_dim
-  return {
-      "input_layernorm.weight": _Tensor("attention_norm", (d,), _same, _same),
-      "self_attn.q_proj.weight": heads("query", c.num_heads),
-      "self_attn.k_proj.weight": heads("key", c.num_kv_heads),
-      "self_attn.v_proj.weight": heads("value", c.num_kv_heads),
-      "self_attn.o_proj.weight": _Tensor(
-          "output",
-          (d, width),
-          lambda a: a.T.reshape(c.num_heads, c.head_dim, d),
-          lambda a: a.reshape(width, d).T,
-      ),
-      "post_attention_layernorm.weight": _Tensor(
-          "mlp_norm", (d,), _same, _same
-      ),
-      "mlp.gate_proj.weight": _Tensor("gate", (f, d), _transposed, _transposed),
-      "mlp.up_proj.weight": _Tensor("up", (f, d), _transposed, _transposed),
-      "mlp.down_proj.weight": _Tensor("down", (d, f), _transposed, _transposed),
-  }
+_MAX_SHARD_BYTES = 5 * 10**9
+_COMPARED_ROWS = 4096
+_FLOATS = ("BF16", "F16", "F32", "F64")
+# Files of a checkpoint that belong to it though they are no weights.
+_COMPANIONS = (
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+)
+_TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def load(
-    path: str | os.PathLike, dtype: jnp.dtype = jnp.float32
+    path: str | os.PathLike,
+    dtype: jnp.dtype = jnp.float32,
+    shardings: Any = None,
 ) -> tuple[ModelConfig, Params]:
-  """Loads a model from a Hugging Face directory.
+  """Loads a model from a Hugging Face directory or from the hub.
+
+  Every tensor goes straight to its place on the devices: beside the result,
+  the host holds one tensor at a time, as it is read and as it is handed over.
 
   Args:
-    path: directory with config.json and safetensors files.
+    path: directory with config.json and safetensors files, or a hub id.
     dtype: of the parameters, whatever the files hold.
+    shardings: tree of jax.sharding.Sharding, one for each parameter; the
+      leading axis of a stack of layers must not be divided. None for the
+      default device.
 
   Raises:
-    ValueError: no directory, an unsupported configuration, or tensors that are
-      missing, unknown or of another shape (all of them are listed).
+    ValueError: no model there, an unsupported configuration, or tensors that
+      are missing, unknown or of another shape (all of them are listed).
   """
-  config = load_config(path)
-  found = _open_tensors(os.fspath(path))
-  _check_tensors(config, found, os.fspath(path))
-  _check_second_head(config, found, os.fspath(path))
-
-  def read(name: str, tensor: _Tensor) -> np.ndarray:
-    return tensor.load(found[name].get_tensor(name)).astype(dtype)
-
-  params: dict[str, Any] = {
-      t.name: jnp.asarray(read(name, t))
-      for name, t in _top_tensors(config).items()
-  }
-  params["layers"] = {
-      t.name: jnp.asarray(
-          np.stack(
-              [
-                  read(f"model.layers.{i}.{name}", t)
-                  for i in range(config.num_layers)
-              ]
-          )
-      )
-      for name, t in _layer_tensors(config).items()
-  }
+  directory = hf_files.resolve(path)
+  config = load_config(directory)
+  table = tensors_lib.table(config)
+  weight_files = hf_files.weight_files(directory)
+  _check_tensors(config, table, weight_files, directory)
+  if shardings is None:
+    one_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    shardings = jax.tree.map(lambda _: one_device, parameter_shapes(config))
+  params = _allocate_stacks(config, dtype, shardings)
+  for file in weight_files:
+    for name, array in _tensors_of(file):
+      if name in table:
+        _place(params, table[name], array, dtype, shardings)
   return config, params
 
 
 def load_config(path: str | os.PathLike) -> ModelConfig:
-  """Reads config.json of a Hugging Face directory."""
-  file = os.path.join(path, "config.json")
-  if not os.path.isdir(path):
-    raise ValueError(
-        f"checkpoint directory {os.fspath(path)!r} does not exist; expected a"
-        " directory with config.json, *.safetensors and tokenizer files"
-    )
-  if not os.path.isfile(file):
-    raise ValueError(f"{file} does not exist: not a Hugging Face directory")
-  return model_config.from_hf(_read_object(file), file)
+  """Reads config.json of a Hugging Face directory or hub id."""
+  file = os.path.join(hf_files.resolve(path), "config.json")
+  return hf_config.from_hf(hf_files.read_object(file), file)
 
 
-def _read_object(file: str) -> dict[str, Any]:
-  """Reads a file that holds a JSON object."""
-  try:
-    content = files.read_json(file)
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
-    raise ValueError(f"{file} is not valid JSON: {error}") from error
-  if not isinstance(content, dict):
-    raise ValueError(f"{file} holds a {type(content).__name__}, no JSON object")
-  return content
+def parameter_shapes(config: ModelConfig) -> Params:
+  """Shapes of all parameters, float32; nothing is allocated."""
+  init = functools.partial(transformer.init_params, config=config)
+  return jax.eval_shape(init, jax.random.key(0))
 
 
 def save(
     path: str | os.PathLike,
     config: ModelConfig,
     params: Params,
+    *,
+    dtype: jnp.dtype | None = None,
     tokenizer: Any = None,
+    like: str | os.PathLike | None = None,
+    max_shard_bytes: int = _MAX_SHARD_BYTES,
 ) -> None:
   """Writes a model as a Hugging Face directory, all of it or nothing.
+
+  The host holds one shard at a time.
 
   Args:
     path: directory to make; must not exist.
     config: the model's configuration.
-    params: its parameters; their dtype is kept.
-    tokenizer: a transformers tokenizer to save beside the weights.
+    params: its parameters.
+    dtype: to write them in; None for the one that they have.
+    tokenizer: a transformers tokenizer to save beside the weights; for one
+      that was loaded from a directory give that directory as `like`.
+    like: Hugging Face directory or hub id whose tokenizer files, generation
+      config and special tokens are copied, byte for byte.
+    max_shard_bytes: largest file, unless a single tensor is larger.
 
   Raises:
     ValueError: path exists already.
   """
-  with files.atomic_directory(path) as temporary:
-    tensors = _hf_tensors(config, jax.device_get(params))
-    weights = os.path.join(temporary, _SINGLE)
-    safetensors.numpy.save_file(tensors, weights, metadata={"format": "pt"})
-    os.chmod(weights, 0o644)  # safetensors makes it for the owner alone
-    content = model_config.to_hf(config)
-    content["dtype"] = str(next(iter(tensors.values())).dtype)
+  source = None if like is None else hf_files.resolve(like)
+  ids = {} if source is None else _token_ids(source)
+  with files.atomic_directory(path) as directory:
+    dtype = jnp.dtype(dtype or params["embedding"].dtype)
+    _write_weights(directory, config, params, dtype, max_shard_bytes)
+    content = hf_config.to_hf(config) | {"torch_dtype": dtype.name}
     if tokenizer is not None:
-      tokenizer.save_pretrained(temporary)
-      content |= {
-          "bos_token_id": tokenizer.bos_token_id,
-          "eos_token_id": tokenizer.eos_token_id,
-          "pad_token_id": tokenizer.pad_token_id,
-      }
-    files.write_json(os.path.join(temporary, "config.json"), content)
+      tokenizer.save_pretrained(directory)
+      ids = {name: getattr(tokenizer, name) for name in _TOKEN_IDS}
+      files.write_json(os.path.join(directory, "generation_config.json"), ids)
+    if source is not None:
+      _copy_companions(source, directory)
+    content |= ids
+    files.write_json(os.path.join(directory, "config.json"), content)
 
 
-def _hf_tensors(config: ModelConfig, params: Params) -> dict[str, np.ndarray]:
-  tensors = {
-      name: np.ascontiguousarray(t.save(params[t.name]))
-      for name, t in _top_tensors(config).items()
-  }
-  for name, t in _layer_tensors(config).items():
-    stacked = params["layers"][t.name]
-    for i in range(config.num_layers):
-      tensors[f"model.layers.{i}.{name}"] = np.ascontiguousarray(
-          t.save(stacked[i])
-      )
-  return tensors
+def _tensors_of(file: str) -> Iterator[tuple[str, np.ndarray]]:
+  """The language model's tensors of a file, one in memory at a time."""
+  with hf_files.opened(file) as opened:
+    for raw_name in sorted(opened.keys()):
+      name = tensors_lib.text_name(raw_name)
+      if name is not None:
+        yield name, opened.get_tensor(raw_name)
 
 
-def _open_tensors(path: str) -> dict[str, Any]:
-  """Tensor name -> the open safetensors file that holds it."""
-  index = os.path.join(path, _INDEX)
-  if os.path.isfile(index):
-    weight_map = _read_object(index).get("weight_map")
-    if not isinstance(weight_map, dict):
-      raise ValueError(f"{index} has no weight_map of tensors to files")
-    shards = sorted(set(weight_map.values()))
-  else:
-    shards = [_SINGLE]
-  found = {}
-  for shard in shards:
-    file = os.path.join(path, shard)
-    if not os.path.isfile(file):
-      raise ValueError(f"{file} does not exist; only safetensors are loaded")
-    try:
-      opened = safetensors.safe_open(file, framework="np")
-    except safetensors.SafetensorError as error:
-      raise ValueError(f"{file} is not a safetensors file: {error}") from error
-    found |= dict.fromkeys(opened.keys(), opened)
-  return found
+def _allocate_stacks(
+    config: ModelConfig, dtype: jnp.dtype, shardings: Params
+) -> Params:
+  """Zeros for stacks of layers, on their devices; the rest is placed whole."""
+  shapes = parameter_shapes(config)["layers"]
+  for sharding in jax.tree.leaves(shardings["layers"]):
+    _without_layer_axis(sharding)  # refuses now what could not be filled
+
+  @functools.partial(jax.jit, out_shardings=shardings["layers"])
+  def zeros():
+    return jax.tree.map(lambda s: jnp.zeros(s.shape, dtype), shapes)
+
+  return {"layers": zeros()}
 
 
-def _check_second_head(
-    config: ModelConfig, found: dict[str, Any], path: str
+def _place(
+    params: Params,
+    tensor: Tensor,
+    array: np.ndarray,
+    dtype: jnp.dtype,
+    shardings: Params,
 ) -> None:
-  """A tied head that is written a second time must be the embedding."""
-  if not config.is_tied or "lm_head.weight" not in found:
-    return
-  head, embedding = (
-      found[name].get_tensor(name)
-      for name in ("lm_head.weight", "model.embed_tokens.weight")
-  )
-  if not np.array_equal(head, embedding):
-    raise ValueError(
-        f"{path}: tie_word_embeddings is set, but lm_head.weight is not"
-        " model.embed_tokens.weight"
+  """Puts a tensor into `params`, in place where it is a layer of a stack."""
+  sharding = tensors_lib.parameter_of(shardings, tensor)
+  view = tensor.load(array)
+  if tensor.layer is None:
+    params[tensor.parameter] = _on_devices(view, dtype, sharding)
+  else:
+    layer = _on_devices(view, dtype, _without_layer_axis(sharding))
+    stacks = params["layers"]
+    stacks[tensor.parameter] = _layer_setter(sharding)(
+        stacks[tensor.parameter], layer, tensor.layer
     )
+  # Otherwise the host would run ahead and hold tensors that wait for a device.
+  jax.block_until_ready(tensors_lib.parameter_of(params, tensor))
+
+
+def _on_devices(
+    view: np.ndarray, dtype: jnp.dtype, sharding: jax.sharding.Sharding
+) -> jax.Array:
+  """Each device receives its part of a host array."""
+  return jax.make_array_from_callback(
+      view.shape,
+      sharding,
+      lambda index: np.ascontiguousarray(view[index], dtype),
+  )
+
+
+@functools.cache
+def _layer_setter(sharding: jax.sharding.Sharding) -> Callable[..., jax.Array]:
+  """(stack, layer, index) -> the stack with one layer replaced, in place."""
+
+  def set_layer(stack, layer, index):
+    return jax.lax.dynamic_update_index_in_dim(stack, layer, index, axis=0)
+
+  return jax.jit(set_layer, donate_argnums=0, out_shardings=sharding)
+
+
+def _without_layer_axis(
+    sharding: jax.sharding.Sharding,
+) -> jax.sharding.Sharding:
+  """The sharding of one layer of a stack."""
+  if not isinstance(sharding, jax.sharding.NamedSharding):
+    return sharding
+  spec = tuple(sharding.spec)
+  if spec and spec[0] is not None:
+    raise ValueError(
+        f"a stack of layers is divided along its first axis ({sharding.spec});"
+        " only the axes behind it can be"
+    )
+  return jax.sharding.NamedSharding(
+      sharding.mesh, jax.sharding.PartitionSpec(*spec[1:])
+  )
 
 
 def _check_tensors(
-    config: ModelConfig, found: dict[str, Any], path: str
+    config: ModelConfig,
+    table: Mapping[str, Tensor],
+    weight_files: list[str],
+    directory: str,
 ) -> None:
-  expected = {name: t.hf_shape for name, t in _top_tensors(config).items()}
-  for name, t in _layer_tensors(config).items():
-    for i in range(config.num_layers):
-      expected[f"model.layers.{i}.{name}"] = t.hf_shape
-  # Some exporters write the tied head a second time.
-  ignored = {"lm_head.weight"} if config.is_tied else set()
-  problems = [f"missing {name}" for name in expected.keys() - found.keys()]
-  problems += [
-      f"unknown {name}" for name in found.keys() - expected.keys() - ignored
-  ]
-  for name in expected.keys() & found.keys():
-    shape = tuple(found[name].get_slice(name).get_shape())
-    if shape != expected[name]:
-      problems.append(f"{name} is {shape}, expected {expected[name]}")
+  """Reads all headers and lists everything that does not fit."""
+  problems, found = [], set()
+  for file in weight_files:
+    with hf_files.opened(file) as opened:
+      for raw_name in opened.keys():
+        name = tensors_lib.text_name(raw_name)
+        if name is None:
+          continue
+        shape = tuple(opened.get_slice(raw_name).get_shape())
+        if name in found:
+          problems.append(f"{raw_name} is there twice")
+        elif name in table:
+          expected = table[name].hf_shape
+          kind = opened.get_slice(raw_name).get_dtype()
+          if shape != expected:
+            problems.append(f"{raw_name} is {shape}, expected {expected}")
+          if kind not in _FLOATS:  # quantised: its scales would be ignored
+            problems.append(f"{raw_name} is of type {kind}")
+        elif not (config.is_tied and name == "lm_head.weight"):
+          problems.append(f"unknown {raw_name}")
+        found.add(name)
+  problems += [f"missing {name}" for name in table if name not in found]
   if problems:
     raise ValueError(
-        f"{path} does not hold the model of its config.json: "
+        f"{directory} does not hold the model of its config.json: "
         + "; ".join(sorted(problems))
     )
+  if config.is_tied and "lm_head.weight" in found:
+    _check_second_head(weight_files, directory)
+
+
+def _check_second_head(weight_files: list[str], directory: str) -> None:
+  """A tied head that is written a second time must be the embedding."""
+  with contextlib.ExitStack() as stack:
+    slices = {}
+    for file in weight_files:
+      opened = stack.enter_context(hf_files.opened(file))
+      for raw_name in opened.keys():
+        slices[tensors_lib.text_name(raw_name)] = opened.get_slice(raw_name)
+    head = slices["lm_head.weight"]
+    embedding = slices["model.embed_tokens.weight"]
+    num_rows = embedding.get_shape()[0]
+    starts = range(0, num_rows, _COMPARED_ROWS)
+    # Not beyond the last row, which safetensors refuses.
+    parts = [slice(i, min(i + _COMPARED_ROWS, num_rows)) for i in starts]
+    if head.get_shape() == embedding.get_shape() and all(
+        np.array_equal(head[part], embedding[part]) for part in parts
+    ):
+      return
+  raise ValueError(
+      f"{directory}: tie_word_embeddings is set, but lm_head.weight is not"
+      " model.embed_tokens.weight; set tie_word_embeddings to false if the"
+      " model has a head of its own"
+  )
+
+
+def _write_weights(
+    directory: str,
+    config: ModelConfig,
+    params: Params,
+    dtype: jnp.dtype,
+    max_shard_bytes: int,
+) -> None:
+  """Writes one file, or several with their index."""
+  table = tensors_lib.table(config)
+  shards = _shards(table, dtype.itemsize, max_shard_bytes)
+  weight_map = {}
+  for number, names in enumerate(shards, start=1):
+    file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+    file = hf_files.SINGLE if len(shards) == 1 else file
+    content = {name: _fetch(params, table[name], dtype) for name in names}
+    target = os.path.join(directory, file)
+    safetensors.numpy.save_file(content, target, metadata={"format": "pt"})
+    os.chmod(target, 0o644)  # safetensors makes it for the owner alone
+    weight_map |= dict.fromkeys(names, file)
+  if len(shards) > 1:
+    total = sum(_bytes(t, dtype.itemsize) for t in table.values())
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    files.write_json(os.path.join(directory, hf_files.INDEX), index)
+
+
+def _shards(
+    table: Mapping[str, Tensor], itemsize: int, max_shard_bytes: int
+) -> list[list[str]]:
+  """Names of tensors by file, in order, each file as full as it may be."""
+  shards, size = [[]], 0
+  for name, tensor in table.items():
+    tensor_bytes = _bytes(tensor, itemsize)
+    if shards[-1] and size + tensor_bytes > max_shard_bytes:
+      shards.append([])
+      size = 0
+    shards[-1].append(name)
+    size += tensor_bytes
+  return shards
+
+
+def _bytes(tensor: Tensor, itemsize: int) -> int:
+  return int(np.prod(tensor.hf_shape, dtype=np.int64)) * itemsize
+
+
+def _fetch(params: Params, tensor: Tensor, dtype: jnp.dtype) -> np.ndarray:
+  """A tensor in the checkpoint's layout, on the host."""
+  array = tensors_lib.parameter_of(params, tensor)
+  if tensor.layer is not None:
+    array = _layer_of(array, tensor.layer)
+  host = np.asarray(jax.device_get(array)).astype(dtype, copy=False)
+  return np.ascontiguousarray(tensor.save(host))
+
+
+@jax.jit
+def _layer_of(stack: jax.Array, layer: jax.Array) -> jax.Array:
+  return jax.lax.dynamic_index_in_dim(stack, layer, keepdims=False)
+
+
+def _copy_companions(source: str, directory: str) -> None:
+  for name in _COMPANIONS:
+    file = os.path.join(source, name)
+    if os.path.isfile(file):
+      shutil.copyfile(file, os.path.join(directory, name))
+
+
+def _token_ids(source: str) -> dict[str, Any]:
+  """Ids of special tokens that a checkpoint's config.json names."""
+  content = hf_files.read_object(os.path.join(source, "config.json"))
+  content = (content.get("text_config") or {}) | content
+  return {name: content[name] for name in _TOKEN_IDS if name in content}

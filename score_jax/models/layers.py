@@ -1,109 +1,140 @@
 """The decoder's arithmetic as functions of arrays; no parameters live here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from score_jax.models.config import LinearScaling
+from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import Rope
+
 # Finite, so that a query without a single key (padding) stays finite too.
 _MASKED_SCORE = -1e30
 
 
-class KeyValues(NamedTuple):
-  """Keys and values that queries may look at.
+class Rotation(NamedTuple):
+  """Sines and cosines that turn queries and keys to their positions.
 
   Attributes:
-    keys: [R, S, N, head_dim], rotated to their positions.
-    values: [R, S, N, head_dim].
-    mask: bool[R, T, S], which of them each of the T queries sees; T may be 1
-      where all queries see the same.
+    sin: float32[R, T, head_dim / 2].
+    cos: float32[R, T, head_dim / 2].
   """
 
-  keys: jax.Array
-  values: jax.Array
-  mask: jax.Array
+  sin: jax.Array
+  cos: jax.Array
 
 
-def rms_norm(x: jax.Array, scale: jax.Array, eps: float) -> jax.Array:
-  """x / rms(x) * scale over the last axis, in float32, in x's dtype."""
+def rms_norm(
+    x: jax.Array, scale: jax.Array, eps: float, offset: float = 0.0
+) -> jax.Array:
+  """x / rms(x) * (offset + scale) over the last axis, in float32.
+
+  Args:
+    x: [..., D].
+    scale: [D].
+    eps: added to the mean square.
+    offset: 1 for families whose files hold scale - 1.
+
+  Returns:
+    [..., D] in x's dtype.
+  """
   x32 = x.astype(jnp.float32)
   mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
   normed = x32 * jax.lax.rsqrt(mean_square + eps)
-  scale = jnp.expand_dims(scale, range(x.ndim - 1))
-  return (normed.astype(x.dtype)) * scale.astype(x.dtype)
+  scale = jnp.expand_dims(scale.astype(jnp.float32), range(x.ndim - 1))
+  return (normed * (offset + scale)).astype(x.dtype)
 
 
-def rotate(x: jax.Array, positions: jax.Array, theta: float) -> jax.Array:
-  """Rotary position embedding: rotates pairs (i, i + head_dim / 2).
+def softcap(x: jax.Array, cap: float | None) -> jax.Array:
+  """cap * tanh(x / cap): nearly x when small, never beyond cap; None: x."""
+  return x if cap is None else cap * jnp.tanh(x / cap)
 
-  Args:
-    x: [R, T, heads, head_dim].
-    positions: int32[R, T].
-    theta: base of the wavelengths.
-  """
-  half = x.shape[-1] // 2
-  inverse_wavelengths = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+
+def inverse_wavelengths(rope: Rope, head_dim: int) -> jax.Array:
+  """float32[head_dim / 2], radians per position of each rotated pair."""
+  half = head_dim // 2
+  plain = rope.theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+  scaling = rope.scaling
+  if isinstance(scaling, LinearScaling):
+    return plain / scaling.factor
+  if isinstance(scaling, Llama3Scaling):
+    return _llama3_scaled(plain, scaling)
+  return plain
+
+
+def _llama3_scaled(plain: jax.Array, scaling: Llama3Scaling) -> jax.Array:
+  """Long wavelengths grow by the factor, short stay, those between blend."""
+  turns = scaling.original_max_positions * plain / (2 * jnp.pi)
+  low, high = scaling.low_freq_factor, scaling.high_freq_factor
+  keep = jnp.clip((turns - low) / (high - low), 0.0, 1.0)
+  return keep * plain + (1 - keep) * plain / scaling.factor
+
+
+def rotation(positions: jax.Array, rope: Rope, head_dim: int) -> Rotation:
+  """Angles of positions int32[R, T]."""
   angles = (
       positions[..., None].astype(jnp.float32)
-      * inverse_wavelengths[None, None, :]
+      * inverse_wavelengths(rope, head_dim)[None, None, :]
   )
-  sin = jnp.sin(angles)[:, :, None, :]
-  cos = jnp.cos(angles)[:, :, None, :]
+  return Rotation(jnp.sin(angles), jnp.cos(angles))
+
+
+def rotate(x: jax.Array, rotation: Rotation) -> jax.Array:
+  """Rotates the pairs (i, i + head_dim / 2) of x [R, heads, T, head_dim]."""
+  sin, cos = (a[:, None] for a in rotation)
   first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
   rotated = (first * cos - second * sin, second * cos + first * sin)
   return jnp.concatenate(rotated, axis=-1).astype(x.dtype)
 
 
-def attend(queries: jax.Array, segments: Sequence[KeyValues]) -> jax.Array:
-  """Softmax attention over several segments of keys as if concatenated.
-
-  Segments let a decode step read the cache where it lies: concatenating the
-  new keys to it would copy the whole cache for every token.
+def attend(
+    queries: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    mask: jax.Array,
+    *,
+    scale: float,
+    cap: float | None = None,
+) -> jax.Array:
+  """Softmax attention with grouped heads.
 
   Args:
-    queries: [R, T, H, head_dim], rotated, not yet scaled.
-    segments: keys and values with H a multiple of their N heads.
+    queries: [R, H, T, head_dim], rotated, not yet scaled.
+    keys: [R, N, S, head_dim], rotated to their positions; N divides H.
+    values: [R, N, S, head_dim].
+    mask: bool[R, T, S], which keys each query sees.
+    scale: factor of the queries.
+    cap: soft-cap of the scores, None for none.
 
   Returns:
-    [R, T, H, head_dim].
+    [R, H, T, head_dim].
   """
-  rows, length, num_heads, head_dim = queries.shape
-  num_kv_heads = segments[0].keys.shape[2]
-  groups = num_heads // num_kv_heads
-  grouped = queries.reshape(rows, length, num_kv_heads, groups, head_dim)
-  grouped = grouped * head_dim**-0.5
-  scores = [
-      jnp.where(
-          segment.mask[:, None, None],
-          jnp.einsum(
-              "rtngh,rsnh->rngts",
-              grouped,
-              segment.keys,
-              preferred_element_type=jnp.float32,
-          ),
-          _MASKED_SCORE,
-      )
-      for segment in segments
-  ]
-  weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1)
-  weights = weights.astype(queries.dtype)
-  bounds = [segment.keys.shape[1] for segment in segments]
-  starts = [sum(bounds[:i]) for i in range(1, len(bounds))]
-  mixed = sum(
-      jnp.einsum("rngts,rsnh->rtngh", weight, segment.values)
-      for weight, segment in zip(
-          jnp.split(weights, starts, axis=-1), segments, strict=True
-      )
+  rows, num_heads, length, head_dim = queries.shape
+  num_kv_heads = keys.shape[1]
+  # A group's queries side by side: one matrix product for each of its keys.
+  grouped = (queries * scale).reshape(rows, num_kv_heads, -1, head_dim)
+  scores = jnp.einsum(
+      "rnqh,rnsh->rnqs", grouped, keys, preferred_element_type=jnp.float32
   )
-  return mixed.reshape(rows, length, num_heads, head_dim)
+  scores = softcap(scores, cap).reshape(rows, num_heads, length, -1)
+  scores = jnp.where(mask[:, None], scores, _MASKED_SCORE)
+  weights = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
+  weights = weights.reshape(*grouped.shape[:3], -1)
+  mixed = jnp.einsum("rnqs,rnsh->rnqh", weights, values)
+  return mixed.reshape(queries.shape)
 
 
-def swiglu(
-    x: jax.Array, gate: jax.Array, up: jax.Array, down: jax.Array
+def gated(
+    x: jax.Array,
+    gate: jax.Array,
+    up: jax.Array,
+    down: jax.Array,
+    activation: Callable[[jax.Array], jax.Array],
 ) -> jax.Array:
-  """(silu(x gate) * (x up)) down, with gate and up [D, F], down [F, D]."""
-  return (jax.nn.silu(x @ gate) * (x @ up)) @ down
+  """(activation(x gate) * (x up)) down; gate and up [D, F], down [F, D]."""
+  return (activation(x @ gate) * (x @ up)) @ down
 
 
 def positions_of(mask: jax.Array) -> jax.Array:
@@ -114,12 +145,22 @@ def positions_of(mask: jax.Array) -> jax.Array:
   return jnp.maximum(jnp.cumsum(mask.astype(jnp.int32), axis=-1) - 1, 0)
 
 
-def causal_mask(mask: jax.Array) -> jax.Array:
-  """bool[R, T, T], query t sees valid key s <= t.
+def visible(
+    positions: jax.Array,
+    key_positions: jax.Array,
+    key_mask: jax.Array,
+    window: int | None = None,
+) -> jax.Array:
+  """bool[R, T, S], which keys each query sees: itself and what lies before.
+
+  Positions decide, not columns, so padding and holes may lie anywhere.
 
   Args:
-    mask: bool[R, T], False on padding.
+    positions: int32[R, T], of the queries.
+    key_positions: int32[R, S].
+    key_mask: bool[R, S], False where there is no token.
+    window: positions that are seen, the query's own included; None for all.
   """
-  length = mask.shape[-1]
-  causal = jnp.tril(jnp.ones((length, length), bool))
-  return causal[None] & mask[:, None, :]
+  distance = positions[:, :, None] - key_positions[:, None, :]
+  seen = key_mask[:, None, :] & (distance >= 0)
+  return seen if window is None else seen & (distance < window)

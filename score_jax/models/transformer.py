@@ -5,6 +5,7 @@ argument and new keys and values are a result: nothing is hidden in a module.
 """
 
 from typing import Any
+from typing import NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -22,78 +23,188 @@ class Cache:
   """Keys and values of earlier tokens, the same columns for every row.
 
   Rows of different length leave holes: `mask` says which columns of a row hold
-  a token, and keys carry their rotation, so no column needs to move.
+  a token, and keys carry their rotation, so no column needs to move. Each layer
+  has arrays of its own, which are updated where they lie.
 
   Attributes:
-    keys: [L, R, S, N, head_dim].
-    values: [L, R, S, N, head_dim].
+    keys: L times [R, N, S, head_dim].
+    values: L times [R, N, S, head_dim].
     mask: bool[R, S], column holds a token of the row.
+    positions: int32[R, S], of the token in each column.
     column: int32[], the next column to write, shared by all rows.
     next_position: int32[R], position of each row's next token.
   """
 
-  keys: jax.Array
-  values: jax.Array
+  keys: tuple[jax.Array, ...]
+  values: tuple[jax.Array, ...]
   mask: jax.Array
+  positions: jax.Array
   column: jax.Array
   next_position: jax.Array
 
 
+class Context(NamedTuple):
+  """What all layers of one kind, global or local, know of the tokens.
+
+  Attributes:
+    rotation: of the new tokens.
+    mask: bool[R, T, S], which keys each new token sees.
+  """
+
+  rotation: layers.Rotation
+  mask: jax.Array
+
+
+class LayerCache(NamedTuple):
+  """A layer's part of the cache, and where new tokens go.
+
+  Attributes:
+    keys: [R, N, S, head_dim].
+    values: [R, N, S, head_dim].
+    column: int32[], first column to write.
+  """
+
+  keys: jax.Array
+  values: jax.Array
+  column: jax.Array
+
+
+def _contexts(
+    config: ModelConfig,
+    positions: jax.Array,
+    key_positions: jax.Array,
+    key_mask: jax.Array,
+) -> tuple[Context, Context | None]:
+  """Contexts of global and of local layers, None where there are none."""
+  c = config
+  everywhere = Context(
+      layers.rotation(positions, c.rope, c.head_dim),
+      layers.visible(positions, key_positions, key_mask),
+  )
+  if c.sliding_window is None:
+    return everywhere, None
+  nearby = Context(
+      layers.rotation(positions, c.local_rope or c.rope, c.head_dim),
+      layers.visible(positions, key_positions, key_mask, c.sliding_window),
+  )
+  return everywhere, nearby
+
+
+def _select(
+    contexts: tuple[Context, Context | None], is_local: jax.Array | None
+) -> Context:
+  """The context of a layer; `is_local` is bool[], of the scanned layer."""
+  everywhere, nearby = contexts
+  if nearby is None:
+    return everywhere
+  return jax.tree.map(
+      lambda far, near: jnp.where(is_local, near, far), everywhere, nearby
+  )
+
+
 class Layer(nn.Module):
-  """One pre-norm block: attention, then a gated feed-forward layer."""
+  """One block: attention, then a gated feed-forward layer, both pre-normed."""
 
   config: ModelConfig
 
   @nn.compact
-  def __call__(self, x, positions, mask, cache_mask, cache):
-    """Returns the residual stream [R, T, D] and this block's (keys, values).
+  def __call__(self, x, contexts, is_local, cache=None):
+    """Returns the residual stream [R, T, D] and (keys, values).
 
     Args:
       x: [R, T, D], residual stream.
-      positions: int32[R, T].
-      mask: bool[R, T, T], which of the new tokens each new token sees.
-      cache_mask: bool[R, 1, S] or None, which cached tokens they all see.
-      cache: (keys, values) of this layer [R, S, N, head_dim], or None.
+      contexts: see `_contexts`.
+      is_local: bool[], which of them applies; None where there is only one.
+      cache: LayerCache to write to and look at, None to look at the tokens
+        themselves; what is returned is it, or the tokens' keys and values.
     """
     c = self.config
-    dense = nn.initializers.variance_scaling(
-        1.0, "fan_in", "normal", in_axis=0, out_axis=(1, 2)
-    )
-    dense_2d = nn.initializers.lecun_normal()
     w = {
         name: self.param(name, init, shape)
-        for name, init, shape in (
-            ("attention_norm", nn.initializers.ones, (c.d_model,)),
-            ("query", dense, (c.d_model, c.num_heads, c.head_dim)),
-            ("key", dense, (c.d_model, c.num_kv_heads, c.head_dim)),
-            ("value", dense, (c.d_model, c.num_kv_heads, c.head_dim)),
-            (
-                "output",
-                nn.initializers.variance_scaling(
-                    1.0, "fan_in", "normal", in_axis=(0, 1), out_axis=2
-                ),
-                (c.num_heads, c.head_dim, c.d_model),
-            ),
-            ("mlp_norm", nn.initializers.ones, (c.d_model,)),
-            ("gate", dense_2d, (c.d_model, c.d_ff)),
-            ("up", dense_2d, (c.d_model, c.d_ff)),
-            ("down", dense_2d, (c.d_ff, c.d_model)),
-        )
+        for name, (init, shape) in _layer_parameters(c).items()
     }
-    h = layers.rms_norm(x, w["attention_norm"], c.norm_eps)
-    queries = jnp.einsum("rtd,dnh->rtnh", h, w["query"])
-    keys = jnp.einsum("rtd,dnh->rtnh", h, w["key"])
-    values = jnp.einsum("rtd,dnh->rtnh", h, w["value"])
-    queries = layers.rotate(queries, positions, c.rope_theta)
-    keys = layers.rotate(keys, positions, c.rope_theta)
-    segments = [layers.KeyValues(keys, values, mask)]
+    context = _select(contexts, is_local)
+
+    def norm(x, name):
+      return layers.rms_norm(x, w[name], c.norm_eps, c.norm_offset)
+
+    def project(h, name):
+      heads = jnp.einsum("rtd,dnh->rnth", h, w[name])
+      if c.has_qkv_bias:
+        heads = heads + w[f"{name}_bias"][None, :, None]
+      return heads
+
+    h = norm(x, "attention_norm")
+    queries, keys, values = (project(h, n) for n in ("query", "key", "value"))
+    if c.has_qk_norm:
+      queries, keys = norm(queries, "query_norm"), norm(keys, "key_norm")
+    queries = layers.rotate(queries, context.rotation)
+    keys = layers.rotate(keys, context.rotation)
     if cache is not None:
-      segments.insert(0, layers.KeyValues(*cache, cache_mask))
-    mixed = layers.attend(queries, segments)
-    x = x + jnp.einsum("rtnh,nhd->rtd", mixed, w["output"])
-    h = layers.rms_norm(x, w["mlp_norm"], c.norm_eps)
-    x = x + layers.swiglu(h, w["gate"], w["up"], w["down"])
+      keys = _write(cache.keys, keys, cache.column)
+      values = _write(cache.values, values, cache.column)
+    mixed = layers.attend(
+        queries,
+        keys,
+        values,
+        context.mask,
+        scale=c.query_scale,
+        cap=c.attention_softcap,
+    )
+    mixed = jnp.einsum("rnth,nhd->rtd", mixed, w["output"])
+    if c.has_output_bias:
+      mixed = mixed + w["output_bias"][None, None]
+    x = x + (norm(mixed, "post_attention_norm") if c.has_post_norms else mixed)
+    h = norm(x, "mlp_norm")
+    h = layers.gated(h, w["gate"], w["up"], w["down"], c.activation)
+    x = x + (norm(h, "post_mlp_norm") if c.has_post_norms else h)
     return x, (keys, values)
+
+
+def _write(array: jax.Array, new: jax.Array, column: jax.Array) -> jax.Array:
+  """[R, N, S, head_dim] with T columns replaced from `column` on."""
+  return jax.lax.dynamic_update_slice(
+      array, new.astype(array.dtype), (0, 0, column, 0)
+  )
+
+
+def _layer_parameters(c: ModelConfig) -> dict[str, tuple[Any, tuple[int, ...]]]:
+  """Initialiser and shape of each parameter of a layer, by name."""
+  dense = nn.initializers.variance_scaling(
+      1.0, "fan_in", "normal", in_axis=0, out_axis=(1, 2)
+  )
+  dense_2d = nn.initializers.lecun_normal()
+  output = nn.initializers.variance_scaling(
+      1.0, "fan_in", "normal", in_axis=(0, 1), out_axis=2
+  )
+  scale = nn.initializers.constant(1.0 - c.norm_offset)
+  zeros = nn.initializers.zeros
+  queries = (c.num_heads, c.head_dim)
+  keys = (c.num_kv_heads, c.head_dim)
+  parameters = {
+      "attention_norm": (scale, (c.d_model,)),
+      "query": (dense, (c.d_model, *queries)),
+      "key": (dense, (c.d_model, *keys)),
+      "value": (dense, (c.d_model, *keys)),
+      "output": (output, (*queries, c.d_model)),
+      "mlp_norm": (scale, (c.d_model,)),
+      "gate": (dense_2d, (c.d_model, c.d_ff)),
+      "up": (dense_2d, (c.d_model, c.d_ff)),
+      "down": (dense_2d, (c.d_ff, c.d_model)),
+  }
+  if c.has_post_norms:
+    parameters["post_attention_norm"] = (scale, (c.d_model,))
+    parameters["post_mlp_norm"] = (scale, (c.d_model,))
+  if c.has_qk_norm:
+    parameters["query_norm"] = (scale, (c.head_dim,))
+    parameters["key_norm"] = (scale, (c.head_dim,))
+  if c.has_qkv_bias:
+    parameters["query_bias"] = (zeros, queries)
+    parameters["key_bias"] = (zeros, keys)
+    parameters["value_bias"] = (zeros, keys)
+  if c.has_output_bias:
+    parameters["output_bias"] = (zeros, (c.d_model,))
+  return parameters
 
 
 class Decoder(nn.Module):
@@ -102,7 +213,13 @@ class Decoder(nn.Module):
   config: ModelConfig
 
   @nn.compact
-  def __call__(self, tokens, positions, mask, cache_mask=None, cache=None):
+  def __call__(self, tokens, mask):
+    """Returns hidden states [R, T, D] and (keys, values) of all layers.
+
+    Args:
+      tokens: int32[R, T].
+      mask: bool[R, T], False on padding.
+    """
     c = self.config
     embedding = self.param(
         "embedding", nn.initializers.normal(0.02), (c.vocab_size, c.d_model)
@@ -111,27 +228,48 @@ class Decoder(nn.Module):
       self.param(
           "head", nn.initializers.normal(0.02), (c.d_model, c.vocab_size)
       )
-    x = embedding[tokens]
+    positions = layers.positions_of(mask)
     stack = nn.scan(
         Layer,
         variable_axes={"params": 0},
         split_rngs={"params": True},
-        in_axes=(nn.broadcast, nn.broadcast, nn.broadcast, 0),
+        in_axes=(nn.broadcast, 0),
         length=c.num_layers,
     )
-    x, new = stack(c, name="layers")(x, positions, mask, cache_mask, cache)
-    scale = self.param("final_norm", nn.initializers.ones, (c.d_model,))
-    return layers.rms_norm(x, scale, c.norm_eps), new
+    x, keys_and_values = stack(c, name="layers")(
+        _embed(embedding, c, tokens),
+        _contexts(c, positions, positions, mask),
+        jnp.asarray(c.is_local) if c.is_local else None,
+    )
+    scale = self.param(
+        "final_norm",
+        nn.initializers.constant(1.0 - c.norm_offset),
+        (c.d_model,),
+    )
+    return _final_norm(scale, c, x), keys_and_values
+
+
+def _embed(
+    embedding: jax.Array, config: ModelConfig, tokens: jax.Array
+) -> jax.Array:
+  """[R, T, D], rows of the embedding table."""
+  x = embedding[tokens]
+  if config.has_scaled_embedding:
+    # In the parameters' dtype: transformers rounds the factor like this.
+    x = x * jnp.asarray(config.d_model**0.5, x.dtype)
+  return x
+
+
+def _final_norm(
+    scale: jax.Array, config: ModelConfig, x: jax.Array
+) -> jax.Array:
+  return layers.rms_norm(x, scale, config.norm_eps, config.norm_offset)
 
 
 def init_params(key: jax.Array, config: ModelConfig) -> Params:
   """Random float32 parameters of a new model."""
-  tokens = jnp.zeros((1, 2), jnp.int32)
-  mask = jnp.ones((1, 2), bool)
-  variables = Decoder(config).init(
-      key, tokens, layers.positions_of(mask), layers.causal_mask(mask)
-  )
-  return variables["params"]
+  tokens, mask = jnp.zeros((1, 2), jnp.int32), jnp.ones((1, 2), bool)
+  return Decoder(config).init(key, tokens, mask)["params"]
 
 
 def hidden_states(
@@ -148,12 +286,7 @@ def hidden_states(
   Returns:
     [R, T, D]; whatever where the mask is False.
   """
-  hidden, _ = Decoder(config).apply(
-      {"params": params},
-      tokens,
-      layers.positions_of(mask),
-      layers.causal_mask(mask),
-  )
+  hidden, _ = Decoder(config).apply({"params": params}, tokens, mask)
   return hidden
 
 
@@ -175,24 +308,42 @@ def prefill(
   """
   rows, length = tokens.shape
   c = config
-  shape = (c.num_layers, rows, columns, c.num_kv_heads, c.head_dim)
-  dtype = params["embedding"].dtype
+  shape = (rows, c.num_kv_heads, columns, c.head_dim)
+  empty = (jnp.zeros(shape, params["embedding"].dtype),) * c.num_layers
   cache = Cache(
-      keys=jnp.zeros(shape, dtype),
-      values=jnp.zeros(shape, dtype),
+      keys=empty,
+      values=empty,
       mask=jnp.zeros((rows, columns), bool),
+      positions=jnp.zeros((rows, columns), jnp.int32),
       column=jnp.zeros((), jnp.int32),
       next_position=jnp.zeros((rows,), jnp.int32),
   )
   if not length:
     return cache
-  _, (keys, values) = Decoder(config).apply(
-      {"params": params},
-      tokens,
-      layers.positions_of(mask),
-      layers.causal_mask(mask),
+  _, stacks = Decoder(config).apply({"params": params}, tokens, mask)
+  keys, values = (
+      tuple(_write(e, s, 0) for e, s in zip(empty, stack, strict=True))
+      for stack in stacks
   )
-  return _write(cache, keys, values, mask)
+  return _append(cache, mask).replace(keys=keys, values=values)
+
+
+def decoding_layout(params: Params, config: ModelConfig) -> Params:
+  """Parameters as `hidden_states_with_cache` takes them.
+
+  A scan over stacked layers copies each layer's weights out of the stack for
+  every token. Here every layer has arrays of its own.
+  """
+  stack = params["layers"]
+  return {
+      "embedding": params["embedding"],
+      "final_norm": params["final_norm"],
+      "output_table": output_table(params, config),
+      "layers": tuple(
+          jax.tree.map(lambda a, i=i: a[i], stack)
+          for i in range(config.num_layers)
+      ),
+  }
 
 
 def hidden_states_with_cache(
@@ -205,7 +356,7 @@ def hidden_states_with_cache(
   """Hidden states of T new tokens per row after the cached ones.
 
   Args:
-    params: model parameters.
+    params: in `decoding_layout`.
     config: the model's configuration.
     tokens: int32[R, T].
     mask: bool[R, T], False on columns that are a hole in their row.
@@ -214,40 +365,47 @@ def hidden_states_with_cache(
   Returns:
     [R, T, D] and the cache with T more columns.
   """
-  hidden, (keys, values) = Decoder(config).apply(
-      {"params": params},
-      tokens,
-      cache.next_position[:, None] + layers.positions_of(mask),
-      layers.causal_mask(mask),
-      cache.mask[:, None, :],
-      (cache.keys, cache.values),
-  )
-  return hidden, _write(cache, keys, values, mask)
+  c, new = config, _append(cache, mask)
+  positions = cache.next_position[:, None] + layers.positions_of(mask)
+  contexts = _contexts(c, positions, new.positions, new.mask)
+  x = _embed(params["embedding"], c, tokens)
+  keys, values = [], []
+  for i, weights in enumerate(params["layers"]):
+    is_local = c.is_local[i] if c.is_local else None
+    part = LayerCache(cache.keys[i], cache.values[i], cache.column)
+    x, (k, v) = Layer(c).apply({"params": weights}, x, contexts, is_local, part)
+    keys.append(k)
+    values.append(v)
+  hidden = _final_norm(params["final_norm"], c, x)
+  return hidden, new.replace(keys=tuple(keys), values=tuple(values))
 
 
-def _write(
-    cache: Cache, keys: jax.Array, values: jax.Array, mask: jax.Array
-) -> Cache:
-  """Appends T columns to all layers at once: keys [L, R, T, N, head_dim]."""
-  start = (0, 0, cache.column, 0, 0)
-  return Cache(
-      keys=jax.lax.dynamic_update_slice(cache.keys, keys, start),
-      values=jax.lax.dynamic_update_slice(cache.values, values, start),
-      mask=jax.lax.dynamic_update_slice(cache.mask, mask, (0, cache.column)),
+def _append(cache: Cache, mask: jax.Array) -> Cache:
+  """The cache with T more columns, all but their keys and values."""
+  positions = cache.next_position[:, None] + layers.positions_of(mask)
+  start = (0, cache.column)
+  return cache.replace(
+      mask=jax.lax.dynamic_update_slice(cache.mask, mask, start),
+      positions=jax.lax.dynamic_update_slice(cache.positions, positions, start),
       column=cache.column + mask.shape[1],
       next_position=cache.next_position
       + jnp.sum(mask.astype(jnp.int32), axis=1),
   )
 
 
-def output_head(params: Params, config: ModelConfig) -> jax.Array:
-  """[D, V], the matrix that turns hidden states into logits."""
-  return params["embedding"].T if config.is_tied else params["head"]
+def output_table(params: Params, config: ModelConfig) -> jax.Array:
+  """[V, D], the table whose rows give the logits of their tokens."""
+  return params["embedding"] if config.is_tied else params["head"].T
 
 
-def unembed(hidden: jax.Array, head: jax.Array) -> jax.Array:
-  """float32[..., V], logits of hidden states [..., D] by a head [D, V]."""
-  return jnp.matmul(hidden, head, preferred_element_type=jnp.float32)
+def unembed(
+    hidden: jax.Array, table: jax.Array, config: ModelConfig
+) -> jax.Array:
+  """float32[..., V], logits of hidden states [..., D] by a table [V, D]."""
+  products = jnp.einsum(
+      "...d,vd->...v", hidden, table, preferred_element_type=jnp.float32
+  )
+  return layers.softcap(products, config.logit_softcap)
 
 
 def logits(
@@ -255,4 +413,4 @@ def logits(
 ) -> jax.Array:
   """float32[R, T, V], all logits at once: for tests and small models only."""
   hidden = hidden_states(params, config, tokens, mask)
-  return unembed(hidden, output_head(params, config))
+  return unembed(hidden, output_table(params, config), config)

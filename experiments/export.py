@@ -1,0 +1,48 @@
+"""Writes a run's policy as a Hugging Face directory.
+
+  python -m experiments.export --workdir=DIR --output=HF_DIR
+      [--stage=stage1] [--dtype=bfloat16]
+
+The newest checkpoint is taken, of a run that goes on too. transformers and
+vLLM load the result as they load the base model.
+"""
+
+import sys
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from score_jax import export
+from score_jax import settings
+from score_jax.progress import console
+
+
+def _main(argv: list[str]) -> None:
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown arguments: {argv[1:]}")
+  logging.set_verbosity(logging.WARNING)
+  values = flags.FLAGS
+  try:
+    stage, step = export.export_run(
+        values.workdir, values.output, stage=values.stage, dtype=values.dtype
+    )
+  except ValueError as error:
+    sys.exit(f"error: {error}")
+  console.print(f"{values.output}: {stage}, step {step}")
+
+
+if __name__ == "__main__":
+  flags.DEFINE_string("workdir", None, "Directory of the run.")
+  flags.DEFINE_string("output", None, "Directory to make; must not exist.")
+  flags.DEFINE_enum(
+      "stage",
+      None,
+      export.STAGES,
+      "Whose checkpoint; the last one's if absent.",
+  )
+  flags.DEFINE_enum(
+      "dtype", None, settings.DTYPES, "Of the weights; the run's if absent."
+  )
+  flags.mark_flags_as_required(["workdir", "output"])
+  app.run(_main)

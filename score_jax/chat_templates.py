@@ -1,0 +1,148 @@
+"""Turn markers: what stands around the contents of a conversation.
+
+They are found once, by rendering a chat template with stand-in contents.
+Conversations are then put together from pieces, so that an earlier turn is
+never rendered again, and prompts need no template engine. Base models, which
+have no template, get a plain text format.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import re
+from typing import Any
+from typing import NamedTuple
+
+import jinja2
+
+# Llama 3.2's template writes today's date into the prompt unless it is given
+# one: a run that is resumed on another day would train on other prompts. This
+# is the date that Llama 3.1's template falls back to.
+_DATE = {"date_string": "26 Jul 2024"}
+
+# Three questions and two answers; no template has these words of its own.
+_STAND_INS = ("questionone", "answerone", "questiontwo", "answertwo", "lastone")
+
+
+class TurnMarkers(NamedTuple):
+  """Texts around the contents of a conversation.
+
+  Attributes:
+    opening: before the first question.
+    reply: between a question and where its answer starts.
+    between: between an answer and the next question; the first token of it
+      ends the answer.
+  """
+
+  opening: str
+  reply: str
+  between: str
+
+
+def find_markers(tokenizer: Any, options: Mapping[str, Any]) -> TurnMarkers:
+  """Finds the turn markers of a tokenizer.
+
+  Without a chat template the format is `Question: ...\\nAnswer:`, questions
+  after the first on a paragraph of their own behind EOS. BOS comes first where
+  the tokenizer itself puts it first: the base models of Gemma and Llama need
+  it.
+
+  Args:
+    tokenizer: a transformers tokenizer.
+    options: for the chat template, by the names that it uses.
+
+  Raises:
+    ValueError: the template has no such option, raises, or does not render
+      contents one after the other with the same markers every time.
+  """
+  template = _template(tokenizer)
+  if template is None:
+    return _plain_markers(tokenizer, options)
+  for name in options:
+    if not re.search(rf"\b{re.escape(name)}\b", template):
+      raise ValueError(
+          f"the chat template of {_name(tokenizer)} knows no option {name!r}:"
+          " take it out of the template options"
+      )
+  options = _DATE | dict(options)
+  first = _pieces(tokenizer, template, options, _STAND_INS[:1])
+  pieces = _pieces(tokenizer, template, options, _STAND_INS)
+  # An earlier answer may be introduced in another way than the one to come:
+  # Qwen 3 without thinking puts an empty think block before the latter alone.
+  opening, _, between, _, between_again, reply = pieces
+  if [opening, reply] != first or between != between_again:
+    raise ValueError(
+        f"the chat template of {_name(tokenizer)} changes with the length of"
+        f" the conversation: found {first} around one question and {pieces}"
+        " around three, expected the same opening, turns and generation prompt"
+    )
+  return TurnMarkers(opening, reply, between)
+
+
+def _plain_markers(tokenizer: Any, options: Mapping[str, Any]) -> TurnMarkers:
+  if options:
+    raise ValueError(
+        f"{_name(tokenizer)} has no chat template, found options for one:"
+        f" {dict(options)}; leave them out"
+    )
+  if tokenizer.eos_token is None:
+    raise ValueError(
+        f"{_name(tokenizer)} has no chat template and no EOS token: no attempt"
+        " could end; name an eos_token in tokenizer_config.json"
+    )
+  bos_id = tokenizer.bos_token_id
+  is_bos_first = bos_id is not None and tokenizer("1")["input_ids"][0] == bos_id
+  return TurnMarkers(
+      opening=(tokenizer.bos_token if is_bos_first else "") + "Question: ",
+      reply="\nAnswer:",
+      between=tokenizer.eos_token + "\n\nQuestion: ",
+  )
+
+
+def _template(tokenizer: Any) -> str | None:
+  """The chat template; 'default' where there are several."""
+  template = tokenizer.chat_template
+  if not isinstance(template, Mapping):
+    return template
+  if "default" not in template:
+    raise ValueError(
+        f"{_name(tokenizer)} has chat templates named {sorted(template)},"
+        " expected one named 'default'"
+    )
+  return template["default"]
+
+
+def _pieces(
+    tokenizer: Any,
+    template: str,
+    options: Mapping[str, Any],
+    contents: Sequence[str],
+) -> list[str]:
+  """What the template writes around given contents, in order."""
+  messages = [
+      {"role": ("user", "assistant")[i % 2], "content": content}
+      for i, content in enumerate(contents)
+  ]
+  try:
+    text = tokenizer.apply_chat_template(
+        messages,
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=True,
+        **options,
+    )
+  except (jinja2.TemplateError, TypeError) as error:
+    raise ValueError(
+        f"the chat template of {_name(tokenizer)} does not take a conversation"
+        f" of user and assistant in turn: {error}"
+    ) from error
+  pattern = "|".join(map(re.escape, contents))
+  if re.findall(pattern, text) != list(contents):
+    raise ValueError(
+        f"the chat template of {_name(tokenizer)} does not render contents one"
+        f" after the other: found {text!r} for {list(contents)}"
+    )
+  return re.split(pattern, text)
+
+
+def _name(tokenizer: Any) -> str:
+  return repr(tokenizer.name_or_path) if tokenizer.name_or_path else "tokenizer"

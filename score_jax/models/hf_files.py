@@ -1,0 +1,171 @@
+"""Files of a Hugging Face directory: found, opened, and told apart.
+
+Only JSON and safetensors are read: nothing is unpickled and no code is run.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import json
+import os
+import re
+from typing import Any
+
+import huggingface_hub
+import safetensors
+
+from score_jax import files
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+# What the hub is asked for: pickles and other frameworks' weights are not.
+_WANTED = ("*.json", "model*.safetensors", "*.jinja", "*.model", "*.txt")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def resolve(path: str | os.PathLike) -> str:
+  """A local directory, downloaded first if `path` is a hub id.
+
+  Args:
+    path: directory, or "organisation/name" of a model on the Hugging Face hub.
+
+  Raises:
+    ValueError: neither a directory nor a hub id, or a hub id that cannot be
+      had (no network, no such model, no access).
+  """
+  path = os.fspath(path)
+  if os.path.isdir(path):
+    return path
+  if os.path.exists(path):
+    raise ValueError(f"{path!r} is a file, expected a Hugging Face directory")
+  if not _HUB_ID.fullmatch(path):
+    raise ValueError(
+        f"checkpoint directory {path!r} does not exist; expected a directory"
+        " with config.json, *.safetensors and tokenizer files, or the id of a"
+        " model on the Hugging Face hub such as google/gemma-2-2b-it"
+    )
+  try:
+    return huggingface_hub.snapshot_download(path, allow_patterns=_WANTED)
+  # Whatever it is: no network, no access, no such model, a line cut off. The
+  # errors are those of the hub's HTTP library, another one in each version.
+  except Exception as error:
+    raise ValueError(
+        f"{path!r} is no directory here and cannot be had from the Hugging"
+        f" Face hub ({type(error).__name__}: {_first_line(error)}). Without a"
+        " network, copy the model's files into a directory and give its path;"
+        " for a gated model, accept its licence on the hub and run `hf auth"
+        " login`."
+    ) from error
+
+
+def read_object(file: str) -> dict[str, Any]:
+  """Reads a file that holds a JSON object.
+
+  Raises:
+    ValueError: no file, no JSON, or no object; says what was found instead.
+  """
+  if not os.path.isfile(file):
+    raise ValueError(f"{file} does not exist: not a Hugging Face directory")
+  try:
+    content = files.read_json(file)
+  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    raise ValueError(
+        f"{file} is not valid JSON{_diagnosis(file)}: {error}"
+    ) from error
+  if not isinstance(content, dict):
+    raise ValueError(f"{file} holds a {type(content).__name__}, no JSON object")
+  return content
+
+
+def weight_files(directory: str) -> list[str]:
+  """Paths of all safetensors files, as the index lists them.
+
+  Where there is a single file as well, it counts, as in transformers.
+
+  Raises:
+    ValueError: no safetensors, a broken index, or shards that are absent.
+  """
+  index = os.path.join(directory, INDEX)
+  single = os.path.join(directory, SINGLE)
+  if os.path.isfile(single):
+    return [single]
+  if not os.path.isfile(index):
+    raise ValueError(_no_weights(directory))
+  weight_map = read_object(index).get("weight_map")
+  if not isinstance(weight_map, dict) or not weight_map:
+    raise ValueError(f"{index} has no weight_map of tensors to files")
+  paths = {_inside(directory, name, index) for name in weight_map.values()}
+  absent = [os.path.basename(p) for p in paths if not os.path.isfile(p)]
+  if absent:
+    raise ValueError(
+        f"{index} names files that do not exist: {', '.join(sorted(absent))};"
+        " copy the directory again"
+    )
+  return sorted(paths)
+
+
+@contextlib.contextmanager
+def opened(file: str) -> Iterator[Any]:
+  """A safetensors file, memory-mapped until the end of the block.
+
+  Raises:
+    ValueError: not a whole safetensors file; says what it looks like.
+  """
+  try:
+    handle = safetensors.safe_open(file, framework="np")
+  except (safetensors.SafetensorError, OSError) as error:
+    raise ValueError(
+        f"{file} ({os.path.getsize(file)} bytes) is not a safetensors"
+        f" file{_diagnosis(file)}: {error}"
+    ) from error
+  with handle as tensors:
+    yield tensors
+
+
+def _inside(directory: str, name: str, index: str) -> str:
+  """Path of a shard, which must lie in the directory itself."""
+  if not isinstance(name, str) or os.path.basename(name) != name:
+    raise ValueError(f"{index} names the file {name!r}, expected a plain name")
+  return os.path.join(directory, name)
+
+
+def _no_weights(directory: str) -> str:
+  found = sorted(os.listdir(directory))
+  pickles = [n for n in found if n.endswith((".bin", ".pt", ".pth"))]
+  if pickles:
+    return (
+        f"{directory} holds pickled weights only ({', '.join(pickles)}), which"
+        " are never loaded: a pickle can run any code. Convert them to"
+        " safetensors where you trust them (`save_pretrained` of transformers"
+        " writes it)."
+    )
+  return (
+      f"{os.path.join(directory, SINGLE)} does not exist, nor does {INDEX};"
+      f" found {found[:20]}; only safetensors are loaded"
+  )
+
+
+def _diagnosis(file: str) -> str:
+  """What a file that cannot be read seems to be, as part of a sentence."""
+  with open(file, "rb") as stream:
+    start = stream.read(200).lstrip()
+  if not start:
+    return " but empty"
+  if start.startswith(b"version https://git-lfs"):
+    return (
+        " but a Git LFS pointer: the clone has no weights, run `git lfs pull`"
+        " in it"
+    )
+  if start.startswith(b"<"):
+    return (
+        " but an HTML or XML page: a download that was answered with a web"
+        " page, download it again"
+    )
+  if start.startswith((b"PK\x03\x04", b"\x80\x02")):
+    return " but a pickle, which is never loaded"
+  if file.endswith(".safetensors"):
+    return "; it may be truncated, compare its size and copy it again"
+  return ""
+
+
+def _first_line(error: Exception) -> str:
+  return str(error).strip().split("\n")[0]

@@ -1,0 +1,171 @@
+"""Which tensor of a Hugging Face checkpoint is which parameter.
+
+One table for all families: a family without biases simply has no entries for
+them. Layers are stacked here and single tensors there.
+"""
+
+from collections.abc import Callable
+import re
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+
+from score_jax.models.config import ModelConfig
+from score_jax.models.transformer import Params
+
+
+class Tensor(NamedTuple):
+  """A tensor of a checkpoint and its place in the parameters.
+
+  Attributes:
+    parameter: our name, in params or, for a layer's tensor, params["layers"].
+    layer: index into the stack, None for a tensor outside of the layers.
+    hf_shape: its shape in the checkpoint.
+    load: from the checkpoint's layout to ours; a view, nothing is copied.
+    save: back.
+  """
+
+  parameter: str
+  layer: int | None
+  hf_shape: tuple[int, ...]
+  load: Callable[[np.ndarray], np.ndarray]
+  save: Callable[[np.ndarray], np.ndarray]
+
+
+def table(config: ModelConfig) -> dict[str, Tensor]:
+  """All tensors of a checkpoint by Hugging Face's name, in its usual order."""
+  c = config
+  top = {
+      "model.embed_tokens.weight": _same("embedding", c.vocab_size, c.d_model),
+      "model.norm.weight": _same("final_norm", c.d_model),
+  }
+  if not c.is_tied:
+    top["lm_head.weight"] = _transposed("head", c.vocab_size, c.d_model)
+  layer = {
+      **_attention(c),
+      **_norms(c),
+      "mlp.gate_proj.weight": _transposed("gate", c.d_ff, c.d_model),
+      "mlp.up_proj.weight": _transposed("up", c.d_ff, c.d_model),
+      "mlp.down_proj.weight": _transposed("down", c.d_model, c.d_ff),
+  }
+  stacked = {
+      f"model.layers.{i}.{name}": tensor._replace(layer=i)
+      for i in range(c.num_layers)
+      for name, tensor in layer.items()
+  }
+  return {**top, **stacked}
+
+
+def parameter_of(params: Params, tensor: Tensor) -> Any:
+  """The array that the tensor is, or that it is a layer of."""
+  parent = params if tensor.layer is None else params["layers"]
+  return parent[tensor.parameter]
+
+
+# Prefixes of the language model inside of multimodal checkpoints, and ours.
+_TEXT_PREFIXES = (
+    ("language_model.model.", "model."),
+    ("language_model.lm_head.", "lm_head."),
+    ("model.language_model.", "model."),
+)
+# No parameters of the language model: other modalities, and tables that old
+# checkpoints hold though they follow from the configuration.
+_NOT_OURS = re.compile(
+    r"(model\.)?(vision_tower|multi_modal_projector)\."
+    r"|.*\.rotary_emb\.inv_freq$"
+)
+
+
+def text_name(name: str) -> str | None:
+  """The name of a tensor in `table`, None if the language model has it not."""
+  if _NOT_OURS.match(name):
+    return None
+  for prefix, ours in _TEXT_PREFIXES:
+    if name.startswith(prefix):
+      return ours + name.removeprefix(prefix)
+  return name
+
+
+def _attention(c: ModelConfig) -> dict[str, Tensor]:
+  """Projections and their biases, by the name inside of a layer."""
+  tensors = {
+      "self_attn.q_proj.weight": _heads("query", c.d_model, c.num_heads, c),
+      "self_attn.k_proj.weight": _heads("key", c.d_model, c.num_kv_heads, c),
+      "self_attn.v_proj.weight": _heads("value", c.d_model, c.num_kv_heads, c),
+      "self_attn.o_proj.weight": _output(c),
+  }
+  if c.has_qkv_bias:
+    tensors["self_attn.q_proj.bias"] = _bias("query_bias", c.num_heads, c)
+    tensors["self_attn.k_proj.bias"] = _bias("key_bias", c.num_kv_heads, c)
+    tensors["self_attn.v_proj.bias"] = _bias("value_bias", c.num_kv_heads, c)
+  if c.has_output_bias:
+    tensors["self_attn.o_proj.bias"] = _same("output_bias", c.d_model)
+  return tensors
+
+
+def _norms(c: ModelConfig) -> dict[str, Tensor]:
+  """Norms; `post_attention_layernorm` means two things in two families."""
+  tensors = {"input_layernorm.weight": _same("attention_norm", c.d_model)}
+  if c.has_post_norms:
+    names = {
+        "post_attention_layernorm": "post_attention_norm",
+        "pre_feedforward_layernorm": "mlp_norm",
+        "post_feedforward_layernorm": "post_mlp_norm",
+    }
+  else:
+    names = {"post_attention_layernorm": "mlp_norm"}
+  for name, ours in names.items():
+    tensors[f"{name}.weight"] = _same(ours, c.d_model)
+  if c.has_qk_norm:
+    tensors["self_attn.q_norm.weight"] = _same("query_norm", c.head_dim)
+    tensors["self_attn.k_norm.weight"] = _same("key_norm", c.head_dim)
+  return tensors
+
+
+def _same(parameter: str, *shape: int) -> Tensor:
+  return Tensor(parameter, None, shape, lambda a: a, lambda a: a)
+
+
+def _transposed(parameter: str, *shape: int) -> Tensor:
+  return Tensor(parameter, None, shape, lambda a: a.T, lambda a: a.T)
+
+
+def _heads(
+    parameter: str, d_model: int, num_heads: int, c: ModelConfig
+) -> Tensor:
+  """[heads * head_dim, D] there, [D, heads, head_dim] here."""
+  width = num_heads * c.head_dim
+  return Tensor(
+      parameter,
+      None,
+      (width, d_model),
+      lambda a: a.reshape(num_heads, c.head_dim, d_model).transpose(2, 0, 1),
+      lambda a: a.transpose(1, 2, 0).reshape(width, d_model),
+  )
+
+
+def _output(c: ModelConfig) -> Tensor:
+  """[D, heads * head_dim] there, [heads, head_dim, D] here."""
+  width = c.num_heads * c.head_dim
+  return Tensor(
+      "output",
+      None,
+      (c.d_model, width),
+      lambda a: a.reshape(c.d_model, c.num_heads, c.head_dim).transpose(
+          1, 2, 0
+      ),
+      lambda a: a.transpose(2, 0, 1).reshape(c.d_model, width),
+  )
+
+
+def _bias(parameter: str, num_heads: int, c: ModelConfig) -> Tensor:
+  """[heads * head_dim] there, [heads, head_dim] here."""
+  width = num_heads * c.head_dim
+  return Tensor(
+      parameter,
+      None,
+      (width,),
+      lambda a: a.reshape(num_heads, c.head_dim),
+      lambda a: a.reshape(width),
+  )
