@@ -344,6 +344,9 @@ def _swapped(params: Params) -> Iterator[tuple[str, Params]]:
         yield f"{a} and {b}", {**params, "layers": layers}
 
 
+_EACH_FAMILY = parameterized.named_parameters((name, name) for name in FAMILIES)
+
+
 class FamiliesTest(parameterized.TestCase):
   """Tiny checkpoints of every family."""
 
@@ -362,21 +365,28 @@ class FamiliesTest(parameterized.TestCase):
   def _assert_close(self, actual, expected, tolerance=TOLERANCE):
     self.assertGreater(expected.std(), 0.5)  # large enough to mean something
     difference = np.abs(actual - expected).max()
-    print(f"{self.id().split('.')[-1]}: largest difference {difference:.1e}")
+    print(
+        f"{self.id().rsplit('.', 1)[-1]}: largest difference {difference:.1e}"
+    )
     self.assertLessEqual(difference, tolerance)
 
-  @parameterized.parameters(*FAMILIES)
+  @_EACH_FAMILY
   def test_logits_equal(self, name):
     """Full and left-padded rows (pitfall 8)."""
     _, _, config, params, expected = self.checkpoint(name)
     actual = np.asarray(fast_logits(params, config, TOKENS, MASK))
     self._assert_close(actual[MASK], expected[MASK])
 
-  @parameterized.product(
-      name=list(FAMILIES), sizes=[(8, 5, 1, 1, 1, 1, 1), (0,) + (1,) * COLUMNS]
+  @parameterized.named_parameters(
+      (f"{name}_{how}", name, sizes)
+      for name in FAMILIES
+      for how, sizes in (
+          ("in_pieces", (8, 5, 1, 1, 1, 1, 1)),
+          ("token_by_token", (0,) + (1,) * COLUMNS),
+      )
   )
   def test_cached_logits_equal(self, name, sizes):
-    """In pieces and token by token, over padding and holes (pitfall 9)."""
+    """Over padding and holes (pitfall 9)."""
     _, _, config, params, expected = self.checkpoint(name)
     tokens = np.full(LAYOUT_MASK.shape, 60)
     tokens[LAYOUT_MASK] = TOKENS[MASK]
@@ -395,7 +405,7 @@ class FamiliesTest(parameterized.TestCase):
     seen = LAYOUT_MASK[:, sizes[0] :]
     self._assert_close(logits[seen], spread[:, sizes[0] :][seen])
 
-  @parameterized.parameters(*FAMILIES)
+  @_EACH_FAMILY
   def test_greedy_text_equals_generate(self, name):
     """Mixed prompt lengths in one batch against one prompt at a time.
 
@@ -413,7 +423,7 @@ class FamiliesTest(parameterized.TestCase):
     # One token for ever would agree too easily.
     self.assertGreater(len({t for tokens, _ in written for t in tokens}), 1)
 
-  @parameterized.parameters(*FAMILIES)
+  @_EACH_FAMILY
   def test_an_export_is_the_same_model(self, name):
     _, original, config, params, expected = self.checkpoint(name)
     path = self.parent / f"{name}-export"
@@ -428,7 +438,7 @@ class FamiliesTest(parameterized.TestCase):
     self._assert_close(_torch_logits(model, TOKENS, MASK)[MASK], expected[MASK])
     self.assertEqual(hf.load_config(path), config)
 
-  @parameterized.parameters(*FAMILIES)
+  @_EACH_FAMILY
   def test_an_export_in_bfloat16_is_the_rounded_model(self, name):
     _, original, config, params, _ = self.checkpoint(name)
     path = self.parent / f"{name}-half"
@@ -447,7 +457,7 @@ class FamiliesTest(parameterized.TestCase):
     expected = _torch_logits(_torch_model(path)[0], TOKENS, MASK)
     self._assert_close(np.asarray(actual)[MASK], expected[MASK])
 
-  @parameterized.parameters(*FAMILIES)
+  @_EACH_FAMILY
   def test_both_layouts_of_the_config_are_one_model(self, name):
     path, _, config, _, expected = self.checkpoint(name)
     self.assertIn("rope_parameters", (path / "config.json").read_text())
@@ -458,7 +468,7 @@ class FamiliesTest(parameterized.TestCase):
     actual = _torch_logits(_torch_model(old)[0], TOKENS, MASK)
     self._assert_close(actual[MASK], expected[MASK], 0.0)
 
-  @parameterized.parameters(*FAMILIES)
+  @_EACH_FAMILY
   def test_without_any_of_its_features_it_is_another_model(self, name):
     """So that a feature which we lose shows in the tests of equality.
 
@@ -483,7 +493,7 @@ class FamiliesTest(parameterized.TestCase):
     }
     self.assertEqual(features, families_test.optional_features())
 
-  @parameterized.parameters(*FAMILIES)
+  @_EACH_FAMILY
   def test_with_swapped_parameters_it_is_another_model(self, name):
     _, _, config, params, expected = self.checkpoint(name)
     for swap, others in _swapped(params):

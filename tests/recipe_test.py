@@ -150,7 +150,7 @@ class RecipeTest(parameterized.TestCase):
     self.assertTrue(jax.tree.all(moved))
 
   def test_the_newest_checkpoint_is_what_the_run_exported(self):
-    output = self.root / "again"
+    output = self.root / "exported_again"
     found = export.export_run(self.whole, output)
     self.assertEqual(found, ("stage2", 4))
     names = sorted(p.name for p in (self.whole / "export").iterdir())

@@ -49,7 +49,7 @@ _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 def load(
     path: str | os.PathLike,
     dtype: jnp.dtype = jnp.float32,
-    shardings: Any = None,
+    shardings: Params | None = None,
 ) -> tuple[ModelConfig, Params]:
   """Loads a model from a Hugging Face directory or from the hub.
 
@@ -72,9 +72,6 @@ def load(
   table = tensors_lib.table(config)
   weight_files = hf_files.weight_files(directory)
   _check_tensors(config, table, weight_files, directory)
-  if shardings is None:
-    one_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    shardings = jax.tree.map(lambda _: one_device, parameter_shapes(config))
   params = _allocate_stacks(config, dtype, shardings)
   for file in weight_files:
     for name, array in _tensors_of(file):
@@ -149,14 +146,15 @@ def _tensors_of(file: str) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _allocate_stacks(
-    config: ModelConfig, dtype: jnp.dtype, shardings: Params
+    config: ModelConfig, dtype: jnp.dtype, shardings: Params | None
 ) -> Params:
   """Zeros for stacks of layers, on their devices; the rest is placed whole."""
   shapes = parameter_shapes(config)["layers"]
-  for sharding in jax.tree.leaves(shardings["layers"]):
+  places = None if shardings is None else shardings["layers"]
+  for sharding in jax.tree.leaves(places):
     _without_layer_axis(sharding)  # refuses now what could not be filled
 
-  @functools.partial(jax.jit, out_shardings=shardings["layers"])
+  @functools.partial(jax.jit, out_shardings=places)
   def zeros():
     return jax.tree.map(lambda s: jnp.zeros(s.shape, dtype), shapes)
 
@@ -168,10 +166,10 @@ def _place(
     tensor: Tensor,
     array: np.ndarray,
     dtype: jnp.dtype,
-    shardings: Params,
+    shardings: Params | None,
 ) -> None:
   """Puts a tensor into `params`, in place where it is a layer of a stack."""
-  sharding = tensors_lib.parameter_of(shardings, tensor)
+  sharding = shardings and tensors_lib.parameter_of(shardings, tensor)
   view = tensor.load(array)
   if tensor.layer is None:
     params[tensor.parameter] = _on_devices(view, dtype, sharding)
@@ -186,9 +184,13 @@ def _place(
 
 
 def _on_devices(
-    view: np.ndarray, dtype: jnp.dtype, sharding: jax.sharding.Sharding
+    view: np.ndarray, dtype: jnp.dtype, sharding: jax.sharding.Sharding | None
 ) -> jax.Array:
   """Each device receives its part of a host array."""
+  if sharding is None:
+    # Not committed to its device: a program that is first called with such
+    # arrays and then with its own results is compiled once, not twice.
+    return jax.device_put(np.ascontiguousarray(view, dtype))
   return jax.make_array_from_callback(
       view.shape,
       sharding,
@@ -197,7 +199,9 @@ def _on_devices(
 
 
 @functools.cache
-def _layer_setter(sharding: jax.sharding.Sharding) -> Callable[..., jax.Array]:
+def _layer_setter(
+    sharding: jax.sharding.Sharding | None,
+) -> Callable[..., jax.Array]:
   """(stack, layer, index) -> the stack with one layer replaced, in place."""
 
   def set_layer(stack, layer, index):
@@ -207,8 +211,8 @@ def _layer_setter(sharding: jax.sharding.Sharding) -> Callable[..., jax.Array]:
 
 
 def _without_layer_axis(
-    sharding: jax.sharding.Sharding,
-) -> jax.sharding.Sharding:
+    sharding: jax.sharding.Sharding | None,
+) -> jax.sharding.Sharding | None:
   """The sharding of one layer of a stack."""
   if not isinstance(sharding, jax.sharding.NamedSharding):
     return sharding
