@@ -1,10 +1,11 @@
-"""Sampling with an explicit decode state: prefill, broadcast, extend, decode.
+"""Sampling with an explicit decode state: prefill, broadcast, decode, extend.
 
-A conversation is one jitted program: the prompt is prefilled once per problem
-and broadcast to its samples, attempt 1 is decoded, the correction turn extends
-the same cache, attempt 2 is decoded on top. The newest token of a row is
-pending: it enters the cache together with whatever comes next, so that each
-sampled token costs one forward pass.
+The prompt is prefilled once per problem and broadcast to its samples, attempt 1
+is decoded, the correction turn extends the same cache, attempt 2 is decoded on
+top, by the same program. Each of these is one jitted program: between two
+tokens nothing happens on the host. The newest token of a row is pending: it
+enters the cache together with whatever comes next, so that each sampled token
+costs one forward pass.
 """
 
 import dataclasses
