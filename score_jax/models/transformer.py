@@ -1,8 +1,8 @@
 """The decoder: a thin Linen shell that names parameters over layers.py.
 
 Layers are stacked along a leading axis and scanned, except for decoding, which
-takes them one by one (`decoding_layout`). The key/value cache is an argument and
-a result: nothing is hidden in a module.
+takes them one by one (`decoding_layout`). The key/value cache is an argument
+and a result: nothing is hidden in a module.
 """
 
 from typing import Any
