@@ -7,7 +7,7 @@ digit first and without scratch work. The base model (0.4 million parameters) is
 made by a supervised warm-up that is designed for the purpose: it holds the
 skill to correct itself and does not show it (score_jax/warmup.py).
 
-Two cores: 8 to 15 minutes, 1.5 GB. Expected, greedy, on 2,000 held-out problems
+Two cores: about 9 minutes, 1.5 GB. Expected, greedy, on 2,000 held-out problems
 and for three seeds: see the table of README.md.
 """
 

@@ -27,6 +27,7 @@ import numpy as np
 from score_jax import objective
 from score_jax import optim
 from score_jax import sampler
+from score_jax import settings
 from score_jax import shaping
 from score_jax import train
 from score_jax.models import hf
@@ -225,7 +226,7 @@ if __name__ == "__main__":
   flags.DEFINE_integer("prompt", 64, "Tokens of a prompt.", lower_bound=2)
   flags.DEFINE_integer("new", 64, "Tokens to sample.", lower_bound=2)
   flags.DEFINE_float("temperature", 0.0, "0 is greedy.", lower_bound=0.0)
-  flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of params.")
+  flags.DEFINE_enum("dtype", "float32", settings.DTYPES, "Of parameters.")
   flags.DEFINE_integer("repeats", 3, "Calls, the best counts.", lower_bound=1)
   flags.DEFINE_bool("train", False, "Time updates too.")
   flags.DEFINE_integer("train_batch", 8, "Rows of an update.", lower_bound=1)

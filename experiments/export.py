@@ -3,8 +3,8 @@
   python -m experiments.export --workdir=DIR --output=HF_DIR
       [--stage=stage1] [--dtype=bfloat16]
 
-The newest checkpoint is taken, of a run that goes on too. transformers and
-vLLM load the result as they load the base model.
+The newest checkpoint is taken, of a run that goes on too. transformers loads
+the result as it loads the base model.
 """
 
 import sys

@@ -347,6 +347,8 @@ class RefusalTest(parameterized.TestCase):
       (GEMMA2, "sliding_window", 0, "sliding_window is 0"),
       (GEMMA3, "sliding_window_pattern", 0, "sliding_window_pattern is 0"),
       (LLAMA, "head_dim", 5, "head_dim 5 is odd"),
+      (LLAMA, "hidden_size", 2049, "hidden_size 2049 is not a multiple of"),
+      (GEMMA3, "hidden_size", 1153, "1153 is not a multiple of num_heads 4"),
       (LLAMA, "num_key_value_heads", 3, "num_heads 32 .*num_kv_heads 3"),
       (LLAMA, "rope_theta", None, "rope_theta is None"),
       (LLAMA, "rope_theta", "1e4", "rope_theta is '1e4'"),

@@ -38,7 +38,7 @@ from score_jax.models.config import Rope
 TIED = ModelConfig(
     model_type="llama",
     vocab_size=20,
-    d_model=10,
+    d_model=16,
     num_layers=3,
     num_heads=4,
     num_kv_heads=2,
@@ -207,16 +207,16 @@ class RoundTripTest(_DirectoryTestCase):
       layer = jax.tree.map(lambda x, i=i: np.asarray(x[i]), params["layers"])
       prefix = f"model.layers.{i}."
       query = tensors[prefix + "self_attn.q_proj.weight"]
-      self.assertEqual(query.shape, (24, 10))
+      self.assertEqual(query.shape, (24, 16))
       # Row 6 * head + j is the j-th of the head's numbers.
       self.assertEqual(query[6 * 2 + 3, 7], layer["query"][7, 2, 3])
       value = tensors[prefix + "self_attn.v_proj.bias"]
       self.assertEqual(value[6 * 1 + 4], layer["value_bias"][1, 4])
       output = tensors[prefix + "self_attn.o_proj.weight"]
-      self.assertEqual(output.shape, (10, 24))
+      self.assertEqual(output.shape, (16, 24))
       self.assertEqual(output[7, 6 * 2 + 3], layer["output"][2, 3, 7])
       down = tensors[prefix + "mlp.down_proj.weight"]
-      self.assertEqual(down.shape, (10, 14))
+      self.assertEqual(down.shape, (16, 14))
       self.assertEqual(down[3, 11], layer["down"][11, 3])
       up = tensors[prefix + "mlp.up_proj.weight"]
       self.assertEqual(up[11, 3], layer["up"][3, 11])
@@ -400,7 +400,7 @@ class OtherLayoutsTest(_DirectoryTestCase):
 
   def test_a_tensor_under_two_of_its_names_is_refused(self):
     self._save(TIED)
-    norm = {"model.language_model.norm.weight": np.zeros(10, np.float32)}
+    norm = {"model.language_model.norm.weight": np.zeros(16, np.float32)}
     self._write_tensors(self._tensors() | norm)
     with self.assertRaisesRegex(ValueError, "norm.weight is there twice"):
       hf.load(self.path)
@@ -431,7 +431,7 @@ class BrokenDirectoryTest(_DirectoryTestCase):
             "missing model.layers.1.mlp.up_proj.weight",
             "unknown model.layers.3.mlp.up_proj.weight",
             "unknown model.layers.0.self_attn.q_proj.bias",
-            f"{name} is (24, 10), expected (10, 24)",
+            f"{name} is (24, 16), expected (16, 24)",
             f"{twice} is there twice",
         ],
     )
@@ -459,6 +459,14 @@ class BrokenDirectoryTest(_DirectoryTestCase):
     (self.path / "config.json").write_text(json.dumps(content))
     with self.assertRaisesRegex(ValueError, "config.json: .*'mamba'"):
       hf.load_config(self.path)
+
+  def test_tensors_that_are_no_floats_are_refused(self):
+    self._save(UNTIED)
+    tensors = self._tensors()
+    name = "model.layers.0.mlp.up_proj.weight"
+    self._write_tensors(tensors | {name: tensors[name].astype(np.int8)})
+    with self.assertRaisesRegex(ValueError, f"{name} is of type I8"):
+      hf.load(self.path)
 
 
 class ShardingTest(_DirectoryTestCase):
@@ -502,10 +510,10 @@ class ShardingTest(_DirectoryTestCase):
     ):
       self.assertTrue(array.sharding.is_equivalent_to(sharding, array.ndim))
     # Really divided: an eighth and a quarter of these on each device.
-    self.assertEqual(params["embedding"].sharding.shard_shape((20, 10)), (5, 5))
+    self.assertEqual(params["embedding"].sharding.shard_shape((20, 16)), (5, 8))
     self.assertEqual(
         params["layers"]["query"].addressable_shards[0].data.shape,
-        (3, 5, 1, 6),
+        (3, 4, 2, 6),
     )
 
   def test_what_lies_on_a_mesh_is_saved_the_same(self):
@@ -564,7 +572,7 @@ class CompanionsTest(_DirectoryTestCase):
         os.listdir(self.path), [*contents, "config.json", "model.safetensors"]
     )
     self.assertEqual({k: self._config().get(k) for k in ids}, ids)
-    self.assertEqual(self._config()["hidden_size"], 10)
+    self.assertEqual(self._config()["hidden_size"], 16)
     self._assert_loads(UNTIED)
 
   def test_ids_that_the_source_does_not_name_are_not_made_up(self):

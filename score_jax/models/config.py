@@ -8,6 +8,10 @@ import enum
 
 import jax
 
+# Families of which transformers refuses a width that heads do not divide, even
+# where head_dim is given.
+_WHOLE_HEADS = ("gemma2", "gemma3_text", "llama")
+
 
 class Activation(enum.Enum):
   """Activations of the gated feed-forward layer, by Hugging Face's name."""
@@ -136,6 +140,12 @@ class ModelConfig:
       raise ValueError(
           f"num_heads {self.num_heads} is not a multiple of num_kv_heads"
           f" {self.num_kv_heads}: every key/value head serves an equal group"
+      )
+    if self.model_type in _WHOLE_HEADS and self.d_model % self.num_heads:
+      raise ValueError(
+          f"hidden_size {self.d_model} is not a multiple of num_heads"
+          f" {self.num_heads}, which transformers asks of"
+          f" {', '.join(_WHOLE_HEADS)}: no export could be loaded"
       )
     if self.head_dim % 2:
       raise ValueError(
