@@ -6,6 +6,7 @@
 A second call with the same workdir continues where the first one ended.
 """
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -20,6 +21,7 @@ from ml_collections import config_flags
 from score_jax import recipe
 from score_jax import report
 from score_jax import settings as settings_lib
+from score_jax.grading.errors import GraderError
 from score_jax.progress import console
 from score_jax.tasks import make
 from score_jax.workdir import Workdir
@@ -29,10 +31,10 @@ def train(config: Any, workdir: str) -> dict[str, Any]:
   """Runs a config (an ml_collections ConfigDict) in a directory."""
   resolved = json.loads(config.to_json())
   settings = settings_lib.from_mapping(settings_lib.RunSettings, resolved)
-  task = make.make_task(settings.task)
-  directory = Workdir(workdir, resolved)
-  console.print(f"Run directory: {directory.path}")
-  results = recipe.run(settings, task, directory)
+  with contextlib.closing(make.make_task(settings.task)) as task:
+    directory = Workdir(workdir, resolved)
+    console.print(f"Run directory: {directory.path}")
+    results = recipe.run(settings, task, directory)
   report.print_results(results)
   console.print(f"Results: {directory.results}")
   return results
@@ -47,7 +49,7 @@ def _main(argv: list[str]) -> None:
   workdir = values.workdir or f"runs/{pathlib.Path(config_file).stem}"
   try:
     train(values.config, workdir)
-  except ValueError as error:
+  except (ValueError, GraderError) as error:
     sys.exit(f"error: {error}")
 
 

@@ -1,6 +1,9 @@
 """Sampled conversations as JSON records and as readable text."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
+import json
 
 from score_jax.types import Rollouts
 
@@ -16,8 +19,9 @@ def conversation_record(
     correction_prompt: the text between two attempts.
 
   Returns:
-    `problem_id`, `question`, `gold`, `correction_prompt`, and `attempts`: a
-    list of `text`, `answer`, `status`, `is_correct`, `is_truncated`.
+    `problem_id`, `source_id`, `question`, `gold`, `correction_prompt`, and
+    `attempts`: a list of `text`, `answer`, `status`, `is_correct`,
+    `is_truncated`.
   """
   if not 0 <= row < len(rollouts.texts):
     raise ValueError(
@@ -42,11 +46,26 @@ def conversation_record(
   ]
   return {
       "problem_id": int(problem.id),
+      "source_id": problem.source_id,
       "question": problem.question,
       "gold": problem.answer,
       "correction_prompt": correction_prompt,
       "attempts": attempts,
   }
+
+
+def jsonl(
+    rollouts: Iterable[Rollouts],
+    correction_prompt: str,
+    rows: Sequence[int] | None = None,
+) -> str:
+  """Lines of JSON: the conversations of all rows, or of some of each batch."""
+  records = [
+      conversation_record(r, row, correction_prompt)
+      for r in rollouts
+      for row in (range(len(r.tokens)) if rows is None else rows)
+  ]
+  return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
 
 
 def format_conversation(record: Mapping) -> str:

@@ -1,73 +1,170 @@
-"""Which problems a step sees: a pure function of (seed, step)."""
+"""Which problems a run has, and which of them a step sees."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 
-import numpy as np
+import grain
 
+from score_jax.datasets import rows
 from score_jax.tasks.task import Task
 from score_jax.tokenization import ConversationTokenizer
 from score_jax.types import Problem
 
+# What is done with problems whose prompt is too long, except in the test split:
+# results on part of it would not be results on it.
+LONG_PROMPTS = ("error", "drop")
+_TEST = "test"
+
 
 def step_problems(
-    problems: Sequence[Problem], *, seed: int, step: int, batch_size: int
+    problems: Sequence[Problem],
+    *,
+    seed: int,
+    step: int,
+    batch_size: int,
+    host: int = 0,
+    num_hosts: int = 1,
 ) -> list[Problem]:
-  """Problems of a training step; every epoch is a new permutation.
+  """One host's problems of a training step; an epoch is a permutation.
 
-  An epoch's last problems are left out where they do not fill a batch.
+  The hosts' shares, one behind the other, are the step's batch, which does not
+  depend on their number: a pure function of (seed, step). An epoch's last
+  problems are left out where they do not fill a batch.
 
   Args:
     problems: of the training split.
     seed: of the run.
     step: number of the update, from 0, over all stages.
-    batch_size: B.
+    batch_size: B, over all hosts.
+    host: number of this host, from 0.
+    num_hosts: of the run.
+
+  Returns:
+    B / num_hosts problems.
 
   Raises:
-    ValueError: fewer problems than a batch has.
+    ValueError: fewer problems than a batch has, or a batch that the hosts
+      cannot share.
   """
-  steps_per_epoch = len(problems) // batch_size
-  if not steps_per_epoch:
+  if len(problems) < batch_size:
     raise ValueError(
         f"there are {len(problems)} training problems, fewer than the"
         f" {batch_size} of one step"
     )
-  epoch, position = divmod(step, steps_per_epoch)
-  order = np.random.default_rng([seed, epoch]).permutation(len(problems))
-  chosen = order[position * batch_size : (position + 1) * batch_size]
-  return [problems[i] for i in chosen]
+  if batch_size % num_hosts:
+    raise ValueError(
+        f"{num_hosts} hosts cannot share {batch_size} problems: make"
+        " rollout.problems_per_step a multiple of the number of hosts"
+    )
+  usable = len(problems) // batch_size * batch_size
+  order = grain.MapDataset.range(len(problems)).shuffle(seed=seed)
+  order = order[:usable].repeat()
+  share = batch_size // num_hosts
+  start = step * batch_size + host * share
+  return [problems[order[i]] for i in range(start, start + share)]
 
 
-def check_problems(
+@dataclasses.dataclass(frozen=True)
+class RunProblems:
+  """The problems of a run.
+
+  Attributes:
+    splits: problems by split.
+    num_dropped: by split, problems left out for their long prompts.
+  """
+
+  splits: Mapping[str, Sequence[Problem]]
+  num_dropped: Mapping[str, int]
+
+
+def select_problems(
     task: Task,
     splits: Sequence[str],
     tokenizer: ConversationTokenizer,
+    *,
     max_prompt_tokens: int,
-) -> None:
-  """Refuses data that a run would trip over later.
+    long_prompts: str,
+) -> RunProblems:
+  """The problems of a run, free of what it would trip over later.
+
+  Args:
+    task: problems and prompts.
+    splits: the splits that the run reads.
+    tokenizer: of the model.
+    max_prompt_tokens: P.
+    long_prompts: one of LONG_PROMPTS, what to do with longer prompts of other
+      splits than the test split. None is ever cut.
 
   Raises:
-    ValueError: an empty split, a problem that is in two splits, an id that is
+    ValueError: an empty split, a question that is in two splits, an id that is
       used twice, or a prompt longer than `max_prompt_tokens`.
   """
-  split_of_question, split_of_id = {}, {}
-  for split in splits:
-    problems = task.problems(split)
-    if not problems:
-      raise ValueError(f"task {task.name!r} has no problems in split {split!r}")
-    for problem in problems:
-      other = split_of_question.setdefault(problem.question, split)
-      if other != split:
-        raise ValueError(
-            f"problem {problem.id} of split {split!r} is in {other!r} too:"
-            f" {problem.question!r}"
-        )
-      if split_of_id.setdefault(problem.id, problem) is not problem:
-        raise ValueError(f"problem id {problem.id} is used twice")
-    prompts = tokenizer.prompt_ids([task.first_prompt(p) for p in problems])
-    longest = max(range(len(prompts)), key=lambda i: len(prompts[i]))
-    if len(prompts[longest]) > max_prompt_tokens:
-      raise ValueError(
-          f"problem {problems[longest].id} of split {split!r} has a prompt of"
-          f" {len(prompts[longest])} tokens, the limit is {max_prompt_tokens}:"
-          " raise rollout.max_prompt_tokens"
+  problems = {split: list(task.problems(split)) for split in splits}
+  _check_distinct(problems)
+  kept = {
+      split: _short_ones(
+          task, split, those, tokenizer, max_prompt_tokens, long_prompts
       )
+      for split, those in problems.items()
+  }
+  for split, those in kept.items():
+    if not those:
+      raise ValueError(
+          f"task {task.name!r} has no problems in split {split!r}"
+          f" ({len(problems[split])} with longer prompts than"
+          f" {max_prompt_tokens} tokens)"
+      )
+  return RunProblems(
+      kept, {split: len(problems[split]) - len(kept[split]) for split in kept}
+  )
+
+
+def _check_distinct(problems: Mapping[str, Sequence[Problem]]) -> None:
+  first, seen, shared = {}, {}, []
+  for split, those in problems.items():
+    for problem in those:
+      if seen.setdefault(problem.id, problem) is not problem:
+        raise ValueError(f"problem id {problem.id} is used twice")
+      key = rows.normalize_text(problem.question)
+      other, twin = first.setdefault(key, (split, problem))
+      if other != split:
+        shared.append(
+            f"{_name(problem)} of {split!r} is {_name(twin)} of {other!r}"
+        )
+  if shared:
+    raise ValueError(
+        f"{len(shared)} problems are in two splits: {'; '.join(shared[:20])};"
+        " leave one of each out, where there is one with task.exclude"
+    )
+
+
+def _name(problem: Problem) -> str:
+  return problem.source_id or str(problem.id)
+
+
+def _short_ones(
+    task: Task,
+    split: str,
+    problems: Sequence[Problem],
+    tokenizer: ConversationTokenizer,
+    max_prompt_tokens: int,
+    long_prompts: str,
+) -> list[Problem]:
+  if not problems:
+    return []
+  prompts = tokenizer.prompt_ids([task.first_prompt(p) for p in problems])
+  longest = max(range(len(prompts)), key=lambda i: len(prompts[i]))
+  may_drop = long_prompts == "drop" and split != _TEST
+  if len(prompts[longest]) > max_prompt_tokens and not may_drop:
+    raise ValueError(
+        f"problem {_name(problems[longest])} of split {split!r} has a prompt of"
+        f" {len(prompts[longest])} tokens, the limit is {max_prompt_tokens}:"
+        " raise rollout.max_prompt_tokens. Problems of other splits than"
+        f' {_TEST!r} may be left out with rollout.long_prompts="drop"'
+    )
+  return [
+      problem
+      for problem, ids in zip(problems, prompts, strict=True)
+      if len(ids) <= max_prompt_tokens
+  ]

@@ -23,33 +23,35 @@ from score_jax import data
 from score_jax import evaluate
 from score_jax import files
 from score_jax import metrics
+from score_jax import protocols
 from score_jax import report
-from score_jax import rollout
 from score_jax import stage as stage_lib
 from score_jax import tokenization
 from score_jax import warmup
 from score_jax import workdir as workdir_lib
 from score_jax.checkpoint import Checkpointer
+from score_jax.data import RunProblems
 from score_jax.metrics import MetricsWriter
 from score_jax.models import hf
 from score_jax.models import hf_files
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
 from score_jax.progress import console
-from score_jax.progress import work_progress
+from score_jax.protocols import Evaluation
 from score_jax.settings import RunSettings
 from score_jax.stage import Policy
 from score_jax.stage import Stage
 from score_jax.tasks.task import Task
 from score_jax.tokenization import ConversationTokenizer
 from score_jax.train import TrainState
-from score_jax.types import Problem
 from score_jax.types import Rollouts
 from score_jax.workdir import Workdir
 
 # Key streams of a run, folded into its seed.
 _TRAINING, _EVALUATION, _WARMUP = 0, 1, 2
 _SPLITS = ("train", "validation", "test")
+# Share of attempts above which a run is told.
+_MANY_TIMEOUTS = 0.05
 
 
 def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
     The metrics of the base, after Stage I and after Stage II, as they are
     written to results.json.
   """
-  _check_data(settings, task)
+  problems = _check_data(settings, task)
   base = _base_directory(settings, task, workdir)
   config, ref_params = hf.load(base, model_dtype(settings))
   fixed = Policy(
@@ -72,9 +74,13 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
       tokenizer=load_tokenizer(settings, base, config),
       ref_params=ref_params,
       task=task,
+      problems=problems.splits,
       key=jax.random.fold_in(jax.random.key(settings.seed), _TRAINING),
   )
-  workdir_lib.check_manifest(workdir.manifest, _manifest(fixed))
+  manifest = make_manifest(task, problems, ref_params)
+  workdir_lib.check_manifest(workdir.manifest, manifest)
+  for line in report.manifest_lines(manifest):
+    console.print(line)
   results = _Recipe(settings, fixed, workdir, base).run()
   files.write_json(workdir.results, results)
   curves.plot_learning_curves(
@@ -97,8 +103,8 @@ class _Recipe:
     self._base = base
     self._fixed = fixed
     self._workdir = workdir
-    self._eval_key = jax.random.fold_in(
-        jax.random.key(settings.seed), _EVALUATION
+    self._evaluation = make_evaluation(
+        settings, fixed.config, fixed.tokenizer, fixed.task
     )
     self._stages = {"stage1": settings.stage1, "stage2": settings.stage2}
 
@@ -156,18 +162,22 @@ class _Recipe:
     if done % evaluation.every_steps == 0 or done == self._stages[name].steps:
       scalars = scalars | self._validate(state.params)
     writer.write(name, done, scalars)
+    timeouts = scalars.get("grade/status_timeout", 0.0)
+    if timeouts > _MANY_TIMEOUTS:
+      console.print(
+          f"{name}, step {done}: the grader gave up on {timeouts:.0%} of the"
+          " attempts, which count as wrong; look at rollouts/, or raise"
+          " task.grader.timeout_s"
+      )
     if done == 1 or done % output.rollouts_every_steps == 0:
       rows = range(min(output.rollouts_rows, len(rollouts.tokens)))
       self._write_rollouts(f"{name}_{done:06d}", [rollouts], rows)
 
   def _validate(self, params: Params) -> dict[str, float]:
     """Greedy metrics on some validation problems, by logged name."""
-    problems = stage_lib.problems_of(
-        self._fixed.task,
-        "validation",
-        self._settings.evaluation.validation_problems,
-    )
-    rollouts = self._roll_out(params, problems, description=None)
+    count = self._settings.evaluation.validation_problems
+    problems = self._fixed.problems["validation"][:count]
+    rollouts = protocols.own_attempts(params, self._evaluation, problems)
     values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
     return {f"validation/{k}": float(v.mean()) for k, v in values.items()}
 
@@ -176,56 +186,14 @@ class _Recipe:
     file = self._workdir.evaluation(name)
     if file.exists():
       return files.read_json(file)
-    problems = self._fixed.task.problems("test")
-    rollouts = self._roll_out(
-        params, problems, f"Evaluation of {report.stage_label(name)}"
-    )
+    problems = self._fixed.problems["test"]
+    label = f"Evaluation of {report.stage_label(name)}"
+    rollouts = protocols.own_attempts(params, self._evaluation, problems, label)
     values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
     result = evaluate.summarize(values)
     self._write_rollouts(f"test_{name}", rollouts)
     files.write_json(file, result)
     return result
-
-  def _roll_out(
-      self,
-      params: Params,
-      problems: Sequence[Problem],
-      description: str | None,
-  ) -> list[Rollouts]:
-    fixed = self._fixed
-    spec = stage_lib.conversation_spec(
-        self._settings,
-        fixed.tokenizer,
-        fixed.task,
-        temperature=0.0,
-        samples=1,
-    )
-
-    def sample(batch: Sequence[Problem]) -> Rollouts:
-      conversations = rollout.sample(
-          params,
-          fixed.config,
-          fixed.tokenizer,
-          fixed.task,
-          batch,
-          spec,
-          key=self._eval_key,
-          step=0,
-      )
-      return rollout.grade(fixed.task, conversations)
-
-    batch_size = self._settings.evaluation.batch_size
-    if description is None:
-      return evaluate.evaluate(sample, problems, batch_size)
-    num_batches = -(-len(problems) // batch_size)
-    with work_progress(description, num_batches) as advance:
-
-      def sample_and_advance(batch: Sequence[Problem]) -> Rollouts:
-        rollouts = sample(batch)
-        advance()
-        return rollouts
-
-      return evaluate.evaluate(sample_and_advance, problems, batch_size)
 
   def _write_rollouts(
       self,
@@ -233,14 +201,29 @@ class _Recipe:
       rollouts: Sequence[Rollouts],
       rows: Sequence[int] | None = None,
   ) -> None:
-    prompt = self._fixed.task.correction_prompt
-    records = [
-        conversations.conversation_record(r, row, prompt)
-        for r in rollouts
-        for row in (range(len(r.tokens)) if rows is None else rows)
-    ]
-    lines = [json.dumps(r, ensure_ascii=False) + "\n" for r in records]
-    files.write_text(self._workdir.rollouts(name), "".join(lines))
+    lines = conversations.jsonl(
+        rollouts, self._fixed.task.correction_prompt, rows
+    )
+    files.write_text(self._workdir.rollouts(name), lines)
+
+
+def make_evaluation(
+    settings: RunSettings,
+    config: ModelConfig,
+    tokenizer: ConversationTokenizer,
+    task: Task,
+) -> Evaluation:
+  """Greedy conversations as a run evaluates them."""
+  return Evaluation(
+      config=config,
+      tokenizer=tokenizer,
+      task=task,
+      spec=stage_lib.conversation_spec(
+          settings, tokenizer, task, temperature=0.0, samples=1
+      ),
+      batch_size=settings.evaluation.batch_size,
+      key=jax.random.fold_in(jax.random.key(settings.seed), _EVALUATION),
+  )
 
 
 def model_dtype(settings: RunSettings) -> jnp.dtype:
@@ -260,7 +243,18 @@ def load_tokenizer(
   return tokenization.check_vocabulary(tokenizer, config.vocab_size, base)
 
 
-def _check_data(settings: RunSettings, task: Task) -> None:
+def check_positions(evaluation: Evaluation) -> None:
+  """Refuses conversations that may be longer than the model was made for."""
+  limit = evaluation.config.max_positions
+  if evaluation.spec.max_tokens > limit:
+    raise ValueError(
+        f"a conversation may have {evaluation.spec.max_tokens} tokens, the"
+        f" model was made for {limit}: lower rollout.max_prompt_tokens,"
+        " max_new_tokens or num_attempts"
+    )
+
+
+def _check_data(settings: RunSettings, task: Task) -> RunProblems:
   """Refuses, before anything is compiled or loaded, what would fail later."""
   if settings.model is None:
     tokenizer = warmup.make_tokenizer()
@@ -268,23 +262,24 @@ def _check_data(settings: RunSettings, task: Task) -> None:
     directory = hf_files.resolve(settings.model.path)
     config = hf.load_config(directory)
     tokenizer = load_tokenizer(settings, directory, config)
-    spec = stage_lib.conversation_spec(
-        settings, tokenizer, task, temperature=0.0, samples=1
-    )
-    if spec.max_tokens > config.max_positions:
-      raise ValueError(
-          f"a conversation may have {spec.max_tokens} tokens, the model was"
-          f" made for {config.max_positions}: lower rollout.max_prompt_tokens,"
-          " max_new_tokens or num_attempts"
-      )
-  data.check_problems(
-      task, _SPLITS, tokenizer, settings.rollout.max_prompt_tokens
+    check_positions(make_evaluation(settings, config, tokenizer, task))
+  problems = data.select_problems(
+      task,
+      _SPLITS,
+      tokenizer,
+      max_prompt_tokens=settings.rollout.max_prompt_tokens,
+      long_prompts=settings.rollout.long_prompts,
   )
   for split, count in (
       ("validation", settings.evaluation.validation_problems),
       ("train", settings.rollout.problems_per_step),
   ):
-    stage_lib.problems_of(task, split, count)
+    if len(problems.splits[split]) < count:
+      raise ValueError(
+          f"split {split!r} has {len(problems.splits[split])} problems, {count}"
+          " are asked for"
+      )
+  return problems
 
 
 def _base_directory(
@@ -306,17 +301,28 @@ def _base_directory(
   return workdir.base
 
 
-def _manifest(fixed: Policy) -> dict[str, Any]:
-  problems = {
-      split: [dataclasses.astuple(p) for p in fixed.task.problems(split)]
-      for split in _SPLITS
+def make_manifest(
+    task: Task, problems: RunProblems, ref_params: Params
+) -> dict[str, Any]:
+  """What the numbers of a run depend on beside its config.
+
+  The hash of the data covers the prompts, which may come from a file.
+  """
+  rows = {
+      split: [
+          {**dataclasses.asdict(p), "first_prompt": task.first_prompt(p)}
+          for p in those
+      ]
+      for split, those in problems.splits.items()
   }
-  content = json.dumps(problems, sort_keys=True).encode()
+  content = {"problems": rows, "correction_prompt": task.correction_prompt}
+  encoded = json.dumps(content, sort_keys=True).encode()
   return {
-      "reference_sha256": params_sha256(fixed.ref_params),
-      "data_sha256": hashlib.sha256(content).hexdigest(),
-      "num_problems": {split: len(p) for split, p in problems.items()},
-      "task": fixed.task.name,
+      "reference_sha256": params_sha256(ref_params),
+      "data_sha256": hashlib.sha256(encoded).hexdigest(),
+      "num_problems": {split: len(those) for split, those in rows.items()},
+      "num_long_prompts_dropped": dict(problems.num_dropped),
+      "task": {"name": task.name, **task.provenance()},
       "devices": [str(d) for d in jax.devices()],
       "versions": workdir_lib.versions(),
   }

@@ -4,6 +4,7 @@ Nothing is computed here; the numbers come from evaluate.py.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import rich.box
 import rich.console
@@ -14,6 +15,28 @@ from score_jax.progress import console
 from score_jax.progress import is_terminal
 
 _STAGE_NAMES = {"base": "base", "stage1": "Stage I", "stage2": "Stage II"}
+
+
+def manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
+  """What a run tells of its data and grader when it starts."""
+  dropped = manifest["num_long_prompts_dropped"]
+  counts = [
+      f"{number:,} {split}"
+      + (f" ({dropped[split]:,} too long)" * bool(dropped[split]))
+      for split, number in manifest["num_problems"].items()
+  ]
+  lines = [f"Problems: {', '.join(counts)}"]
+  for name, value in manifest["task"].items():
+    lines.append(f"Task {name}: {_brief(value)}")
+  return lines
+
+
+def _brief(value: Any) -> str:
+  """Lists by their length, for a line on a terminal."""
+  if isinstance(value, Mapping):
+    parts = [f"{name} {_brief(v)}" for name, v in value.items()]
+    return f"({', '.join(parts)})" if parts else "none"
+  return str(len(value)) if isinstance(value, list) else str(value)
 
 
 def results_table(

@@ -15,6 +15,7 @@ import numpy as np
 
 from score_jax import sampler
 from score_jax import tokenization
+from score_jax.grading.errors import GraderError
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
 from score_jax.sampler import SamplingSpec
@@ -199,9 +200,24 @@ def grade(task: Task, conversations: Conversations) -> Rollouts:
   """Grades every attempt by its own text; a grader that fails raises."""
   c = conversations
   samples = c.is_truncated.shape[1]
+  attempts = c.is_truncated.shape[2]
+  # All at once: graders with worker processes keep all of them busy.
+  flat = task.grade(
+      [
+          c.problems[row // samples]
+          for row in range(len(c.texts))
+          for _ in range(attempts)
+      ],
+      [text for texts in c.texts for text in texts],
+  )
+  if len(flat) != len(c.texts) * attempts:
+    raise GraderError(
+        f"task {task.name!r} gave {len(flat)} grades for"
+        f" {len(c.texts) * attempts} attempts"
+    )
   grades = tuple(
-      tuple(task.grade(c.problems[row // samples], text) for text in texts)
-      for row, texts in enumerate(c.texts)
+      tuple(flat[row * attempts : (row + 1) * attempts])
+      for row in range(len(c.texts))
   )
   rewards = np.asarray(
       [[float(g.is_correct) for g in row] for row in grades], np.float32

@@ -14,6 +14,7 @@ import typing
 from typing import Any
 from typing import TypeVar
 
+from score_jax import data
 from score_jax import objective
 
 T = TypeVar("T")
@@ -113,12 +114,23 @@ class RolloutSettings:
   samples_per_problem: int
   num_attempts: int
   max_prompt_tokens: int
+  long_prompts: str
   max_new_tokens: int
   temperature: float
   done_check_steps: int
 
   def __post_init__(self):
-    _check_positive(self, *(f.name for f in dataclasses.fields(self)))
+    _check_positive(
+        self,
+        "problems_per_step",
+        "samples_per_problem",
+        "num_attempts",
+        "max_prompt_tokens",
+        "max_new_tokens",
+        "temperature",
+        "done_check_steps",
+    )
+    _check_choice(self, "long_prompts", data.LONG_PROMPTS)
     for name in ("samples_per_problem", "num_attempts"):
       if vars(self)[name] < 2:
         raise ValueError(
@@ -242,7 +254,8 @@ class RunSettings:
   output: OutputSettings
 
   def __post_init__(self):
-    _check_not_negative(self, "seed")
+    if not 0 <= self.seed < 2**32:
+      raise ValueError(f"seed is {self.seed}, expected 0 to 2**32 - 1")
     if (self.model is None) == (self.tiny_model is None):
       found = "neither" if self.model is None else "both"
       raise ValueError(

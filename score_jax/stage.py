@@ -1,5 +1,6 @@
 """One stage of reinforcement learning: rollout, grade, update, repeat."""
 
+import collections
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from score_jax.settings import Stage2Settings
 from score_jax.tasks.task import Task
 from score_jax.tokenization import ConversationTokenizer
 from score_jax.train import TrainState
+from score_jax.types import Grade
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 from score_jax.types import TrainBatch
@@ -42,7 +44,8 @@ class Policy:
     config: of the model.
     tokenizer: of the model.
     ref_params: the base model, the reference policy of both stages.
-    task: problems and grades.
+    task: prompts and grades.
+    problems: of the task, by split.
     key: from which training samples are drawn.
   """
 
@@ -50,6 +53,7 @@ class Policy:
   tokenizer: ConversationTokenizer
   ref_params: Params
   task: Task
+  problems: Mapping[str, Sequence[Problem]]
   key: jax.Array
 
 
@@ -97,7 +101,7 @@ class Stage:
         temperature=settings.rollout.temperature,
         samples=settings.rollout.samples_per_problem,
     )
-    self._problems = fixed.task.problems("train")
+    self._problems = fixed.problems["train"]
     scoring = Scoring(
         model=fixed.config,
         num_attempts=settings.rollout.num_attempts,
@@ -215,6 +219,7 @@ def step_scalars(
   """What is logged of a training step, by name."""
   attempts = rollouts.rewards.shape[-1]
   accuracy = rollouts.rewards.mean(axis=(0, 1))
+  grades = [grade for row in rollouts.grades for grade in row]
   truncated = rollouts.is_truncated.mean(axis=(0, 1))
   new_tokens = int(np.sum(rollouts.attempt_ids > 0))
   total_s = times.rollout_s + times.grade_s + times.update_s
@@ -228,6 +233,7 @@ def step_scalars(
           f"train/truncated_t{i + 1}": float(truncated[i])
           for i in range(attempts)
       },
+      **grade_shares(grades),
       "train/new_tokens_per_row": new_tokens / len(rollouts.tokens),
       "time/rollout_s": times.rollout_s,
       "time/grade_s": times.grade_s,
@@ -285,15 +291,11 @@ def _check_finite(metrics: Mapping[str, float], step: int) -> None:
     )
 
 
-def problems_of(task: Task, split: str, count: int) -> Sequence[Problem]:
-  """The first `count` problems of a split.
-
-  Raises:
-    ValueError: the split has fewer.
-  """
-  problems = task.problems(split)
-  if len(problems) < count:
-    raise ValueError(
-        f"split {split!r} has {len(problems)} problems, {count} are asked for"
-    )
-  return problems[:count]
+def grade_shares(grades: Sequence[Grade]) -> dict[str, float]:
+  """Share of each status, and of what decided it, among attempts."""
+  names = [f"status_{grade.status}" for grade in grades]
+  names += [f"method_{grade.method}" for grade in grades]
+  return {
+      f"grade/{name}": count / len(grades)
+      for name, count in sorted(collections.Counter(names).items())
+  }

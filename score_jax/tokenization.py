@@ -83,6 +83,21 @@ class ConversationTokenizer:
     (ids,) = self.encode([between + text.strip() + reply])
     return tuple(ids[1:])
 
+  def attempt_ids(self, text: str) -> list[int]:
+    """Ids of an attempt that is given as text, end of turn included.
+
+    For attempts from outside alone: what the model itself wrote is never
+    encoded again.
+
+    Raises:
+      ValueError: as `prompt_ids`.
+    """
+    self._refuse_special_tokens([text])
+    end = self.tokenizer.convert_ids_to_tokens(self.eos_id)
+    # In front too, since some tokenizers treat the start in their own way.
+    (ids,) = self.encode([end + text])
+    return [*ids[1:], self.eos_id]
+
   def encode(self, texts: Sequence[str]) -> list[list[int]]:
     """Ids of texts as they are: no markers, nothing stripped.
 

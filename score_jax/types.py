@@ -21,12 +21,34 @@ class Problem:
   Attributes:
     id: unique over all splits of the task; sampling keys are folded from it.
     question: what the model is asked, as text.
-    answer: the gold answer, as text.
+    answer: the gold answer, as text; of a programming problem, a program that
+      passes.
+    source_id: the problem's name in the data set that it comes from, '' where
+      problems are generated.
   """
 
   id: int
   question: str
   answer: str
+  source_id: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeProblem(Problem):
+  """A programming problem.
+
+  Attributes:
+    entry_point: name of the function that the tests call.
+    tests: Python source that raises unless the function is right. It runs in a
+      process of its own, where `entry_point` and `candidate` both stand for
+      the function of the attempt.
+    preamble: Python source, imports and helper functions, that stands in front
+      of the program and of the tests.
+  """
+
+  entry_point: str = dataclasses.field(kw_only=True)
+  tests: str = dataclasses.field(kw_only=True)
+  preamble: str = dataclasses.field(kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +57,19 @@ class Grade:
 
   Attributes:
     is_correct: the binary verdict, the only source of rewards and accuracy.
-    status: 'correct', 'wrong' or 'no_answer' (nothing could be extracted).
+    status: why. Every grader has 'no_answer' (nothing could be extracted);
+      graders of answers have 'correct', 'wrong' and those of `grading.
+      math_answer`, graders of programs those of `grading.sandbox`.
     answer: the extracted final answer, None when there is none. Two attempts
       that both have none did not give the same answer.
+    method: what decided: 'exact' (numbers and strings), 'symbolic' (computer
+      algebra) or 'tests' (a program was run).
   """
 
   is_correct: bool
   status: str
   answer: str | None
+  method: str = "exact"
 
 
 @flax.struct.dataclass

@@ -141,8 +141,8 @@ class GradeTest(parameterized.TestCase):
         TASK.problems("test")[0], question="0100+0023", answer="00123"
     )
     self.assertEqual(
-        TASK.grade(problem, completion),
-        Grade(status == "correct", status, completion or None),
+        TASK.grade([problem], [completion]),
+        [Grade(status == "correct", status, completion or None)],
     )
 
   def test_the_correction_turn_cannot_tell_right_from_wrong(self):

@@ -43,6 +43,7 @@ class ConversationTest(absltest.TestCase):
     record = conversations.conversation_record(_rollouts(), 3, "Try again.")
     expected = {
         "problem_id": 11,
+        "source_id": "",
         "question": "3 * 3?",
         "gold": "9",
         "correction_prompt": "Try again.",

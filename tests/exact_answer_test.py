@@ -20,6 +20,8 @@ class ExtractAnswerTest(parameterized.TestCase):
       (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
       (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
       (r"\boxed{a \} b}", r"a \} b"),
+      # Behind a line end a brace is no escaped one.
+      (r"\boxed{1\\{-2}}", r"1\\{-2}"),
       (r"\boxed{5} but then \boxed{7", "5"),
       (r"\boxed{7 and in the end \boxed{5}", "5"),
       (r"} \boxed{5} {", "5"),

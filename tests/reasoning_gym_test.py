@@ -65,12 +65,28 @@ class ReasoningGymTaskTest(parameterized.TestCase):
     self.assertLess(len(first & second), len(first) / 4)
 
   def test_generators_take_turns(self):
-    task = ReasoningGymTask(generators=SUPPORTED_GENERATORS, num_test=10)
+    generators = ("chain_sum", "gsm_symbolic")
+    task = ReasoningGymTask(generators=generators, num_test=10)
     is_sum = [
         p.question.startswith("What is ") and "many" not in p.question
         for p in task.problems("test")
     ]
     self.assertEqual(is_sum, [True, False] * 5)
+
+  @parameterized.parameters(*SUPPORTED_GENERATORS)
+  def test_golds_of_every_generator_can_be_stated_and_told_apart(self, name):
+    task = ReasoningGymTask(generators=(name,), num_test=30)
+    problems = task.problems("test")
+    for form in ("The answer is {}.", "So \\boxed{{{}}}"):
+      texts = [form.format(p.answer) for p in problems]
+      self.assertTrue(all(g.is_correct for g in task.grade(problems, texts)))
+    answers = {p.answer for p in problems}
+    self.assertGreater(len(answers), 1)
+    for answer in answers:
+      others = [p for p in problems if p.answer != answer]
+      texts = [f"The answer is {answer}."] * len(others)
+      grades = task.grade(others, texts)
+      self.assertFalse(any(g.is_correct for g in grades))
 
   def test_chain_sum_answers_are_the_sums(self):
     task = ReasoningGymTask(num_test=200)
@@ -99,11 +115,17 @@ class ReasoningGymTaskTest(parameterized.TestCase):
     prompt = task.first_prompt(problem)
     self.assertStartsWith(prompt, problem.question)
     self.assertNotIn(problem.answer, prompt.replace(problem.question, ""))
-    grade = task.grade(problem, f"The answer is {problem.answer}.")
-    self.assertTrue(grade.is_correct)
-    self.assertFalse(task.grade(problem, "The answer is N.").is_correct)
-    # No partial credit, and no search for a number that looks right.
-    self.assertEqual(task.grade(problem, problem.answer).status, "no_answer")
+    grades = task.grade(
+        [problem] * 3,
+        [
+            f"The answer is {problem.answer}.",
+            "The answer is N.",
+            # No partial credit, and no search for a number that looks right.
+            problem.answer,
+        ],
+    )
+    statuses = [grade.status for grade in grades]
+    self.assertEqual(statuses, ["correct", "wrong", "no_answer"])
 
   def test_form_asked_for_is_the_form_graded(self):
     task = ReasoningGymTask()

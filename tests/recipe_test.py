@@ -15,6 +15,7 @@ from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 import safetensors.numpy
 
+from score_jax import data
 from score_jax import export
 from score_jax import metrics
 from score_jax import recipe
@@ -292,6 +293,22 @@ class RecipeTest(parameterized.TestCase):
       with self.assertRaisesRegex(ValueError, message):
         _run(path, **overrides)
     step.assert_not_called()
+
+
+class ManifestTest(absltest.TestCase):
+
+  def test_another_prompt_is_other_data(self):
+    """Prompts may come from a file, of which the config has only the name."""
+    task = make.make_task(smoke.settings()["task"])
+    problems = data.RunProblems({"test": task.problems("test")}, {"test": 0})
+
+    def sha256():
+      return recipe.make_manifest(task, problems, {})["data_sha256"]
+
+    before = sha256()
+    self.assertEqual(before, sha256())
+    with mock.patch.object(type(task), "first_prompt", lambda *_: "Sum?"):
+      self.assertNotEqual(before, sha256())
 
 
 class CommandTest(parameterized.TestCase):

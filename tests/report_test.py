@@ -88,5 +88,29 @@ class ResultsTest(absltest.TestCase):
     self.assertIn("| 18.8 | 0.0 |", markdown)
 
 
+class ManifestLinesTest(absltest.TestCase):
+
+  def test_counts_are_told_names_are_not(self):
+    manifest = {
+        "num_problems": {"train": 12_000, "test": 5},
+        "num_long_prompts_dropped": {"train": 0, "test": 1},
+        "task": {
+            "name": "code",
+            "left_out": {
+                "train": {"own_program_fails": ["a", "b"]},
+                "test": {},
+            },
+        },
+    }
+    self.assertEqual(
+        report.manifest_lines(manifest),
+        [
+            "Problems: 12,000 train, 5 test (1 too long)",
+            "Task name: code",
+            "Task left_out: (train (own_program_fails 2), test none)",
+        ],
+    )
+
+
 if __name__ == "__main__":
   absltest.main()

@@ -11,6 +11,7 @@ import numpy as np
 from score_jax import policy
 from score_jax import rollout
 from score_jax import tokenization
+from score_jax.grading.errors import GraderError
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import Rope
@@ -77,7 +78,10 @@ class TagTask:
   def first_prompt(self, problem):
     return f"{problem.question}="
 
-  def grade(self, problem, completion):
+  def grade(self, problems, completions):
+    return [self._grade(*x) for x in zip(problems, completions, strict=True)]
+
+  def _grade(self, problem, completion):
     self.seen.append((problem.id, completion))
     is_correct = completion.startswith(problem.answer + "1")
     return Grade(is_correct, "correct" if is_correct else "wrong", completion)
@@ -250,13 +254,20 @@ class GradeTest(absltest.TestCase):
   def test_a_failing_grader_raises(self):
     """Pitfall 15: an error is never a silent 0."""
     task = TagTask()
-    task.grade = lambda problem, completion: 1 / 0
+    task.grade = lambda problems, completions: 1 / 0
     with self.assertRaises(ZeroDivisionError):
+      rollout.grade(task, _tagged())
+
+  def test_a_grade_too_few_raises(self):
+    """Else grades would go to the wrong attempts."""
+    task, whole = TagTask(), TagTask()
+    task.grade = lambda *arguments: whole.grade(*arguments)[:-1]
+    with self.assertRaisesRegex(GraderError, "11 grades for 12 attempts"):
       rollout.grade(task, _tagged())
 
 
 @functools.cache
-def _params():
+def model_params():
   shapes = jax.eval_shape(
       functools.partial(transformer.init_params, config=CONFIG),
       jax.random.key(0),
@@ -270,7 +281,7 @@ def _params():
 
 def _sample(problems=PROBLEMS, spec=SPEC, step=0):
   return rollout.sample(
-      _params(),
+      model_params(),
       CONFIG,
       TOKENIZER,
       TagTask(),
@@ -293,7 +304,7 @@ class SampleTest(absltest.TestCase):
     self.assertTrue(c.is_truncated[..., 0].any())
     self.assertFalse(c.is_truncated.all())
     logprobs = jax.jit(policy.token_logprobs, static_argnums=1)(
-        _params(), CONFIG, c.tokens, c.mask
+        model_params(), CONFIG, c.tokens, c.mask
     )
     is_written = c.attempt_ids[:, 1:] > 0
     np.testing.assert_allclose(

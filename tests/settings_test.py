@@ -66,7 +66,8 @@ class SettingsTest(parameterized.TestCase):
       _read(smoke.settings(**keys))
 
   @parameterized.parameters(
-      ({"seed": -1}, "seed is -1, expected 0 or more"),
+      ({"seed": -1}, "seed is -1, expected 0 to"),
+      ({"seed": 2**32}, "seed is 4294967296, expected 0 to"),
       ({"rollout__samples_per_problem": 1}, "samples_per_problem is 1"),
       ({"rollout__num_attempts": 1}, "num_attempts is 1, expected at least 2"),
       ({"rollout__temperature": 0.0}, "temperature is 0.0, expected above 0"),

@@ -46,6 +46,7 @@ SETTINGS = {
         "samples_per_problem": 2,
         "num_attempts": 2,
         "max_prompt_tokens": 6,
+        "long_prompts": "error",
         "max_new_tokens": 4,
         "temperature": 1.0,
         "done_check_steps": 2,

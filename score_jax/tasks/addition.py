@@ -6,10 +6,12 @@ of columns that sum to nine; with a first answer in sight, each carry can be
 read off the digit below. A second look has something to go on.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import functools
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -87,12 +89,18 @@ class AdditionTask:
   def first_prompt(self, problem: Problem) -> str:
     return f"{problem.question}="
 
-  def grade(self, problem: Problem, completion: str) -> Grade:
+  def grade(
+      self, problems: Sequence[Problem], completions: Sequence[str]
+  ) -> list[Grade]:
     """Correct if and only if the completion is the sum, digit by digit."""
-    is_correct = completion == problem.answer
-    if not completion:
-      return Grade(False, "no_answer", None)
-    return Grade(is_correct, "correct" if is_correct else "wrong", completion)
+    pairs = zip(problems, completions, strict=True)
+    return [_grade(problem.answer, text) for problem, text in pairs]
+
+  def provenance(self) -> Mapping[str, Any]:
+    return {}
+
+  def close(self) -> None:
+    pass
 
   @functools.cached_property
   def _stream(self) -> tuple[Problem, ...]:
@@ -115,6 +123,13 @@ class AdditionTask:
         Problem(i, f"{a:0{width}}+{b:0{width}}", f"{a + b:0{width + 1}}")
         for i, (a, b) in enumerate(itertools.islice(pairs, total))
     )
+
+
+def _grade(answer: str, completion: str) -> Grade:
+  if not completion:
+    return Grade(False, "no_answer", None)
+  is_correct = completion == answer
+  return Grade(is_correct, "correct" if is_correct else "wrong", completion)
 
 
 def _operands(

@@ -1,9 +1,7 @@
 r"""The final answer of an attempt's text, and exact comparison with the gold.
 
-For tasks whose answer is one number or one short string. An attempt states its
-answer in the last \boxed{...} or, failing that, after the last 'answer is',
-'Answer:' or '####'. A number that merely comes last in the text is no answer:
-counting it would reward attempts that never commit to one.
+For tasks whose answer is one number or one short string; `math_extract` says
+where an attempt states it.
 
 Whatever a model writes gets a grade; only a bad gold answer raises.
 """
@@ -11,14 +9,12 @@ Whatever a model writes gets a grade; only a bad gold answer raises.
 import fractions
 import re
 
+from score_jax.grading import math_extract
 from score_jax.types import Grade
 
 # Longer answers are no answers. It also bounds the digits given to int().
 MAX_ANSWER_CHARS = 100
 
-_BRACES = re.compile(r"\\boxed\s*\{|\\[{}]|[{}]")
-_MARKER = re.compile(r"\banswer\s+is\b\s*:?|\banswer\s*:|####", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"\.\s")
 _WHOLE = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
 _NUMBER = re.compile(rf"([+-]?)({_WHOLE}(?:\.[0-9]*)?|\.[0-9]+)")
 _RATIO = re.compile(rf"([+-]?{_WHOLE}) ?/ ?({_WHOLE})")
@@ -36,9 +32,7 @@ def extract_answer(text: str) -> str | None:
   Returns:
     1 to MAX_ANSWER_CHARS characters, or None.
   """
-  stated = _last_boxed(text)
-  if stated is None:
-    stated = _after_last_marker(text)
+  stated = math_extract.stated_answer(text)
   if stated is None or len(stated) > MAX_ANSWER_CHARS:
     return None
   return normalize_answer(stated) or None
@@ -116,32 +110,3 @@ def grade_exact(completion: str, gold: str) -> Grade:
   is_correct = is_same_answer(answer, gold)
   status = "correct" if is_correct else "wrong"
   return Grade(is_correct=is_correct, status=status, answer=answer)
-
-
-def _last_boxed(text: str) -> str | None:
-  r"""The content of the balanced \boxed{...} that starts last, in one pass."""
-  open_braces = []  # (is_boxed, where the content starts)
-  best_start, best = -1, None
-  for match in _BRACES.finditer(text):
-    token = match.group()
-    if token in (r"\{", r"\}"):
-      continue
-    if token != "}":
-      open_braces.append((token != "{", match.end()))
-    elif open_braces:
-      is_boxed, start = open_braces.pop()
-      if is_boxed and start > best_start:
-        best_start, best = start, text[start : match.start()]
-  return best
-
-
-def _after_last_marker(text: str) -> str | None:
-  """The sentence after the last marker, at most the rest of its line.
-
-  When nothing follows on the marker's own line, the next non-empty line.
-  """
-  markers = list(_MARKER.finditer(text))
-  if not markers:
-    return None
-  line = text[markers[-1].end() :].lstrip("*` \t\r\n").partition("\n")[0]
-  return _SENTENCE_END.split(line, maxsplit=1)[0].strip()

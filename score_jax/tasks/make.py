@@ -1,18 +1,27 @@
 """From a task's name and arguments to the task."""
 
 from collections.abc import Mapping
-import dataclasses
 from typing import Any
 
 from score_jax.tasks.addition import AdditionTask
+from score_jax.tasks.answers import answers_task
+from score_jax.tasks.arguments import call_exactly
+from score_jax.tasks.code import code_task
 from score_jax.tasks.reasoning_gym import ReasoningGymTask
 from score_jax.tasks.task import Task
 
-_TASKS = {"addition": AdditionTask, "reasoning_gym": ReasoningGymTask}
+_TASKS = {
+    "addition": AdditionTask,
+    "answers": answers_task,
+    "code": code_task,
+    "reasoning_gym": ReasoningGymTask,
+}
 
 
 def make_task(settings: Mapping[str, Any]) -> Task:
   """Makes the task that `settings['name']` names from the other settings.
+
+  The task may own processes: close it.
 
   Raises:
     ValueError: no such task, or arguments that are unknown, missing or refused.
@@ -23,11 +32,4 @@ def make_task(settings: Mapping[str, Any]) -> Task:
     raise ValueError(
         f"task.name is {name!r}, expected one of {', '.join(_TASKS)}"
     )
-  cls = _TASKS[name]
-  known = {f.name for f in dataclasses.fields(cls) if f.init}
-  if known != arguments.keys():
-    raise ValueError(
-        f"task {name!r}: unknown {sorted(arguments.keys() - known)}, missing"
-        f" {sorted(known - arguments.keys())}"
-    )
-  return cls(**arguments)
+  return call_exactly(_TASKS[name], arguments, f"task ({name})")

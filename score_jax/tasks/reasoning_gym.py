@@ -1,4 +1,4 @@
-"""Arithmetic problems without end, from the generators of reasoning-gym.
+"""Problems without end, from the generators of reasoning-gym.
 
 The generators give questions and answers; prompts and grading are our own,
 because the package's scorers give partial credit and search for any number.
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import itertools
 from types import ModuleType
 from typing import Any
@@ -23,7 +24,8 @@ from score_jax.types import Problem
 
 _INSTRUCTIONS = (
     "Solve it step by step, in few words. Finish with a line that says"
-    ' "The answer is N." where N is the final number alone, without units.'
+    ' "The answer is N." where N is the final answer alone: a number without'
+    " units, or the word or text that is asked for."
 )
 _CORRECTION_PROMPT = (
     "The solution above might contain a mistake. Look at it again and fix the"
@@ -38,6 +40,10 @@ _CHUNK_SIZE = 1024
 _MAX_REPEATS = 10_000
 
 
+def _whole_question(item: Mapping[str, Any]) -> str:
+  return item["question"].strip()
+
+
 def _chain_sum_question(item: Mapping[str, Any]) -> str:
   return f"What is {item['metadata']['expression']}?"
 
@@ -46,12 +52,52 @@ def _gsm_symbolic_question(item: Mapping[str, Any]) -> str:
   return item["question"].removesuffix(_GSM_SUFFIX)
 
 
-# Generators with one exact answer, and how each asks its question.
+# Generators whose questions have one right answer, a number, a word or a short
+# text that can be compared as it is, and the same one for the same seed. The
+# others ask for any of many (a path, an expression), round, or draw a picture.
+SUPPORTED_GENERATORS = (
+    "aiw",
+    "base_conversion",
+    "basic_arithmetic",
+    "bf",
+    "binary_alternation",
+    "bitwise_arithmetic",
+    "calendar_arithmetic",
+    "chain_sum",
+    "circuit_logic",
+    "color_cube_rotation",
+    "count_bits",
+    "count_primes",
+    "course_schedule",
+    "decimal_chain_sum",
+    "dice",
+    "family_relationships",
+    "gcd",
+    "gsm_symbolic",
+    "isomorphic_strings",
+    "largest_island",
+    "lcm",
+    "leg_counting",
+    "letter_counting",
+    "maze",
+    "needle_haystack",
+    "number_sequence",
+    "products",
+    "ransom_note",
+    "rectangle_count",
+    "rotten_oranges",
+    "self_reference",
+    "simple_equations",
+    "simple_geometry",
+    "spell_backward",
+    "syllogism",
+)
+
+# Those whose question is not taken word for word.
 _QUESTIONS = {
     "chain_sum": _chain_sum_question,
     "gsm_symbolic": _gsm_symbolic_question,
 }
-SUPPORTED_GENERATORS = tuple(_QUESTIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +161,21 @@ class ReasoningGymTask:
     """The question with the form of the answer."""
     return f"{problem.question}\n\n{_INSTRUCTIONS}"
 
-  def grade(self, problem: Problem, completion: str) -> Grade:
-    """Exact comparison of the final answer that the completion states."""
-    return exact_answer.grade_exact(completion, problem.answer)
+  def grade(
+      self, problems: Sequence[Problem], completions: Sequence[str]
+  ) -> list[Grade]:
+    """Exact comparison of the final answers that the completions state."""
+    return [
+        exact_answer.grade_exact(completion, problem.answer)
+        for problem, completion in zip(problems, completions, strict=True)
+    ]
+
+  def provenance(self) -> Mapping[str, Any]:
+    version = importlib.metadata.version("reasoning-gym")
+    return {"reasoning_gym": version}
+
+  def close(self) -> None:
+    pass
 
   @property
   def _sizes(self) -> dict[str, int]:
@@ -194,7 +252,8 @@ def _draw(
     )
     for i in range(_CHUNK_SIZE):
       item = dataset[i]
-      yield _QUESTIONS[name](item), item["answer"]
+      question = _QUESTIONS.get(name, _whole_question)(item)
+      yield question, item["answer"]
 
 
 def _check_generators(generators: Sequence[str]) -> None:

@@ -1,6 +1,8 @@
 """The interface between a task and everything else."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 from typing import Protocol
 
 from score_jax.types import Grade
@@ -30,6 +32,27 @@ class Task(Protocol):
     """The text that asks for the first attempt."""
     ...
 
-  def grade(self, problem: Problem, completion: str) -> Grade:
-    """Judges the text of one attempt, and nothing but that text."""
+  def grade(
+      self, problems: Sequence[Problem], completions: Sequence[str]
+  ) -> list[Grade]:
+    """Judges attempts, each by its own text and nothing but that text.
+
+    Args:
+      problems: N problems.
+      completions: an attempt at each.
+
+    Returns:
+      N grades.
+
+    Raises:
+      GraderError: the grader itself failed. It is never a grade.
+    """
+    ...
+
+  def provenance(self) -> Mapping[str, Any]:
+    """What the manifest of a run says of data and grader, as JSON values."""
+    ...
+
+  def close(self) -> None:
+    """Ends the grader's processes, where it has some."""
     ...

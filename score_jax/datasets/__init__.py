@@ -1,0 +1,1 @@
+"""Data sets: files of users and packages, as rows of text. No tensorflow."""

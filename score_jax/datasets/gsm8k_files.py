@@ -1,0 +1,52 @@
+"""GSM8K as it is published: train.jsonl and test.jsonl."""
+
+import re
+
+from etils import epath
+
+from score_jax.datasets import tables
+
+COLUMNS = ("id", "question", "answer", "rationale")
+COUNTS = {"train": 7_473, "test": 1_319}
+INSTRUCTIONS = (
+    "GSM8K: take train.jsonl and test.jsonl from"
+    " github.com/openai/grade-school-math (grade_school_math/data) and put them"
+    " in <manual_dir>/gsm8k/"
+)
+
+_NUMBER = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]+)?")
+
+
+def read(manual_dir: epath.Path) -> dict[str, list[dict[str, str]]]:
+  """Rows of train and test; an id counts from 0: gsm8k-test-0013."""
+  files = {split: manual_dir / "gsm8k" / f"{split}.jsonl" for split in COUNTS}
+  tables.require_files(list(files.values()), INSTRUCTIONS)
+  return {
+      split: [
+          _row(record, f"gsm8k-{split}-{i:04d}")
+          for i, record in enumerate(tables.read_records(file))
+      ]
+      for split, file in files.items()
+  }
+
+
+def split_answer(record: tables.Record, column: str) -> tuple[str, str]:
+  """The number behind '####', without commas, and the text in front of it."""
+  text = tables.text_of(record, column)
+  rationale, mark, number = text.rpartition("####")
+  number = number.strip()
+  if not mark or not _NUMBER.fullmatch(number):
+    raise ValueError(
+        f"{record.place}: {column} does not end in '#### number': {text!r}"
+    )
+  return number.replace(",", ""), rationale.strip()
+
+
+def _row(record: tables.Record, name: str) -> dict[str, str]:
+  answer, rationale = split_answer(record, "answer")
+  return {
+      "id": name,
+      "question": tables.text_of(record, "question"),
+      "answer": answer,
+      "rationale": rationale,
+  }

@@ -1,0 +1,28 @@
+"""Data files within installed packages, whose code is never run."""
+
+import importlib.util
+import pathlib
+
+
+def installed_file(package: str, path: str, install: str) -> pathlib.Path:
+  """Path of a file of a package that is not imported.
+
+  Args:
+    package: top-level name.
+    path: of the file within the package.
+    install: command that installs the package, for the message.
+
+  Raises:
+    ValueError: no such package, or it has no such file.
+  """
+  # Of a top-level package nothing is executed by this.
+  spec = importlib.util.find_spec(package)
+  if spec is None or not spec.submodule_search_locations:
+    raise ValueError(f"the package {package} is not installed: {install}")
+  for folder in spec.submodule_search_locations:
+    file = pathlib.Path(folder) / path
+    if file.is_file():
+      return file
+  raise ValueError(
+      f"the installed package {package} has no file {path}: {install}"
+  )

@@ -1,0 +1,60 @@
+"""Rows of text: checks that every data set goes through, and a fingerprint."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import hashlib
+import json
+
+Row = Mapping[str, str]
+
+
+def fingerprint(rows: Sequence[Row]) -> str:
+  """SHA-256 over the rows in their order; columns may stand in any order."""
+  digest = hashlib.sha256()
+  for row in rows:
+    # JSON has no raw line feeds, so no two lists of rows give the same bytes.
+    line = json.dumps(dict(row), sort_keys=True, ensure_ascii=True)
+    digest.update(line.encode("ascii") + b"\n")
+  return digest.hexdigest()
+
+
+def normalize_text(text: str) -> str:
+  """Text without the differences that do not make another problem."""
+  return " ".join(text.casefold().split())
+
+
+def check_unique_ids(splits: Mapping[str, Sequence[Row]]) -> None:
+  """Raises ValueError for an id that two rows have, of one split or two."""
+  seen: dict[str, str] = {}
+  for split, rows in splits.items():
+    for row in rows:
+      if row["id"] in seen:
+        raise ValueError(
+            f"id {row['id']!r} is used twice, in split {seen[row['id']]!r} and"
+            f" in {split!r}"
+        )
+      seen[row["id"]] = split
+
+
+def check_counts(
+    splits: Mapping[str, Sequence[Row]],
+    expected: Mapping[str, int],
+    what: str,
+) -> None:
+  """Raises ValueError unless each split has as many rows as expected.
+
+  Args:
+    splits: rows.
+    expected: number of rows by split, of all splits.
+    what: the data set and where it was read, for the message.
+  """
+  found = {split: len(rows) for split, rows in splits.items()}
+  if found != dict(expected):
+    raise ValueError(
+        f"{what}: found {_counts(found)}, expected {_counts(expected)}: the"
+        " files are not the published ones, or not all of them"
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+  return ", ".join(f"{count} {split}" for split, count in counts.items())

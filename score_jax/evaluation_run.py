@@ -1,0 +1,168 @@
+"""An evaluation on its own: a checkpoint, a task, a directory of results."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+from typing import Any
+
+from score_jax import conversations
+from score_jax import data
+from score_jax import evaluate
+from score_jax import files
+from score_jax import protocols
+from score_jax import recipe
+from score_jax import report
+from score_jax.datasets import tables
+from score_jax.models import hf
+from score_jax.models import hf_files
+from score_jax.models.transformer import Params
+from score_jax.progress import console
+from score_jax.protocols import Evaluation
+from score_jax.settings import RunSettings
+from score_jax.tasks.task import Task
+from score_jax.types import Problem
+from score_jax.types import Rollouts
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+  """Files of an evaluation.
+
+  Attributes:
+    results: the metrics.
+    rollouts: the graded conversations, one JSON line each.
+    manifest: what was evaluated, on what and with what.
+  """
+
+  results: pathlib.Path
+  rollouts: pathlib.Path
+  manifest: pathlib.Path
+
+
+def make_output(workdir: str) -> Output:
+  """Makes the directory of an evaluation.
+
+  Raises:
+    ValueError: it holds something, or cannot be written.
+  """
+  directory = pathlib.Path(workdir)
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+    is_used = any(directory.iterdir())
+  except OSError as error:
+    raise ValueError(
+        f"workdir {workdir!r} cannot be written ({error}): choose another"
+        " --workdir"
+    ) from error
+  if is_used:
+    raise ValueError(f"workdir {workdir!r} is not empty: choose another one")
+  names = ("results.json", "rollouts.jsonl", "manifest.json")
+  return Output(*(directory / name for name in names))
+
+
+def run(
+    settings: RunSettings,
+    task: Task,
+    checkpoint: str,
+    output: Output,
+    first_attempts: str | None,
+) -> dict[str, Any]:
+  """Evaluates a checkpoint on the task's test split.
+
+  Args:
+    settings: shapes of prompts and attempts, batch size, dtype.
+    task: prompts and grades.
+    checkpoint: Hugging Face directory, id on the hub, or directory of a
+      finished run.
+    output: where results go.
+    first_attempts: file of given first attempts; None to make them.
+
+  Returns:
+    The metrics, see `evaluate.summarize`.
+  """
+  if first_attempts is not None and settings.rollout.num_attempts != 2:
+    raise ValueError(
+        f"rollout.num_attempts is {settings.rollout.num_attempts}, expected 2"
+        " where the first attempts are given"
+    )
+  base = _resolve(checkpoint)
+  config = hf.load_config(base)
+  tokenizer = recipe.load_tokenizer(settings, base, config)
+  evaluation = recipe.make_evaluation(settings, config, tokenizer, task)
+  recipe.check_positions(evaluation)
+  problems = data.select_problems(
+      task,
+      ["test"],
+      tokenizer,
+      max_prompt_tokens=settings.rollout.max_prompt_tokens,
+      long_prompts=settings.rollout.long_prompts,
+  )
+  given = None
+  if first_attempts is not None:
+    given = read_first_attempts(first_attempts, problems.splits["test"])
+    chosen = [p for p in problems.splits["test"] if p.id in given]
+    problems = dataclasses.replace(problems, splits={"test": chosen})
+  _, params = hf.load(base, recipe.model_dtype(settings))
+  manifest = {
+      "checkpoint": checkpoint,
+      "first_attempts": first_attempts,
+      "settings": dataclasses.asdict(settings),
+      **recipe.make_manifest(task, problems, params),
+  }
+  files.write_json(output.manifest, manifest)
+  for line in report.manifest_lines(manifest):
+    console.print(line)
+  rollouts = _roll_out(params, evaluation, problems.splits["test"], given)
+  values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
+  result = evaluate.summarize(values)
+  lines = conversations.jsonl(rollouts, task.correction_prompt)
+  files.write_text(output.rollouts, lines)
+  files.write_json(output.results, result)
+  return result
+
+
+def _roll_out(
+    params: Params,
+    evaluation: Evaluation,
+    problems: Sequence[Problem],
+    given: Mapping[int, str] | None,
+) -> list[Rollouts]:
+  if given is None:
+    return protocols.own_attempts(params, evaluation, problems, "Evaluation")
+  return protocols.repairs(params, evaluation, problems, given, "Repairs")
+
+
+def read_first_attempts(
+    path: str, problems: Sequence[Problem]
+) -> dict[int, str]:
+  """Given first attempts by problem id.
+
+  Raises:
+    ValueError: no such file or columns, an id twice, or no problem's name.
+  """
+  id_of_name = {p.source_id: p.id for p in problems}
+  rows = tables.read_table(path, ["id", "completion"])
+  unknown = [row["id"] for row in rows if row["id"] not in id_of_name]
+  if unknown:
+    raise ValueError(
+        f"{path}: {len(unknown)} of {len(rows)} ids are no test problems, the"
+        f" first is {unknown[0]!r}; test problems are called"
+        f" {next(iter(id_of_name))!r} and the like, and some may be left out"
+        " (task.exclude, or no verdict on their own programs)"
+    )
+  return {id_of_name[row["id"]]: row["completion"] for row in rows}
+
+
+def _resolve(checkpoint: str) -> pathlib.Path:
+  """Hugging Face directory of a checkpoint; of a run, what it exported."""
+  directory = pathlib.Path(checkpoint)
+  if (directory / "checkpoints").is_dir():
+    if not (directory / "export").is_dir():
+      raise ValueError(
+          f"{checkpoint!r} is a run that has not come to its end: export one of"
+          " its checkpoints with python -m experiments.export, and evaluate"
+          " that"
+      )
+    return directory / "export"
+  return pathlib.Path(hf_files.resolve(checkpoint))

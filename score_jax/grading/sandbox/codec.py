@@ -1,0 +1,137 @@
+"""Plain data as JSON, and back.
+
+The judge decodes what a solution's process sent, so decoding builds builtin
+values and nothing else: no pickle, no class of the sender. Subclasses arrive as
+the builtin they extend, which takes an own `__eq__` away from them. Iterators
+are run to their end and arrive as iterators.
+"""
+
+import collections
+import collections.abc
+from collections.abc import Callable
+from collections.abc import Iterable
+import decimal
+import fractions
+import itertools
+from typing import Any
+
+MAX_DEPTH = 100
+MAX_ITERATOR_ITEMS = 100_000
+
+# Python's own limit of decimal digits does not hold for hexadecimal ones.
+_MAX_NATIVE_INT = 2**63
+
+# Tag -> (type on this side, its items, how the other side builds it). The first
+# type that fits is taken.
+_CONTAINERS: dict[str, tuple[type, Callable, Callable]] = {
+    "tuple": (tuple, tuple.__iter__, tuple),
+    "set": (set, set.__iter__, set),
+    "frozenset": (frozenset, frozenset.__iter__, frozenset),
+    "dict": (dict, dict.items, dict),
+    "deque": (
+        collections.deque,
+        collections.deque.__iter__,
+        collections.deque,
+    ),
+    "keys": (type({}.keys()), iter, lambda items: dict.fromkeys(items).keys()),
+    "values": (
+        type({}.values()),
+        iter,
+        lambda items: dict(enumerate(items)).values(),
+    ),
+    "items": (type({}.items()), iter, lambda items: dict(items).items()),
+    "iterator": (
+        collections.abc.Iterator,
+        lambda items: _bounded(items),
+        iter,
+    ),
+}
+
+
+class NotPlainError(TypeError):
+  """A value of a type that cannot cross."""
+
+
+def encode(value: Any, depth: int = 0) -> Any:
+  """JSON for a value.
+
+  Args:
+    value: None, bool, int, float, complex, Decimal, Fraction, str, bytes,
+      range, or a container or iterator of such.
+    depth: of containers around this value.
+
+  Returns:
+    What `json.dumps` takes. NotPlainError for other types, ValueError for what
+    is too deep or too long.
+  """
+  if depth > MAX_DEPTH:
+    raise ValueError(f"data nested deeper than {MAX_DEPTH}")
+  if value is None or isinstance(value, bool):
+    return value
+  if isinstance(value, int):
+    value = int.__int__(value)
+    small = -_MAX_NATIVE_INT < value < _MAX_NATIVE_INT
+    return value if small else {"int": hex(value)}
+  if isinstance(value, float):
+    return float.__float__(value)
+  if isinstance(value, str):
+    return str.__str__(value)
+  if isinstance(value, list):
+    return [encode(item, depth + 1) for item in list.__iter__(value)]
+  if isinstance(value, complex):
+    return {"complex": [value.real, value.imag]}
+  if isinstance(value, decimal.Decimal):
+    return {"decimal": decimal.Decimal.__str__(value)}
+  if isinstance(value, fractions.Fraction):
+    return {"fraction": [encode(value.numerator), encode(value.denominator)]}
+  if isinstance(value, (bytes, bytearray)):
+    tag = "bytes" if isinstance(value, bytes) else "bytearray"
+    return {tag: value.hex()}
+  if isinstance(value, range):
+    parts = (value.start, value.stop, value.step)
+    return {"range": [encode(part, depth + 1) for part in parts]}
+  for tag, (kind, items, _) in _CONTAINERS.items():
+    if isinstance(value, kind):
+      return {tag: [encode(item, depth + 1) for item in items(value)]}
+  raise NotPlainError(f"{type(value).__name__!r} is no type of plain data")
+
+
+def decode(data: Any, depth: int = 0) -> Any:
+  """The value of JSON made by `encode`.
+
+  ValueError, TypeError, AttributeError or ArithmeticError for other JSON.
+  """
+  # A container that crosses adds one level for the dictionary of its tag.
+  if depth > MAX_DEPTH + 1:
+    raise ValueError(f"data nested deeper than {MAX_DEPTH}")
+  if data is None or isinstance(data, (bool, int, float, str)):
+    return data
+  if isinstance(data, list):
+    return [decode(item, depth + 1) for item in data]
+  ((tag, payload),) = data.items()
+  if tag == "int":
+    return int(payload, 16)
+  if tag == "complex":
+    return complex(*map(float, payload))
+  if tag == "bytes":
+    return bytes.fromhex(payload)
+  if tag == "bytearray":
+    return bytearray.fromhex(payload)
+  if tag == "decimal":
+    return decimal.Decimal(payload)
+  items = [decode(item, depth + 1) for item in payload]
+  if tag == "range":
+    return range(*items)
+  if tag == "fraction":
+    return fractions.Fraction(*items)
+  if tag not in _CONTAINERS:
+    raise ValueError(f"unknown tag {tag!r}")
+  return _CONTAINERS[tag][2](items)
+
+
+def _bounded(items: Iterable[Any]) -> Iterable[Any]:
+  """The items of an iterator, ValueError when they do not end."""
+  head = list(itertools.islice(items, MAX_ITERATOR_ITEMS + 1))
+  if len(head) > MAX_ITERATOR_ITEMS:
+    raise ValueError(f"an iterator of more than {MAX_ITERATOR_ITEMS} items")
+  return head

@@ -1,0 +1,164 @@
+"""The process of one set of tests: the only one that knows the verdict.
+
+Runs the tests with the solution's function replaced by one that asks the
+solver's process. It trusts the tests and nothing that comes from the solver.
+"""
+
+import builtins
+import os
+from typing import Any
+from typing import NoReturn
+
+from score_jax.grading.sandbox import codec
+from score_jax.grading.sandbox import confine
+from score_jax.grading.sandbox import frames
+from score_jax.grading.sandbox.tiers import Tier
+
+# Written once both processes stand behind their wall. What fails before is no
+# solution's doing, and no solution's time.
+READY = b"R"
+UNJUDGEABLE = "unjudgeable: "
+
+# Exceptions that end a loop or a program quietly, or that mean that a test
+# failed, are the judge's own to raise. From a solution they are RuntimeErrors.
+_KEPT = (StopIteration, StopAsyncIteration, AssertionError, BaseExceptionGroup)
+_PASSED_ON = {
+    name: kind
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type)
+    and issubclass(kind, Exception)
+    and not issubclass(kind, _KEPT)
+}
+
+
+class _Over(BaseException):
+  """Ends the tests with a status, whatever exceptions they catch."""
+
+  def __init__(self, status: str):
+    super().__init__(status)
+    self.status = status
+
+
+class _Solver:
+  """The solver's process, seen from the judge.
+
+  Attributes:
+    verdict: the status once it is settled, which no later success changes.
+    is_out_of_memory: a call has failed for want of memory.
+  """
+
+  def __init__(self, fd: int):
+    self._fd = fd
+    self.verdict: str | None = None
+    self.is_out_of_memory = False
+
+  def load(self, solution: str, entry_point: str) -> None:
+    """Has the solution run; _Over when it gives no function."""
+    reply = self._ask({"solution": solution, "entry_point": entry_point})
+    if reply == {"loaded": True}:
+      return
+    is_memory = _first(reply.get("raised")) == "MemoryError"
+    is_source = reply.get("is_source") is True
+    self._end("memory" if is_memory and not is_source else "load_error")
+
+  def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    """Calls the solution's function with copies of plain arguments."""
+    try:
+      reply = self._ask(codec.encode((args, kwargs)))
+    except codec.NotPlainError as error:
+      # The tests' own doing: a solution's results can always cross back.
+      self._end(f"{UNJUDGEABLE}they pass on a value, but {error}")
+    except ValueError:  # a result of the solution that is too large to go back
+      self._end("fail")
+    try:
+      if "returned" in reply:
+        return codec.decode(reply["returned"])
+      raised = _exception(reply["raised"], codec.decode(reply["args"]))
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+      self._end("crash")
+    self.is_out_of_memory |= isinstance(raised, MemoryError)
+    raise raised
+
+  def _ask(self, message: Any) -> dict[str, Any]:
+    data = frames.pack(message)
+    try:
+      frames.write_all(self._fd, data)
+      reply = frames.receive(self._fd)
+    except (EOFError, OSError, frames.FrameError):
+      reply = None
+    if not isinstance(reply, dict):
+      self._end("crash")
+    return reply
+
+  def _end(self, status: str) -> NoReturn:
+    self.verdict = status
+    raise _Over(status)
+
+
+def run(
+    fd: int,
+    verdict_fd: int,
+    request: dict[str, str],
+    tier: Tier,
+    limits: confine.Limits,
+    worker: int,
+) -> NoReturn:
+  """The whole life of a judge.
+
+  Args:
+    fd: the socket to the solver.
+    verdict_fd: the pipe to the worker; READY, then the status. Ends without
+      either where the judge or its solver did not start.
+    request: the texts `solution`, `tests` and `entry_point`.
+    tier: the wall of this worker.
+    limits: of the judge.
+    worker: process id of the worker.
+  """
+  try:
+    confine.confine(tier, limits, {fd, verdict_fd}, parent=worker)
+    frames.receive(fd)  # the solver is ready, too; else this is the end
+    frames.write_all(verdict_fd, READY)
+    status = judge(fd, **request)
+    frames.write_all(verdict_fd, status.encode("ascii", "replace"))
+  finally:
+    os._exit(0)
+
+
+def judge(fd: int, solution: str, tests: str, entry_point: str) -> str:
+  """The status of a solution whose solver listens on the socket."""
+  try:
+    code = compile(tests, "<tests>", "exec", dont_inherit=True)
+  except (SyntaxError, ValueError) as error:
+    return f"{UNJUDGEABLE}they do not compile: {error}"
+  function = _Solver(fd)
+  namespace = {
+      "__name__": "tests",
+      entry_point: function,
+      "candidate": function,
+  }
+  try:
+    function.load(solution, entry_point)
+    exec(code, namespace)
+    status = "pass"
+  except _Over as over:
+    status = over.status
+  # What the tests raise, SystemExit included, is how they say no.
+  except BaseException:
+    status = "memory" if function.is_out_of_memory else "fail"
+  return function.verdict or status
+
+
+def _first(items: Any) -> Any:
+  return items[0] if isinstance(items, list) and items else None
+
+
+def _exception(names: list[str], args: Any) -> Exception:
+  """The nearest builtin exception that a solution may raise in the tests."""
+  kinds = [_PASSED_ON[name] for name in names if name in _PASSED_ON]
+  # Below Exception itself there is nothing to tell apart.
+  if not kinds or kinds[0] is Exception and names[0] != "Exception":
+    return RuntimeError(f"the solution raised {names[:1]}")
+  try:
+    return kinds[0](*args)
+  except (TypeError, ValueError):  # a subclass with other arguments
+    return RuntimeError(f"the solution raised {names[:1]}")

@@ -1,0 +1,113 @@
+"""The process of one solution: runs it, then answers the judge's calls.
+
+The fork server below is made when its worker starts and receives one byte for
+every verdict, so that nothing of a test, nor of another solution, is in the
+memory that a solver inherits. The solution itself comes from the judge, over
+the one socket that the solver has.
+"""
+
+import os
+import signal
+import socket
+import sys
+import types
+from typing import Any
+
+from score_jax.grading.sandbox import codec
+from score_jax.grading.sandbox import confine
+from score_jax.grading.sandbox import frames
+from score_jax.grading.sandbox.tiers import Tier
+
+START = b"s"
+END = b"e"
+
+# Made beforehand: once memory is used up there is none to make it with.
+_OUT_OF_MEMORY = frames.pack({"raised": ["MemoryError"], "args": []})
+
+
+def serve_forks(
+    control: socket.socket, tier: Tier, limits: confine.Limits
+) -> None:
+  """Starts a solver for every START and kills it at END, until the socket ends.
+
+  Args:
+    control: to the worker. START brings the solver's end of its socket to the
+      judge; END is answered when the solver is gone.
+    tier: the wall of this worker.
+    limits: of one solver.
+  """
+  server = os.getpid()
+  while True:
+    message, fds, _, _ = socket.recv_fds(control, 1, 1)
+    if message != START:
+      return
+    pid = os.fork()
+    if pid == 0:
+      _run(fds[0], tier, limits, server)
+    os.close(fds[0])
+    if control.recv(1) != END:
+      return
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    control.send(END)
+
+
+def _run(fd: int, tier: Tier, limits: confine.Limits, server: int) -> None:
+  """The whole life of a solver; never returns."""
+  try:
+    confine.confine(tier, limits, {fd}, parent=server)
+    frames.send(fd, {"ready": True})
+    request = frames.receive(fd)
+    function = _load(fd, request["solution"], request["entry_point"])
+    while function is not None:
+      _answer(fd, function, frames.receive(fd))
+  finally:
+    # Neither atexit nor the worker's code below on the stack may run.
+    os._exit(0)
+
+
+def _load(fd: int, solution: str, entry_point: str) -> Any:
+  """The solution's function, None where there is none; tells the judge."""
+  module = types.ModuleType("solution")
+  sys.modules["solution"] = module  # dataclasses look their module up
+  try:
+    code = compile(solution, "<solution>", "exec", dont_inherit=True)
+  except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+    frames.send(fd, {"raised": [type(error).__name__], "is_source": True})
+    return None
+  reply = _OUT_OF_MEMORY
+  function = None
+  try:
+    exec(code, module.__dict__)
+    function = module.__dict__[entry_point]
+    reply = frames.pack({"loaded": callable(function)})
+  except MemoryError:
+    pass
+  # Whatever a solution raises, SystemExit included, is its own failure.
+  except BaseException as error:
+    reply = _describe(error)
+  frames.write_all(fd, reply)
+  return function
+
+
+def _answer(fd: int, function: Any, call: Any) -> None:
+  """Runs one call and sends what came of it."""
+  reply = _OUT_OF_MEMORY
+  try:
+    args, kwargs = codec.decode(call)
+    reply = frames.pack({"returned": codec.encode(function(*args, **kwargs))})
+  except MemoryError:
+    pass
+  except BaseException as error:
+    reply = _describe(error)
+  frames.write_all(fd, reply)
+
+
+def _describe(error: BaseException) -> bytes:
+  """The builtin classes of an exception, nearest first, and its arguments."""
+  classes = type(error).__mro__
+  names = [c.__name__ for c in classes if c.__module__ == "builtins"]
+  try:
+    return frames.pack({"raised": names, "args": codec.encode(error.args)})
+  except (TypeError, ValueError):  # arguments that cannot cross
+    return frames.pack({"raised": names, "args": []})

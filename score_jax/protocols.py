@@ -1,0 +1,208 @@
+"""How policies are evaluated: greedy, every problem once.
+
+Two protocols: attempts of the policy's own (MATH-500, HumanEval), and second
+attempts at given first ones (MBPP-R: offline repair).
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from score_jax import evaluate
+from score_jax import rollout
+from score_jax import sampler
+from score_jax import tokenization
+from score_jax.models.config import ModelConfig
+from score_jax.models.transformer import Params
+from score_jax.progress import work_progress
+from score_jax.rollout import ConversationSpec
+from score_jax.tasks.task import Task
+from score_jax.tokenization import ConversationTokenizer
+from score_jax.types import Attempt
+from score_jax.types import Problem
+from score_jax.types import Rollouts
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """What is evaluated, on what.
+
+  Attributes:
+    config: of the model.
+    tokenizer: of the model.
+    task: prompts and grades.
+    spec: of the conversations, with one sample per problem.
+    batch_size: problems of a batch; the last one is filled up.
+    key: from which attempts are drawn; nothing depends on it at temperature 0.
+  """
+
+  config: ModelConfig
+  tokenizer: ConversationTokenizer
+  task: Task
+  spec: ConversationSpec
+  batch_size: int
+  key: jax.Array
+
+
+def own_attempts(
+    params: Params,
+    evaluation: Evaluation,
+    problems: Sequence[Problem],
+    description: str | None = None,
+) -> list[Rollouts]:
+  """Conversations in which the policy makes every attempt.
+
+  Args:
+    params: of the policy.
+    evaluation: how.
+    problems: N problems.
+    description: name on the progress bar; None for no bar.
+
+  Returns:
+    Rollouts with N rows over all.
+  """
+
+  def sample(batch: Sequence[Problem]) -> Rollouts:
+    conversations = rollout.sample(
+        params,
+        evaluation.config,
+        evaluation.tokenizer,
+        evaluation.task,
+        batch,
+        evaluation.spec,
+        key=evaluation.key,
+        step=0,
+    )
+    return rollout.grade(evaluation.task, conversations)
+
+  return _in_batches(sample, evaluation, problems, description)
+
+
+def repairs(
+    params: Params,
+    evaluation: Evaluation,
+    problems: Sequence[Problem],
+    first_attempts: Mapping[int, str],
+    description: str | None = None,
+) -> list[Rollouts]:
+  """Conversations in which the first attempt is given.
+
+  Args:
+    params: of the policy.
+    evaluation: how; its spec has two attempts.
+    problems: N problems, each at most once.
+    first_attempts: by problem id, the attempt as a model would have written it.
+    description: name on the progress bar; None for no bar.
+
+  Returns:
+    Rollouts with N rows over all; attempt 1 is the given one, with
+    behaviour_logprobs 0.
+
+  Raises:
+    ValueError: more than two attempts, or a given one that is longer than
+      max_new_tokens or that holds a special token.
+  """
+  if evaluation.spec.num_attempts != 2:
+    raise ValueError(
+        f"num_attempts is {evaluation.spec.num_attempts}, expected 2: one is"
+        " given, one repairs it"
+    )
+  ids = {
+      problem.id: _attempt_ids(evaluation, problem, first_attempts[problem.id])
+      for problem in problems
+  }
+
+  def sample(batch: Sequence[Problem]) -> Rollouts:
+    conversations = _sample_second(
+        params, evaluation, batch, [ids[problem.id] for problem in batch]
+    )
+    return rollout.grade(evaluation.task, conversations)
+
+  return _in_batches(sample, evaluation, problems, description)
+
+
+def _in_batches(
+    sample: Callable[[Sequence[Problem]], Rollouts],
+    evaluation: Evaluation,
+    problems: Sequence[Problem],
+    description: str | None,
+) -> list[Rollouts]:
+  batch_size = evaluation.batch_size
+  if description is None:
+    return evaluate.evaluate(sample, problems, batch_size)
+  num_batches = -(-len(problems) // batch_size)
+  with work_progress(description, num_batches) as advance:
+
+    def sample_and_advance(batch: Sequence[Problem]) -> Rollouts:
+      rollouts = sample(batch)
+      advance()
+      return rollouts
+
+    return evaluate.evaluate(sample_and_advance, problems, batch_size)
+
+
+def _attempt_ids(
+    evaluation: Evaluation, problem: Problem, text: str
+) -> list[int]:
+  ids = evaluation.tokenizer.attempt_ids(text)
+  limit = evaluation.spec.sampling.max_new_tokens
+  if len(ids) > limit:
+    raise ValueError(
+        f"the given first attempt at problem {problem.id} {problem.source_id}"
+        f" has {len(ids)} tokens, the limit is {limit}: raise"
+        " rollout.max_new_tokens, or leave it out"
+    )
+  return ids
+
+
+def _sample_second(
+    params: Params,
+    evaluation: Evaluation,
+    problems: Sequence[Problem],
+    first: Sequence[Sequence[int]],
+) -> rollout.Conversations:
+  """The second attempt's prompt is the whole conversation so far."""
+  spec, tokenizer = evaluation.spec, evaluation.tokenizer
+  prompts = tokenizer.prompt_ids(
+      [evaluation.task.first_prompt(p) for p in problems]
+  )
+  columns = spec.max_prompt_tokens + spec.sampling.max_new_tokens
+  tokens, mask = tokenization.left_pad(
+      [[*p, *f, *spec.turn_ids] for p, f in zip(prompts, first, strict=True)],
+      columns + len(spec.turn_ids),
+      tokenizer.pad_id,
+  )
+  (second,) = sampler.sample_attempts(
+      params,
+      evaluation.config,
+      tokens,
+      mask,
+      jnp.asarray(spec.turn_ids, jnp.int32),
+      jnp.asarray([p.id for p in problems], jnp.int32),
+      evaluation.key,
+      0,
+      num_attempts=1,
+      samples=1,
+      spec=spec.sampling,
+  )
+  given = _as_attempt(first, spec.sampling.max_new_tokens, tokenizer.pad_id)
+  return rollout.pack(
+      tokenizer, problems, prompts, [given, jax.device_get(second)], spec
+  )
+
+
+def _as_attempt(
+    rows: Sequence[Sequence[int]], length: int, pad_id: int
+) -> Attempt:
+  packed = tokenization.pack_rows([[(r, 1)] for r in rows], length, pad_id)
+  return Attempt(
+      tokens=packed.tokens,
+      mask=packed.mask,
+      behaviour_logprobs=np.zeros(packed.tokens.shape, np.float32),
+      is_truncated=np.zeros(len(rows), bool),
+  )

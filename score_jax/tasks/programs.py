@@ -1,0 +1,183 @@
+"""Programs out of attempts, and problems that they can be judged on."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import re
+from typing import Any
+
+from score_jax.grading import sandbox
+from score_jax.grading.errors import GraderError
+from score_jax.grading.errors import UnjudgeableTestsError
+from score_jax.grading.sandbox import CodeGrader
+from score_jax.types import CodeProblem
+from score_jax.types import Grade
+
+_BEGIN, _DONE = "[BEGIN]", "[DONE]"
+_FENCE = re.compile(r"^[ \t]*```[^\n]*$", re.MULTILINE)
+
+
+def extract_program(text: str, entry_point: str) -> str | None:
+  """The program that an attempt states, None when there is none.
+
+  In this order: of what stands between [BEGIN] and [DONE], or the end, the last
+  that defines the function, else the last; the last fenced block that defines
+  the function; the whole text, up to [DONE], if it defines the function. A
+  program within [BEGIN] may be fenced.
+
+  Args:
+    text: what the model wrote.
+    entry_point: name of the function that it was asked for.
+  """
+  inside = [part.partition(_DONE)[0] for part in text.split(_BEGIN)[1:]]
+  stated = [_fenced(part, entry_point) or _program(part) for part in inside]
+  stated = [program for program in stated if program is not None]
+  if stated:
+    # A base model goes on with another problem, or speaks of the two marks.
+    defining = [program for program in stated if _defines(program, entry_point)]
+    return (defining or stated)[-1]
+  fenced = _fenced(text, entry_point)
+  if fenced is not None:
+    return fenced
+  whole = text.partition(_DONE)[0]
+  return _program(whole) if _defines(whole, entry_point) else None
+
+
+def _fenced(text: str, entry_point: str) -> str | None:
+  """The last block between ``` lines that defines the function."""
+  fences = list(_FENCE.finditer(text))
+  blocks = []
+  for i in range(0, len(fences), 2):
+    # A block that was cut off goes on to the end.
+    end = fences[i + 1].start() if i + 1 < len(fences) else len(text)
+    blocks.append(text[fences[i].end() : end])
+  defining = [block for block in blocks if _defines(block, entry_point)]
+  return _program(defining[-1]) if defining else None
+
+
+def _defines(text: str, entry_point: str) -> bool:
+  name = re.escape(entry_point)
+  pattern = rf"^[ \t]*(?:(?:async[ \t]+)?def[ \t]+{name}\b|{name}[ \t]*=)"
+  return re.search(pattern, text, re.MULTILINE) is not None
+
+
+def _program(text: str) -> str | None:
+  # Leading blanks of the first line are indentation, not to be stripped.
+  return text.strip("\n").rstrip() or None
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgramGrader:
+  """Runs the programs of attempts against their problems' tests.
+
+  Attributes:
+    grader: the sandbox.
+  """
+
+  grader: CodeGrader
+
+  def grade(
+      self, problems: Sequence[CodeProblem], completions: Sequence[str]
+  ) -> list[Grade]:
+    """See Task.grade; a grade's answer is the program."""
+    programs = [
+        extract_program(text, problem.entry_point)
+        for problem, text in zip(problems, completions, strict=True)
+    ]
+    grades = self.run(problems, programs)
+    return [
+        dataclasses.replace(grade, answer=program)
+        for grade, program in zip(grades, programs, strict=True)
+    ]
+
+  def run(
+      self, problems: Sequence[CodeProblem], programs: Sequence[str | None]
+  ) -> list[Grade]:
+    """Judges programs as they are."""
+    solutions = [
+        None if program is None else f"{problem.preamble}\n{program}\n"
+        for problem, program in zip(problems, programs, strict=True)
+    ]
+    return self.grader.grade(
+        solutions,
+        [f"{problem.preamble}\n{problem.tests}\n" for problem in problems],
+        [problem.entry_point for problem in problems],
+    )
+
+  def provenance(self) -> Mapping[str, Any]:
+    return {"sandbox_tier": self.grader.tier.value}
+
+  def close(self) -> None:
+    self.grader.close()
+
+
+def split_by_judgeability(
+    problems: Sequence[CodeProblem], grader: ProgramGrader
+) -> tuple[list[CodeProblem], dict[str, list[str]]]:
+  """Leaves out problems whose verdict would mean nothing.
+
+  Tests that build objects of the program's own classes or hand over functions,
+  which do not cross between the processes; and tests that the data set's own
+  program does not pass (other versions of Python).
+
+  Args:
+    problems: as loaded.
+    grader: runs each problem's own program.
+
+  Returns:
+    The problems that are left, and by reason the names of the others.
+
+  Raises:
+    GraderError: not one program passes: something is wrong with the sandbox.
+    ValueError: one meets the limit of time or memory. Left out, it would make
+      the data depend on how busy the machine is.
+  """
+  own_names, rest = [], []
+  for p in problems:
+    tests = f"{p.preamble}\n{p.tests}"
+    is_own = sandbox.needs_solution_names(tests, p.entry_point)
+    (own_names if is_own else rest).append(p)
+  rest, grades, not_plain = _grade_own_programs(rest, grader)
+  _check_limits(rest, grades)
+  passing, failing = [], []
+  for p, grade in zip(rest, grades, strict=True):
+    (passing if grade.is_correct else failing).append(p)
+  if rest and not passing:
+    raise GraderError(
+        f"none of the {len(rest)} data set's own programs passes its tests; the"
+        f" first one: {grades[0].status}"
+    )
+  left_out = {
+      "tests_use_the_programs_own_classes": [p.source_id for p in own_names],
+      "tests_pass_more_than_plain_data": [p.source_id for p in not_plain],
+      "own_program_fails": [p.source_id for p in failing],
+  }
+  return passing, left_out
+
+
+def _check_limits(
+    problems: Sequence[CodeProblem], grades: Sequence[Grade]
+) -> None:
+  limited = [
+      f"{problem.source_id} ({grade.status})"
+      for problem, grade in zip(problems, grades, strict=True)
+      if grade.status in ("timeout", "memory")
+  ]
+  if limited:
+    raise ValueError(
+        f"{len(limited)} of {len(problems)} own programs of the data set meet a"
+        f" limit: {', '.join(limited[:20])}. Raise task.grader.timeout_s or"
+        " memory_mb, or leave them out by name with task.exclude"
+    )
+
+
+def _grade_own_programs(
+    problems: list[CodeProblem], grader: ProgramGrader
+) -> tuple[list[CodeProblem], list[Grade], list[CodeProblem]]:
+  """Problems with their own programs' grades, and those without a verdict."""
+  try:
+    return problems, grader.run(problems, [p.answer for p in problems]), []
+  except UnjudgeableTestsError as error:
+    others = [problems[i] for i in error.indices]
+    kept = [p for i, p in enumerate(problems) if i not in error.indices]
+  return kept, grader.run(kept, [p.answer for p in kept]), others

@@ -1,0 +1,70 @@
+"""The texts of a task's prompts: one file of templates, replaceable by path."""
+
+from collections.abc import Mapping
+import importlib.resources
+import pathlib
+import re
+import tomllib
+
+_PLACE = re.compile(r"\{\{(\w*)\}\}")
+_BUILT_IN = ("math", "code", "code_few_shot")
+
+
+def load_templates(
+    source: str, expected: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+  """Reads a TOML file of templates.
+
+  A place is written `{{name}}`; single braces are text, as in LaTeX.
+
+  Args:
+    source: name of one that is built in, or path of a .toml file.
+    expected: the templates that the task uses, each with the places that must
+      be in it. There may be no others.
+
+  Raises:
+    ValueError: no such file, no TOML, templates or places that are missing or
+      unknown.
+  """
+  templates = _read(source)
+  if templates.keys() != expected.keys():
+    raise ValueError(
+        f"task.prompts {source!r} has the templates {sorted(templates)},"
+        f" expected {sorted(expected)} (code_few_shot goes with num_shots above"
+        " 0, code with 0)"
+    )
+  for name, places in expected.items():
+    if not isinstance(templates[name], str) or not templates[name].strip():
+      raise ValueError(
+          f"task.prompts {source!r}: {name} is {templates[name]!r}, expected a"
+          " text"
+      )
+    found = set(_PLACE.findall(templates[name]))
+    if found != set(places):
+      raise ValueError(
+          f"task.prompts {source!r}: {name} has the places {sorted(found)},"
+          f" expected {sorted(places)}, each written as {{{{name}}}}"
+      )
+  return {name: text.strip() for name, text in templates.items()}
+
+
+def fill(template: str, **values: str) -> str:
+  """Puts values into a template's places, in one pass."""
+  return _PLACE.sub(lambda place: values[place.group(1)], template)
+
+
+def _read(source: str) -> dict[str, object]:
+  if source in _BUILT_IN:
+    folder = importlib.resources.files("score_jax.tasks")
+    text = (folder / "prompts" / f"{source}.toml").read_text("utf-8")
+    return tomllib.loads(text)
+  path = pathlib.Path(source)
+  if path.suffix != ".toml" or not path.is_file():
+    raise ValueError(
+        f"task.prompts is {source!r}, expected one of {', '.join(_BUILT_IN)} or"
+        " the path of a .toml file with templates of your own"
+    )
+  try:
+    return tomllib.loads(path.read_text("utf-8"))
+  except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    raise ValueError(f"task.prompts {source!r} is no TOML: {error}") from error
