@@ -4,6 +4,7 @@
   python -m experiments.prepare_data --dataset=mbpp_full \
       --manual_dir=data/manual --data_dir=data
   python -m experiments.prepare_data --dataset=human_eval --data_dir=data
+  python -m experiments.plan --config=configs/gemma_code.py --topology=v5e:4x4
   python -m experiments.run --config=configs/gemma_code.py
 
 Trained on MBPP, tested on HumanEval, as in the paper: two attempts, no test in
@@ -24,10 +25,19 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # of data order and sampling
   config.model = create(
       path="google/gemma-2-2b-it",  # Hugging Face directory, or a hub id
-      dtype="float32",
+      dtype="float32",  # of the parameters that are trained
+      compute_dtype="bfloat16",  # in use, sampling, and the reference
       chat_template_options=create(),
   )
   config.tiny_model = None  # no model is made
+
+  config.mesh = create(
+      slice=1,  # TPU slices; data and rows are divided over them too
+      data=1,  # copies of the training state
+      fsdp=-1,  # parts of it: all other devices
+      tensor=1,  # parts of a layer
+      sampler_tensor=4,  # parts of a layer, sampling
+  )
 
   config.task = create(
       name="code",
@@ -50,6 +60,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.rollout = create(
       problems_per_step=32,
+      problems_per_batch=32,  # sampled at once
       samples_per_problem=4,  # K of the leave-one-out baseline; 128 a step
       num_attempts=2,
       max_prompt_tokens=768,
@@ -63,7 +74,11 @@ def get_config() -> ml_collections.ConfigDict:
       kl_estimator="k1_in_reward",  # the paper's
       token_reduction="sum",  # over an attempt's tokens, as in the paper
       num_microbatches=8,
-      logprob_chunk_tokens=512,  # positions whose logits are alive
+      logprob_chunk_tokens=4096,  # positions whose logits are alive, all chips
+      remat="full",  # of each layer, all is computed again
+      attention="splash",  # TPU kernels; "xla" elsewhere
+      moment_dtype="float32",  # of Adam's first moment
+      reference="device",  # or "host": moved to the devices when needed
   )
 
   config.stage1 = create(

@@ -1,31 +1,77 @@
-"""SCoRe on MATH with Gemma 2 2B, at the paper's settings.
+"""SCoRe on MATH with Gemma 2, at the paper's settings.
 
   python -m experiments.prepare_data --dataset=math --manual_dir=data/manual \
       --data_dir=data
+  python -m experiments.plan --config=configs/gemma_math.py --topology=v5e:4x4
   python -m experiments.run --config=configs/gemma_math.py
 
 Problems: MATH in the paper's split, 12,000 for training (256 of them set aside
 for validation) and MATH-500 for the test. The files are public and are not part
 of this repository: the first command says which it needs and where to put them.
 
+The 2B model is the default; --config=configs/gemma_math.py:9b and :27b are the
+others. Each is set for one slice; another takes other micro-batches and rows
+to sample at once, which experiments.plan helps to find:
+
+  size  slice     other slices
+  2b    v5e:4x4
+  9b    v5e:8x8   v6e:4x4: --config.train.num_microbatches=32
+                           --config.rollout.problems_per_batch=32
+  27b   v6e:8x8   v5p:2x2x4: --config.train.num_microbatches=32
+
 Paper (appendix A.1, Gemma 2 2B on MATH, attempt 1 / attempt 2): base 16.8 /
 16.8, after Stage I 17.6 / 20.0, after Stage II 23.0 / 24.0 percent. This config
-has not been run to its end.
+has not been run to its end, so its hours are not known.
 """
 
 import ml_collections
 from ml_collections.config_dict import create
 
+# Settings that depend on the size of the model and on the slice.
+_SIZES = {
+    "2b": dict(
+        path="google/gemma-2-2b-it",  # Hugging Face directory, or a hub id
+        sampler_tensor=4,  # divides 4 key/value heads
+        problems_per_batch=64,
+        num_microbatches=32,  # one row for each of 16 chips
+    ),
+    "9b": dict(
+        path="google/gemma-2-9b-it",
+        sampler_tensor=8,
+        problems_per_batch=64,
+        num_microbatches=8,  # one row for each of 64 chips
+    ),
+    "27b": dict(
+        path="google/gemma-2-27b-it",
+        sampler_tensor=16,
+        problems_per_batch=64,
+        num_microbatches=8,
+    ),
+}
 
-def get_config() -> ml_collections.ConfigDict:
+
+def get_config(size: str = "2b") -> ml_collections.ConfigDict:
+  """The config of a size, a key of _SIZES."""
+  if size not in _SIZES:
+    raise ValueError(f"size is {size!r}, expected one of {', '.join(_SIZES)}")
+  sized = _SIZES[size]
   config = ml_collections.ConfigDict()
   config.seed = 0  # of data order and sampling
   config.model = create(
-      path="google/gemma-2-2b-it",  # Hugging Face directory, or a hub id
-      dtype="float32",
+      path=sized["path"],
+      dtype="float32",  # of the parameters that are trained
+      compute_dtype="bfloat16",  # in use, sampling, and the reference
       chat_template_options=create(),
   )
   config.tiny_model = None  # no model is made
+
+  config.mesh = create(
+      slice=1,  # TPU slices; data and rows are divided over them too
+      data=1,  # copies of the training state
+      fsdp=-1,  # parts of it: all other devices
+      tensor=1,  # parts of a layer
+      sampler_tensor=sized["sampler_tensor"],  # parts of a layer, sampling
+  )
 
   config.task = create(
       name="answers",
@@ -45,6 +91,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.rollout = create(
       problems_per_step=128,
+      problems_per_batch=sized["problems_per_batch"],  # sampled at once
       samples_per_problem=4,  # K of the leave-one-out baseline; 512 a step
       num_attempts=2,
       max_prompt_tokens=1024,  # enough for all of MATH-500
@@ -57,8 +104,12 @@ def get_config() -> ml_collections.ConfigDict:
   config.train = create(
       kl_estimator="k1_in_reward",  # the paper's
       token_reduction="sum",  # over an attempt's tokens, as in the paper
-      num_microbatches=32,
-      logprob_chunk_tokens=512,  # positions whose logits are alive
+      num_microbatches=sized["num_microbatches"],
+      logprob_chunk_tokens=4096,  # positions whose logits are alive, all chips
+      remat="full",  # of each layer, all is computed again
+      attention="splash",  # TPU kernels; "xla" elsewhere
+      moment_dtype="float32",  # of Adam's first moment
+      reference="device",  # or "host": moved to the devices when needed
   )
 
   config.stage1 = create(

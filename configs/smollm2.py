@@ -20,9 +20,12 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = create(
       path="models/smollm2-135m",  # Hugging Face directory, or a hub id
       dtype="float32",
+      compute_dtype="float32",
       chat_template_options=create(),
   )
   config.tiny_model = None  # no model is made
+
+  config.mesh = None  # one device
 
   config.task = create(
       name="reasoning_gym",
@@ -40,6 +43,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.rollout = create(
       problems_per_step=4,
+      problems_per_batch=4,  # sampled at once
       samples_per_problem=4,  # K of the leave-one-out baseline
       num_attempts=2,
       max_prompt_tokens=224,
@@ -54,6 +58,10 @@ def get_config() -> ml_collections.ConfigDict:
       token_reduction="sum",  # over an attempt's tokens, as in the paper
       num_microbatches=4,
       logprob_chunk_tokens=512,  # positions whose logits are alive
+      remat="none",  # nothing is computed again
+      attention="xla",
+      moment_dtype="float32",
+      reference="device",
   )
 
   config.stage1 = create(

@@ -20,6 +20,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # of initialisation, data order and sampling
   config.model = None  # a base model is made, see tiny_model
 
+  config.mesh = None  # one device
+
   config.task = create(
       name="addition",
       num_digits=5,  # of each operand
@@ -63,6 +65,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.rollout = create(
       problems_per_step=32,
+      problems_per_batch=32,  # sampled at once
       samples_per_problem=8,  # K of the leave-one-out baseline
       num_attempts=2,
       max_prompt_tokens=12,
@@ -79,6 +82,10 @@ def get_config() -> ml_collections.ConfigDict:
       token_reduction="sum",  # over an attempt's tokens, as in the paper
       num_microbatches=1,
       logprob_chunk_tokens=8192,  # positions whose logits are alive
+      remat="none",  # nothing is computed again
+      attention="xla",
+      moment_dtype="float32",
+      reference="device",
   )
 
   config.stage1 = create(

@@ -68,6 +68,7 @@ def bench_sampling(
   rng = np.random.default_rng(0)
   tokens = rng.integers(0, config.vocab_size, (batch, prompt), np.int32)
   mask = np.ones(tokens.shape, bool)
+  copy = sampler.make_copy(config, dtype=None, mesh=None)(params)
 
   def sample(max_new_tokens: int) -> Any:
     spec = SamplingSpec(
@@ -78,7 +79,7 @@ def bench_sampling(
         pad_id=0,
     )
     return sampler.sample_attempts(
-        params,
+        copy,
         config,
         tokens,
         mask,

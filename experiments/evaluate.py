@@ -7,7 +7,8 @@ The checkpoint is a Hugging Face directory, the id of a model on the hub, or the
 directory of a finished run. With --first_attempts the first attempts are given
 and the model repairs them: a jsonl, json or parquet file with the columns `id`
 (name of the problem in its data set) and `completion` (what a model wrote).
-Problems without a given attempt are left out.
+Problems without a given attempt are left out. On several hosts every one of
+them runs the command, see experiments.run.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from absl import logging
 import jax
 from ml_collections import config_flags
 
+from experiments import processes
 from score_jax import evaluation_run
 from score_jax import report
 from score_jax import settings as settings_lib
@@ -53,9 +55,13 @@ def _main(argv: list[str]) -> None:
   logging.set_verbosity(logging.WARNING)
   values = flags.FLAGS
   try:
-    evaluate(
-        values.config, values.checkpoint, values.workdir, values.first_attempts
-    )
+    with processes.joined():
+      evaluate(
+          values.config,
+          values.checkpoint,
+          values.workdir,
+          values.first_attempts,
+      )
   except (ValueError, GraderError) as error:
     sys.exit(f"error: {error}")
 
@@ -70,5 +76,6 @@ if __name__ == "__main__":
   flags.DEFINE_string(
       "first_attempts", None, "File of given first attempts; none: its own."
   )
+  processes.define_flags()
   flags.mark_flags_as_required(["config", "checkpoint", "workdir"])
   app.run(_main)

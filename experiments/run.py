@@ -3,7 +3,10 @@
   python -m experiments.run --config=configs/tiny.py [--workdir=DIR]
       [--config.seed=1 ...]
 
-A second call with the same workdir continues where the first one ended.
+A second call with the same workdir continues where the first one ended, on
+any number of hosts. Of several hosts each runs the command, with a workdir that
+all of them see; on a TPU pod with --distributed, elsewhere with
+  --coordinator=HOST:PORT --num_processes=N --process_id=I
 """
 
 import contextlib
@@ -18,6 +21,7 @@ from absl import logging
 import jax
 from ml_collections import config_flags
 
+from experiments import processes
 from score_jax import recipe
 from score_jax import report
 from score_jax import settings as settings_lib
@@ -48,7 +52,8 @@ def _main(argv: list[str]) -> None:
   config_file = config_flags.get_config_filename(values["config"])
   workdir = values.workdir or f"runs/{pathlib.Path(config_file).stem}"
   try:
-    train(values.config, workdir)
+    with processes.joined():
+      train(values.config, workdir)
   except (ValueError, GraderError) as error:
     sys.exit(f"error: {error}")
 
@@ -61,5 +66,6 @@ if __name__ == "__main__":
   flags.DEFINE_string(
       "workdir", None, "Directory of the run; runs/<config> when not given."
   )
+  processes.define_flags()
   flags.mark_flag_as_required("config")
   app.run(_main)

@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 import os
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
+from score_jax import distributed
 from score_jax.models.transformer import Params
 from score_jax.train import TrainState
 
 
 class Checkpointer:
   """The newest training states of one stage; a context manager.
+
+  With several processes all of them call every method.
 
   Orbax writes to a temporary directory and renames it, so a step that can be
   seen is complete. Saves are synchronous: when `save` returns, the state is on
@@ -45,14 +49,13 @@ class Checkpointer:
 
   def restore(self, like: TrainState) -> TrainState:
     """The newest state, with the shapes, types and places of `like`."""
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     return self._manager.restore(
-        self.latest_step(), args=ocp.args.StandardRestore(abstract)
+        self.latest_step(), args=ocp.args.StandardRestore(abstract(like))
     )
 
   def restore_params(self, like: Params) -> Params:
     """The newest parameters alone; the optimiser's state is not read."""
-    item = {"params": jax.tree.map(ocp.utils.to_shape_dtype_struct, like)}
+    item = {"params": abstract(like)}
     restored = self._manager.restore(
         self.latest_step(),
         args=ocp.args.PyTreeRestore(
@@ -62,6 +65,11 @@ class Checkpointer:
         ),
     )
     return restored["params"]
+
+
+def abstract(tree: Any) -> Any:
+  """Shapes, types and places of arrays, which need not live on."""
+  return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
 
 
 def newest(
@@ -76,7 +84,7 @@ def newest(
     The last stage that has a checkpoint, and its step; None when none has.
   """
   for name, directory in reversed(directories.items()):
-    if os.path.isdir(directory):
+    if distributed.agree(os.path.isdir(directory)):
       with Checkpointer(directory) as checkpointer:
         step = checkpointer.latest_step()
       if step is not None:

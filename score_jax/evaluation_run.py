@@ -8,6 +8,7 @@ from typing import Any
 
 from score_jax import conversations
 from score_jax import data
+from score_jax import distributed
 from score_jax import evaluate
 from score_jax import files
 from score_jax import protocols
@@ -47,18 +48,24 @@ def make_output(workdir: str) -> Output:
     ValueError: it holds something, or cannot be written.
   """
   directory = pathlib.Path(workdir)
+  distributed.on_main(lambda: _make_empty(directory))
+  names = ("results.json", "rollouts.jsonl", "manifest.json")
+  return Output(*(directory / name for name in names))
+
+
+def _make_empty(directory: pathlib.Path) -> None:
   try:
     directory.mkdir(parents=True, exist_ok=True)
     is_used = any(directory.iterdir())
   except OSError as error:
     raise ValueError(
-        f"workdir {workdir!r} cannot be written ({error}): choose another"
-        " --workdir"
+        f"workdir {str(directory)!r} cannot be written ({error}): choose"
+        " another --workdir"
     ) from error
   if is_used:
-    raise ValueError(f"workdir {workdir!r} is not empty: choose another one")
-  names = ("results.json", "rollouts.jsonl", "manifest.json")
-  return Output(*(directory / name for name in names))
+    raise ValueError(
+        f"workdir {str(directory)!r} is not empty: choose another one"
+    )
 
 
 def run(
@@ -89,7 +96,10 @@ def run(
   base = _resolve(checkpoint)
   config = hf.load_config(base)
   tokenizer = recipe.load_tokenizer(settings, base, config)
-  evaluation = recipe.make_evaluation(settings, config, tokenizer, task)
+  placement = recipe.make_placement(settings, config)
+  evaluation = recipe.make_evaluation(
+      settings, config, tokenizer, task, placement
+  )
   recipe.check_positions(evaluation)
   problems = data.select_problems(
       task,
@@ -103,22 +113,24 @@ def run(
     given = read_first_attempts(first_attempts, problems.splits["test"])
     chosen = [p for p in problems.splits["test"] if p.id in given]
     problems = dataclasses.replace(problems, splits={"test": chosen})
-  _, params = hf.load(base, recipe.model_dtype(settings))
+  _, params = hf.load(base, recipe.model_dtype(settings), placement.params)
   manifest = {
       "checkpoint": checkpoint,
       "first_attempts": first_attempts,
       "settings": dataclasses.asdict(settings),
       **recipe.make_manifest(task, problems, params),
   }
-  files.write_json(output.manifest, manifest)
+  if distributed.is_main():
+    files.write_json(output.manifest, manifest)
   for line in report.manifest_lines(manifest):
     console.print(line)
   rollouts = _roll_out(params, evaluation, problems.splits["test"], given)
   values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
   result = evaluate.summarize(values)
-  lines = conversations.jsonl(rollouts, task.correction_prompt)
-  files.write_text(output.rollouts, lines)
-  files.write_json(output.results, result)
+  if distributed.is_main():
+    lines = conversations.jsonl(rollouts, task.correction_prompt)
+    files.write_text(output.rollouts, lines)
+    files.write_json(output.results, result)
   return result
 
 

@@ -16,6 +16,8 @@ from score_jax import losses
 from score_jax import policy
 from score_jax import shaping
 from score_jax.models.config import ModelConfig
+from score_jax.models.transformer import PLAIN
+from score_jax.models.transformer import Execution
 from score_jax.train import LossFn
 from score_jax.types import TrainBatch
 
@@ -66,6 +68,7 @@ class Scoring:
     temperature: of the policy, the one that it is sampled at.
     chunk: positions whose logits are alive at once.
     reduce: over the tokens of an attempt.
+    execution: how both models are computed.
   """
 
   model: ModelConfig
@@ -73,6 +76,7 @@ class Scoring:
   temperature: float
   chunk: int
   reduce: losses.Reduce
+  execution: Execution = PLAIN
 
   def logprobs(self, params, batch: TrainBatch) -> jax.Array:
     """float32[R, T - 1] of tokens[:, 1:]."""
@@ -83,6 +87,7 @@ class Scoring:
         batch.mask,
         temperature=self.temperature,
         chunk=self.chunk,
+        execution=self.execution,
     )
 
   def logprobs_and_kl(self, params, ref_params, batch: TrainBatch):
@@ -95,6 +100,7 @@ class Scoring:
         batch.mask,
         temperature=self.temperature,
         chunk=self.chunk,
+        execution=self.execution,
     )
 
 

@@ -5,15 +5,25 @@ backward pass, so that no array [R, T, V] is ever alive.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
+from score_jax import sharding
 from score_jax.models import transformer
+from score_jax.models import vocab
 from score_jax.models.config import ModelConfig
+from score_jax.models.transformer import PLAIN
+from score_jax.models.transformer import Execution
 from score_jax.models.transformer import Params
 
 DEFAULT_CHUNK = 1024
+
+# (part of the vocabulary, tables [V, D], hidden states [n, D], targets) ->
+#   results float32[n]
+_Score = Callable[..., tuple[jax.Array, ...]]
 
 
 def token_logprobs(
@@ -24,6 +34,7 @@ def token_logprobs(
     *,
     temperature: float = 1.0,
     chunk: int = DEFAULT_CHUNK,
+    execution: Execution = PLAIN,
 ) -> jax.Array:
   """Log-probability of every token given the valid tokens before it.
 
@@ -33,21 +44,23 @@ def token_logprobs(
     tokens: int32[R, T].
     mask: bool[R, T], False on padding, which may lie anywhere in a row.
     temperature: of the policy that is scored; the one it was sampled at.
-    chunk: positions whose logits are alive at once.
+    chunk: positions whose logits are alive at once, over all the devices that
+      hold one copy of the model.
+    execution: how the model is computed.
 
   Returns:
     float32[R, T - 1], nats, entry t belongs to tokens[:, t + 1]; 0 where that
     is padding or the first token of its row.
   """
-  hidden = _hidden_before(params, config, tokens, mask)
-  table = transformer.output_table(params, config)
 
-  def score(hidden, targets):
-    logits = transformer.unembed(hidden, table, config) / temperature
-    return (_log_softmax_at(logits, targets),)
+  def score(part, tables, hiddens, targets):
+    logits = transformer.unembed(hiddens[0], tables[0], config) / temperature
+    return (part.take(logits, targets) - part.logsumexp(logits),)
 
-  (logprobs,) = _map_chunks(score, chunk, hidden, tokens[:, 1:])
-  return jnp.where(_is_scored(mask), logprobs, 0.0)
+  (logprobs,) = _score_tokens(
+      score, [params], config, tokens, mask, chunk, execution
+  )
+  return logprobs
 
 
 def token_logprobs_and_kl(
@@ -59,6 +72,7 @@ def token_logprobs_and_kl(
     *,
     temperature: float = 1.0,
     chunk: int = DEFAULT_CHUNK,
+    execution: Execution = PLAIN,
 ) -> tuple[jax.Array, jax.Array]:
   """Log-probabilities and KL(policy || reference) over the whole vocabulary.
 
@@ -69,7 +83,8 @@ def token_logprobs_and_kl(
     tokens: int32[R, T].
     mask: bool[R, T], False on padding.
     temperature: of both policies.
-    chunk: positions whose logits are alive at once.
+    chunk: positions whose logits are alive at once, as above.
+    execution: how both models are computed.
 
   Returns:
     float32[R, T - 1] log-probabilities as in `token_logprobs`, and
@@ -77,36 +92,64 @@ def token_logprobs_and_kl(
     position that token was drawn from; 0 at the same places.
   """
   ref_params = jax.lax.stop_gradient(ref_params)
-  hidden = _hidden_before(params, config, tokens, mask)
-  ref_hidden = _hidden_before(ref_params, config, tokens, mask)
-  table = transformer.output_table(params, config)
-  ref_table = transformer.output_table(ref_params, config)
 
-  def score(hidden, ref_hidden, targets):
-    logits = transformer.unembed(hidden, table, config) / temperature
-    ref_logits = (
-        transformer.unembed(ref_hidden, ref_table, config) / temperature
+  def score(part, tables, hiddens, targets):
+    logp, ref_logp = (
+        part.log_softmax(transformer.unembed(h, t, config) / temperature)
+        for h, t in zip(hiddens, tables, strict=True)
     )
-    logp = jax.nn.log_softmax(logits)
-    kl = jnp.sum(jnp.exp(logp) * (logp - jax.nn.log_softmax(ref_logits)), -1)
-    return _take(logp, targets), kl
+    kl = part.sum(jnp.exp(logp) * (logp - ref_logp))
+    return part.take(logp, targets), kl
 
-  logprobs, kl = _map_chunks(score, chunk, hidden, ref_hidden, tokens[:, 1:])
-  is_scored = _is_scored(mask)
-  return jnp.where(is_scored, logprobs, 0.0), jnp.where(is_scored, kl, 0.0)
+  return _score_tokens(
+      score, [params, ref_params], config, tokens, mask, chunk, execution
+  )
 
 
-def _hidden_before(params, config, tokens, mask) -> jax.Array:
-  """[R, T - 1, D], the hidden state from which tokens[:, 1:] are predicted.
-
-  That of the last valid token before each, wherever padding lies.
-  """
+def _score_tokens(
+    score: _Score,
+    models: Sequence[Params],
+    config: ModelConfig,
+    tokens: jax.Array,
+    mask: jax.Array,
+    chunk: int,
+    execution: Execution,
+) -> tuple[jax.Array, ...]:
+  """Results float32[R, T - 1] of `score` for tokens[:, 1:], 0 where masked."""
   if tokens.shape[1] < 2:
     raise ValueError(f"tokens of shape {tokens.shape}: nothing is predicted")
-  hidden = transformer.hidden_states(params, config, tokens, mask)
-  columns = jnp.broadcast_to(jnp.arange(tokens.shape[1])[None], tokens.shape)
-  last_valid = jax.lax.cummax(jnp.where(mask, columns, 0), axis=1)
-  return jnp.take_along_axis(hidden, last_valid[:, :-1, None], axis=1)
+  models = [transformer.cast(params, execution.dtype) for params in models]
+  hiddens = [
+      transformer.hidden_states(params, config, tokens, mask, execution)
+      for params in models
+  ]
+  tables = [transformer.output_table(params, config) for params in models]
+  targets = jnp.take_along_axis(tokens, _next_valid(mask), axis=1)
+  results = _score_positions(score, chunk, tables, hiddens, targets)
+  # The result of the last valid position before a token is that token's.
+  before, is_scored = _last_valid(mask)[:, :-1], _is_scored(mask)
+  return tuple(
+      jnp.where(is_scored, jnp.take_along_axis(r, before, axis=1), 0.0)
+      for r in results
+  )
+
+
+def _last_valid(mask: jax.Array) -> jax.Array:
+  """int32[R, T], the last valid column up to each, 0 where there is none."""
+  columns = jnp.broadcast_to(jnp.arange(mask.shape[1])[None], mask.shape)
+  return jax.lax.cummax(jnp.where(mask, columns, 0), axis=1)
+
+
+def _next_valid(mask: jax.Array) -> jax.Array:
+  """int32[R, T], the first valid column behind each, the last one if none."""
+  last = mask.shape[1] - 1
+  columns = jnp.broadcast_to(jnp.arange(last + 1)[None], mask.shape)
+  behind = jnp.pad(
+      jnp.where(mask, columns, last)[:, 1:],
+      ((0, 0), (0, 1)),
+      constant_values=last,
+  )
+  return jax.lax.cummin(behind, axis=1, reverse=True)
 
 
 def _is_scored(mask: jax.Array) -> jax.Array:
@@ -115,12 +158,70 @@ def _is_scored(mask: jax.Array) -> jax.Array:
   return mask[:, 1:] & has_predecessor
 
 
-def _take(values: jax.Array, indices: jax.Array) -> jax.Array:
-  return jnp.take_along_axis(values, indices[..., None], axis=-1)[..., 0]
+def _score_positions(
+    score: _Score,
+    chunk: int,
+    tables: Sequence[jax.Array],
+    hiddens: Sequence[jax.Array],
+    targets: jax.Array,
+) -> tuple[jax.Array, ...]:
+  """Results of all positions, float32[R, T]; on a mesh, each on its devices.
+
+  There, the hidden states of a chunk go to every part of the vocabulary. The
+  tables stay, and so do their gradients, which are summed in place.
+  """
+  rows, length = targets.shape
+  vocab_axes = sharding.axes_of("vocab", tables[0].shape[0])
+  row_axes = sharding.axes_of("rows", rows)
+  position_axes = row_axes + sharding.axes_of("sequence", length)
+  gathered = tuple(a for a in vocab_axes if a in position_axes)
+  part = vocab.Part(vocab_axes)
+
+  def score_local(tables, hiddens, targets):
+    # Told apart here, once, and not in every chunk: the sum of their gradients
+    # over copies of the model is one sum then.
+    others = tuple(a for a in position_axes if a not in vocab_axes)
+    tables = [jax.lax.pcast(t, others, to="varying") for t in tables]
+
+    def score_chunk(*arrays):
+      *local, local_targets = (_gather_rows(a, gathered) for a in arrays)
+      results = score(part, tables, local, local_targets)
+      return tuple(_own_rows(r, gathered) for r in results)
+
+    parts = jax.lax.axis_size(gathered) if gathered else 1
+    return _map_chunks(score_chunk, max(1, chunk // parts), *hiddens, targets)
+
+  if not (vocab_axes or position_axes):
+    # The last position predicts nothing; on a mesh it keeps the shares equal.
+    results = _map_chunks(
+        lambda *arrays: score(part, tables, arrays[:-1], arrays[-1]),
+        chunk,
+        *(a[:, :-1] for a in (*hiddens, targets)),
+    )
+    return results
+  positions = sharding.spec(targets.shape, ("rows", "sequence"))
+  table = sharding.spec(tables[0].shape, ("vocab", None))
+  return jax.shard_map(
+      score_local,
+      in_specs=(table, PartitionSpec(*positions, None), positions),
+      out_specs=positions,
+  )(tables, hiddens, targets)
 
 
-def _log_softmax_at(logits: jax.Array, targets: jax.Array) -> jax.Array:
-  return _take(logits, targets) - jax.nn.logsumexp(logits, axis=-1)
+def _gather_rows(array: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+  """[n, ...] of all devices along axes, one behind the other."""
+  if not axes:
+    return array
+  return jax.lax.all_gather(array, axes, axis=0, tiled=True)
+
+
+def _own_rows(array: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+  """What `_gather_rows` has of this device."""
+  if not axes:
+    return array
+  size = array.shape[0] // jax.lax.axis_size(axes)
+  start = jax.lax.axis_index(axes) * size
+  return jax.lax.dynamic_slice_in_dim(array, start, size)
 
 
 def _map_chunks(

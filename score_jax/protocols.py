@@ -10,15 +10,17 @@ from collections.abc import Sequence
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from score_jax import distributed
 from score_jax import evaluate
 from score_jax import rollout
 from score_jax import sampler
+from score_jax import sharding
 from score_jax import tokenization
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
+from score_jax.placement import Placement
 from score_jax.progress import work_progress
 from score_jax.rollout import ConversationSpec
 from score_jax.tasks.task import Task
@@ -39,6 +41,7 @@ class Evaluation:
     spec: of the conversations, with one sample per problem.
     batch_size: problems of a batch; the last one is filled up.
     key: from which attempts are drawn; nothing depends on it at temperature 0.
+    placement: where the policy lies.
   """
 
   config: ModelConfig
@@ -47,6 +50,7 @@ class Evaluation:
   spec: ConversationSpec
   batch_size: int
   key: jax.Array
+  placement: Placement
 
 
 def own_attempts(
@@ -66,10 +70,11 @@ def own_attempts(
   Returns:
     Rollouts with N rows over all.
   """
+  copy = evaluation.placement.copy(params)
 
   def sample(batch: Sequence[Problem]) -> Rollouts:
     conversations = rollout.sample(
-        params,
+        copy,
         evaluation.config,
         evaluation.tokenizer,
         evaluation.task,
@@ -77,6 +82,7 @@ def own_attempts(
         evaluation.spec,
         key=evaluation.key,
         step=0,
+        mesh=evaluation.placement.sampler_mesh,
     )
     return rollout.grade(evaluation.task, conversations)
 
@@ -116,10 +122,11 @@ def repairs(
       problem.id: _attempt_ids(evaluation, problem, first_attempts[problem.id])
       for problem in problems
   }
+  copy = evaluation.placement.copy(params)
 
   def sample(batch: Sequence[Problem]) -> Rollouts:
     conversations = _sample_second(
-        params, evaluation, batch, [ids[problem.id] for problem in batch]
+        copy, evaluation, batch, [ids[problem.id] for problem in batch]
     )
     return rollout.grade(evaluation.task, conversations)
 
@@ -177,22 +184,23 @@ def _sample_second(
       columns + len(spec.turn_ids),
       tokenizer.pad_id,
   )
-  (second,) = sampler.sample_attempts(
-      params,
-      evaluation.config,
-      tokens,
-      mask,
-      jnp.asarray(spec.turn_ids, jnp.int32),
-      jnp.asarray([p.id for p in problems], jnp.int32),
-      evaluation.key,
-      0,
-      num_attempts=1,
-      samples=1,
-      spec=spec.sampling,
-  )
+  with sharding.use(evaluation.placement.sampler_mesh):
+    second = sampler.sample_attempts(
+        params,
+        evaluation.config,
+        tokens,
+        mask,
+        np.asarray(spec.turn_ids, np.int32),
+        np.asarray([p.id for p in problems], np.int32),
+        evaluation.key,
+        0,
+        num_attempts=1,
+        samples=1,
+        spec=spec.sampling,
+    )
   given = _as_attempt(first, spec.sampling.max_new_tokens, tokenizer.pad_id)
   return rollout.pack(
-      tokenizer, problems, prompts, [given, jax.device_get(second)], spec
+      tokenizer, problems, prompts, [given, *distributed.to_host(second)], spec
   )
 
 

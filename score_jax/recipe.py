@@ -6,6 +6,7 @@ there already, so that a second call goes on where the first one ended.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -14,15 +15,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from score_jax import checkpoint
 from score_jax import conversations
 from score_jax import curves
 from score_jax import data
+from score_jax import distributed
 from score_jax import evaluate
 from score_jax import files
 from score_jax import metrics
+from score_jax import placement as placement_lib
 from score_jax import protocols
 from score_jax import report
 from score_jax import stage as stage_lib
@@ -34,8 +36,10 @@ from score_jax.data import RunProblems
 from score_jax.metrics import MetricsWriter
 from score_jax.models import hf
 from score_jax.models import hf_files
+from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
+from score_jax.placement import Placement
 from score_jax.progress import console
 from score_jax.protocols import Evaluation
 from score_jax.settings import RunSettings
@@ -68,25 +72,42 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
   """
   problems = _check_data(settings, task)
   base = _base_directory(settings, task, workdir)
-  config, ref_params = hf.load(base, model_dtype(settings))
+  config = hf.load_config(base)
+  placement = make_placement(settings, config)
+  placement_lib.check_rows(settings, placement)
+  _, params = hf.load(base, model_dtype(settings), placement.params)
   fixed = Policy(
       config=config,
       tokenizer=load_tokenizer(settings, base, config),
-      ref_params=ref_params,
+      placement=placement,
+      ref_params=_reference(settings, params),
       task=task,
       problems=problems.splits,
       key=jax.random.fold_in(jax.random.key(settings.seed), _TRAINING),
   )
-  manifest = make_manifest(task, problems, ref_params)
-  workdir_lib.check_manifest(workdir.manifest, manifest)
+  manifest = make_manifest(task, problems, params)
+  distributed.on_main(
+      lambda: workdir_lib.check_manifest(workdir.manifest, manifest)
+  )
   for line in report.manifest_lines(manifest):
     console.print(line)
-  results = _Recipe(settings, fixed, workdir, base).run()
-  files.write_json(workdir.results, results)
-  curves.plot_learning_curves(
-      metrics.read_metrics(workdir.metrics), workdir.curves
-  )
+  recipe = _Recipe(settings, fixed, workdir, base, params)
+  del params  # from here on the recipe alone holds the policy
+  results = recipe.run()
+  if distributed.is_main():
+    files.write_json(workdir.results, results)
+    curves.plot_learning_curves(
+        metrics.read_metrics(workdir.metrics), workdir.curves
+    )
   return results
+
+
+def _reference(settings: RunSettings, params: Params) -> Params:
+  """The base model as it is computed, where it waits to be asked."""
+  reference = transformer.cast(params, placement_lib.compute_dtype(settings))
+  if settings.train.reference == "host":
+    reference = stage_lib.to_memory(reference, "pinned_host")
+  return reference
 
 
 class _Recipe:
@@ -98,13 +119,15 @@ class _Recipe:
       fixed: Policy,
       workdir: Workdir,
       base: pathlib.Path,
+      params: Params,
   ):
     self._settings = settings
+    self._params = params  # of the policy, as far as it is trained
     self._base = base
     self._fixed = fixed
     self._workdir = workdir
     self._evaluation = make_evaluation(
-        settings, fixed.config, fixed.tokenizer, fixed.task
+        settings, fixed.config, fixed.tokenizer, fixed.task, fixed.placement
     )
     self._stages = {"stage1": settings.stage1, "stage2": settings.stage2}
 
@@ -113,30 +136,42 @@ class _Recipe:
     resume_point = checkpoint.newest(
         {name: self._workdir.checkpoints(name) for name in self._stages}
     )
-    with MetricsWriter(
-        self._workdir.path, {"base": 0, **steps}, resume_point
-    ) as writer:
-      params = self._fixed.ref_params
-      results = {"base": self._test("base", params)}
+    with contextlib.ExitStack() as stack:
+      writer = None
+      if distributed.is_main():
+        writer = stack.enter_context(
+            MetricsWriter(
+                self._workdir.path, {"base": 0, **steps}, resume_point
+            )
+        )
+      results = {"base": self._test("base")}
       for name in self._stages:
-        params = self._train(name, params, writer)
-        results[name] = self._test(name, params)
-    if not self._workdir.export.exists():
-      hf.save(self._workdir.export, self._fixed.config, params, like=self._base)
+        self._train(name, writer)
+        results[name] = self._test(name)
+    if not distributed.agree(self._workdir.export.exists()):
+      hf.save(
+          self._workdir.export,
+          self._fixed.config,
+          self._params,
+          like=self._base,
+      )
     return results
 
-  def _train(self, name: str, params: Params, writer: MetricsWriter) -> Params:
-    """Parameters at the end of a stage that starts from `params`."""
+  def _train(self, name: str, writer: MetricsWriter | None) -> None:
+    """Runs what is left of a stage; other processes have no writer."""
     settings = self._stages[name]
     first_step = 0 if name == "stage1" else self._settings.stage1.steps
     stage = Stage(self._fixed, self._settings, settings, first_step)
-    state = stage.init_state(params)
+    state = stage.init_state(self._params)
+    self._params = None  # or there would be two of them
     with Checkpointer(self._workdir.checkpoints(name)) as checkpointer:
       if checkpointer.latest_step() is not None:
-        state = checkpointer.restore(state)
+        like = checkpoint.abstract(state)
+        del state  # or there would be two of them
+        state = checkpointer.restore(like)
         console.print(f"{name}: continued from step {int(state.step)}")
       elif settings.steps:
-        writer.write(name, 0, self._validate(state.params))
+        self._write(writer, name, 0, self._validate(state.params))
       state = stage_lib.run_stage(
           stage,
           state,
@@ -146,12 +181,22 @@ class _Recipe:
           checkpoint_every_steps=self._settings.output.checkpoint_every_steps,
           on_step=lambda *args: self._record(name, writer, *args),
       )
-    return state.params
+    self._params = state.params
+
+  def _write(
+      self,
+      writer: MetricsWriter | None,
+      name: str,
+      step: int,
+      scalars: dict[str, float],
+  ) -> None:
+    if writer is not None:
+      writer.write(name, step, scalars)
 
   def _record(
       self,
       name: str,
-      writer: MetricsWriter,
+      writer: MetricsWriter | None,
       done: int,
       state: TrainState,
       rollouts: Rollouts,
@@ -161,7 +206,7 @@ class _Recipe:
     output, evaluation = self._settings.output, self._settings.evaluation
     if done % evaluation.every_steps == 0 or done == self._stages[name].steps:
       scalars = scalars | self._validate(state.params)
-    writer.write(name, done, scalars)
+    self._write(writer, name, done, scalars)
     timeouts = scalars.get("grade/status_timeout", 0.0)
     if timeouts > _MANY_TIMEOUTS:
       console.print(
@@ -181,18 +226,22 @@ class _Recipe:
     values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
     return {f"validation/{k}": float(v.mean()) for k, v in values.items()}
 
-  def _test(self, name: str, params: Params) -> dict[str, Any]:
+  def _test(self, name: str) -> dict[str, Any]:
     """Greedy metrics on all test problems, from disk where they are there."""
     file = self._workdir.evaluation(name)
-    if file.exists():
-      return files.read_json(file)
+    found = distributed.agree(files.read_json(file) if file.exists() else None)
+    if found is not None:
+      return found
     problems = self._fixed.problems["test"]
     label = f"Evaluation of {report.stage_label(name)}"
-    rollouts = protocols.own_attempts(params, self._evaluation, problems, label)
+    rollouts = protocols.own_attempts(
+        self._params, self._evaluation, problems, label
+    )
     values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
     result = evaluate.summarize(values)
     self._write_rollouts(f"test_{name}", rollouts)
-    files.write_json(file, result)
+    if distributed.is_main():
+      files.write_json(file, result)
     return result
 
   def _write_rollouts(
@@ -201,10 +250,18 @@ class _Recipe:
       rollouts: Sequence[Rollouts],
       rows: Sequence[int] | None = None,
   ) -> None:
-    lines = conversations.jsonl(
-        rollouts, self._fixed.task.correction_prompt, rows
-    )
-    files.write_text(self._workdir.rollouts(name), lines)
+    if distributed.is_main():
+      lines = conversations.jsonl(
+          rollouts, self._fixed.task.correction_prompt, rows
+      )
+      files.write_text(self._workdir.rollouts(name), lines)
+
+
+def make_placement(settings: RunSettings, config: ModelConfig) -> Placement:
+  """Where the arrays of a run lie."""
+  return placement_lib.make_placement(
+      config, settings.mesh, placement_lib.compute_dtype(settings)
+  )
 
 
 def make_evaluation(
@@ -212,6 +269,7 @@ def make_evaluation(
     config: ModelConfig,
     tokenizer: ConversationTokenizer,
     task: Task,
+    placement: Placement,
 ) -> Evaluation:
   """Greedy conversations as a run evaluates them."""
   return Evaluation(
@@ -219,10 +277,11 @@ def make_evaluation(
       tokenizer=tokenizer,
       task=task,
       spec=stage_lib.conversation_spec(
-          settings, tokenizer, task, temperature=0.0, samples=1
+          settings, tokenizer, task, placement, temperature=0.0, samples=1
       ),
       batch_size=settings.evaluation.batch_size,
       key=jax.random.fold_in(jax.random.key(settings.seed), _EVALUATION),
+      placement=placement,
   )
 
 
@@ -256,13 +315,18 @@ def check_positions(evaluation: Evaluation) -> None:
 
 def _check_data(settings: RunSettings, task: Task) -> RunProblems:
   """Refuses, before anything is compiled or loaded, what would fail later."""
+  placement_lib.check_processes(settings.mesh)
   if settings.model is None:
     tokenizer = warmup.make_tokenizer()
   else:
     directory = hf_files.resolve(settings.model.path)
     config = hf.load_config(directory)
     tokenizer = load_tokenizer(settings, directory, config)
-    check_positions(make_evaluation(settings, config, tokenizer, task))
+    placement = make_placement(settings, config)
+    placement_lib.check_rows(settings, placement)
+    check_positions(
+        make_evaluation(settings, config, tokenizer, task, placement)
+    )
   problems = data.select_problems(
       task,
       _SPLITS,
@@ -288,7 +352,8 @@ def _base_directory(
   """The base model's Hugging Face directory; a tiny model is made once."""
   if settings.model is not None:
     return pathlib.Path(hf_files.resolve(settings.model.path))
-  if not workdir.base.exists():
+  if not distributed.agree(workdir.base.exists()):
+    # Every process makes the same one, and process 0 writes it.
     key = jax.random.fold_in(jax.random.key(settings.seed), _WARMUP)
     warmup.make_base_model(
         settings.tiny_model,
@@ -332,8 +397,8 @@ def params_sha256(params: Mapping[str, Any]) -> str:
   """Hash of all parameters, with their names, shapes and types."""
   digest = hashlib.sha256()
   for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-    array = np.asarray(leaf)
-    name = f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype}"
+    name = f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}"
     digest.update(name.encode())
-    digest.update(array.tobytes())
+    for part in distributed.host_parts(leaf):
+      digest.update(part.tobytes())
   return digest.hexdigest()

@@ -4,16 +4,21 @@
 2. one jitted program samples all attempts of B x K rows;
 3. rows are packed without holes, with each token's attempt;
 4. attempts are decoded once, for the grader alone.
+
+With several processes all of them know all rows; each decodes and grades its
+share, and texts and grades are exchanged.
 """
 
 from collections.abc import Sequence
 import dataclasses
 
 import jax
-import jax.numpy as jnp
+from jax.sharding import Mesh
 import numpy as np
 
+from score_jax import distributed
 from score_jax import sampler
+from score_jax import sharding
 from score_jax import tokenization
 from score_jax.grading.errors import GraderError
 from score_jax.models.config import ModelConfig
@@ -22,6 +27,7 @@ from score_jax.sampler import SamplingSpec
 from score_jax.tasks.task import Task
 from score_jax.tokenization import ConversationTokenizer
 from score_jax.types import Attempt
+from score_jax.types import Grade
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 
@@ -52,10 +58,15 @@ class ConversationSpec:
 
   @property
   def max_tokens(self) -> int:
-    """Longest conversation; every packed row has this length."""
+    """Length of the longest conversation."""
     turns = (self.num_attempts - 1) * (1 + len(self.turn_ids))
     attempts = self.num_attempts * self.sampling.max_new_tokens
     return self.max_prompt_tokens + attempts + turns
+
+  @property
+  def row_tokens(self) -> int:
+    """Length of every packed row."""
+    return self.max_tokens + -self.max_tokens % self.sampling.column_multiple
 
 
 def make_spec(
@@ -68,6 +79,8 @@ def make_spec(
     max_new_tokens: int,
     temperature: float,
     check_every: int,
+    attention: str = "xla",
+    column_multiple: int = 1,
 ) -> ConversationSpec:
   """Conversations of a tokenizer, with its ids of the correction turn."""
   return ConversationSpec(
@@ -81,6 +94,8 @@ def make_spec(
           stop_ids=tokenizer.stop_ids,
           pad_id=tokenizer.pad_id,
           check_every=check_every,
+          attention=attention,
+          column_multiple=column_multiple,
       ),
       turn_ids=tokenizer.turn_ids(correction_prompt),
   )
@@ -88,7 +103,10 @@ def make_spec(
 
 @dataclasses.dataclass(frozen=True)
 class Conversations:
-  """Sampled rows before grading; the fields are those of Rollouts."""
+  """Sampled rows before grading; the fields are those of Rollouts.
+
+  But `texts` holds only the rows that this process grades, see `own_rows`.
+  """
 
   problems: tuple[Problem, ...]
   tokens: np.ndarray
@@ -97,6 +115,11 @@ class Conversations:
   behaviour_logprobs: np.ndarray
   texts: tuple[tuple[str, ...], ...]
   is_truncated: np.ndarray
+
+
+def own_rows(num_rows: int) -> range:
+  """Rows that this process decodes and grades."""
+  return range(num_rows)[distributed.share(num_rows)]
 
 
 def sample(
@@ -109,6 +132,8 @@ def sample(
     *,
     key: jax.Array,
     step: int,
+    mesh: Mesh | None = None,
+    problems_per_batch: int | None = None,
 ) -> Conversations:
   """Samples K conversations of each problem.
 
@@ -116,7 +141,7 @@ def sample(
   other problems are in the batch does not matter.
 
   Args:
-    params: policy to sample from.
+    params: policy to sample from, as made by `sampler.make_copy`.
     config: its configuration.
     tokenizer: its tokenizer.
     task: makes the prompts.
@@ -124,6 +149,8 @@ def sample(
     spec: shape of the conversations.
     key: the run's key.
     step: number of the occasion, see `sampler.row_keys`.
+    mesh: of the sampler; None for the default device.
+    problems_per_batch: of them, sampled at once; None for all. A divisor of B.
 
   Raises:
     ValueError: a prompt longer than max_prompt_tokens.
@@ -132,21 +159,29 @@ def sample(
   tokens, mask = tokenization.left_pad(
       prompts, spec.max_prompt_tokens, tokenizer.pad_id
   )
-  ids = jnp.asarray([p.id for p in problems], jnp.int32)
-  attempts = sampler.sample_attempts(
-      params,
-      config,
-      tokens,
-      mask,
-      jnp.asarray(spec.turn_ids, jnp.int32),
-      ids,
-      key,
-      step,
-      num_attempts=spec.num_attempts,
-      samples=spec.samples_per_problem,
-      spec=spec.sampling,
-  )
-  return pack(tokenizer, problems, prompts, jax.device_get(attempts), spec)
+  ids = np.asarray([p.id for p in problems], np.int32)
+  size = problems_per_batch or len(problems)
+  batches = []
+  for start in range(0, len(problems), size):
+    part = slice(start, start + size)
+    with sharding.use(mesh):
+      attempts = sampler.sample_attempts(
+          params,
+          config,
+          tokens[part],
+          mask[part],
+          np.asarray(spec.turn_ids, np.int32),
+          ids[part],
+          key,
+          step,
+          num_attempts=spec.num_attempts,
+          samples=spec.samples_per_problem,
+          spec=spec.sampling,
+      )
+    # Waits: otherwise several batches would be on the devices at once.
+    batches.append(distributed.to_host(attempts))
+  attempts = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
+  return pack(tokenizer, problems, prompts, attempts, spec)
 
 
 def pack(
@@ -167,7 +202,7 @@ def pack(
       pieces.append((attempt.tokens[row][attempt.mask[row]], i + 1))
     rows.append(pieces)
     logprobs += [a.behaviour_logprobs[row][a.mask[row]] for a in attempts]
-  packed = tokenization.pack_rows(rows, spec.max_tokens, tokenizer.pad_id)
+  packed = tokenization.pack_rows(rows, spec.row_tokens, tokenizer.pad_id)
   behaviour_logprobs = np.zeros(packed.tokens.shape, np.float32)
   behaviour_logprobs[packed.labels > 0] = np.concatenate(logprobs)
   is_truncated = np.stack([a.is_truncated for a in attempts], axis=-1)
@@ -187,10 +222,9 @@ def pack(
 def _texts(
     tokenizer: ConversationTokenizer, attempts: Sequence[Attempt]
 ) -> tuple[tuple[str, ...], ...]:
+  own = own_rows(len(attempts[0].tokens))
   columns = [
-      tokenizer.decode_attempts(
-          [t[m] for t, m in zip(a.tokens, a.mask, strict=True)]
-      )
+      tokenizer.decode_attempts([a.tokens[r][a.mask[r]] for r in own])
       for a in attempts
   ]
   return tuple(zip(*columns, strict=True))
@@ -201,30 +235,41 @@ def grade(task: Task, conversations: Conversations) -> Rollouts:
   c = conversations
   samples = c.is_truncated.shape[1]
   attempts = c.is_truncated.shape[2]
+  own = own_rows(len(c.tokens))
   # All at once: graders with worker processes keep all of them busy.
   flat = task.grade(
-      [
-          c.problems[row // samples]
-          for row in range(len(c.texts))
-          for _ in range(attempts)
-      ],
+      [c.problems[row // samples] for row in own for _ in range(attempts)],
       [text for texts in c.texts for text in texts],
   )
-  if len(flat) != len(c.texts) * attempts:
+  if len(flat) != len(own) * attempts:
     raise GraderError(
         f"task {task.name!r} gave {len(flat)} grades for"
-        f" {len(c.texts) * attempts} attempts"
+        f" {len(own) * attempts} attempts"
     )
-  grades = tuple(
-      tuple(flat[row * attempts : (row + 1) * attempts])
-      for row in range(len(c.texts))
+  texts, grades = _gather(
+      c.texts,
+      [flat[i * attempts : (i + 1) * attempts] for i in range(len(own))],
   )
   rewards = np.asarray(
       [[float(g.is_correct) for g in row] for row in grades], np.float32
   )
   fields = {f.name: getattr(c, f.name) for f in dataclasses.fields(c)}
   return Rollouts(
-      **fields,
+      **fields | {"texts": texts},
       grades=grades,
       rewards=rewards.reshape(c.is_truncated.shape),
+  )
+
+
+def _gather(
+    texts: Sequence[Sequence[str]], grades: Sequence[Sequence[Grade]]
+) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[Grade, ...], ...]]:
+  """Texts and grades of all rows, from those of each process."""
+  content = [[vars(grade) for grade in row] for row in grades]
+  shares = distributed.gather_json([texts, content])
+  return (
+      tuple(tuple(row) for share, _ in shares for row in share),
+      tuple(
+          tuple(Grade(**g) for g in row) for _, share in shares for row in share
+      ),
   )

@@ -3,17 +3,20 @@
 The prompt is prefilled once per problem and broadcast to its samples, attempt 1
 is decoded, the correction turn extends the same cache, attempt 2 is decoded on
 top, by the same program. Each of these is one jitted program: between two
-tokens nothing happens on the host. The newest token of a row is pending: it
-enters the cache together with whatever comes next, so that each sampled token
-costs one forward pass.
+tokens nothing happens on the host. All take the sampler's own copy of the
+parameters (`make_copy`), which is made once per update. The newest token of a
+row is pending: it enters the cache together with whatever comes next, so that
+each sampled token costs one forward pass.
 """
 
+from collections.abc import Callable
 import dataclasses
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 
+from score_jax import sharding
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
@@ -32,6 +35,10 @@ class SamplingSpec:
     stop_ids: any of them ends an attempt; eos_id is one of them.
     pad_id: written where nothing was sampled; no result depends on it.
     check_every: decode steps between two looks whether all rows are done.
+    attention: of prompts, see `transformer.Execution`.
+    column_multiple: the cache has a multiple of that many columns. On a TPU
+      128: otherwise the programs lay it out differently at their borders and
+      inside, and copy all of it.
   """
 
   max_new_tokens: int
@@ -40,6 +47,8 @@ class SamplingSpec:
   stop_ids: tuple[int, ...]
   pad_id: int
   check_every: int = 8
+  attention: str = "xla"
+  column_multiple: int = 1
 
   def __post_init__(self):
     if self.max_new_tokens < 1 or self.check_every < 1:
@@ -68,6 +77,40 @@ class DecodeState:
   cache: transformer.Cache
   pending: jax.Array
   pending_mask: jax.Array
+
+
+def make_copy(
+    config: ModelConfig, dtype: jnp.dtype | None, mesh: jax.sharding.Mesh | None
+) -> Callable[[Params], Params]:
+  """Makes the program that copies parameters for sampling.
+
+  Args:
+    config: the model's configuration.
+    dtype: of the copy, None for that of the parameters.
+    mesh: of the sampler, with the devices of the parameters' mesh in the same
+      order; None for the default device.
+
+  Returns:
+    params -> the same in `transformer.decoding_layout`, divided by `mesh`.
+  """
+
+  def copy(params):
+    return transformer.decoding_layout(transformer.cast(params, dtype), config)
+
+  return jax.jit(copy, out_shardings=copy_shardings(config, mesh))
+
+
+def copy_shardings(
+    config: ModelConfig, mesh: jax.sharding.Mesh | None
+) -> Params | None:
+  """Where `make_copy` puts its results; None without a mesh."""
+  shapes = jax.eval_shape(
+      lambda: transformer.decoding_layout(
+          transformer.init_params(jax.random.key(0), config), config
+      )
+  )
+  axes = transformer.decoding_logical_axes(config)
+  return sharding.tree_shardings(mesh, shapes, axes)
 
 
 def row_keys(
@@ -106,18 +149,20 @@ def prefill(
     tokens: jax.Array,
     mask: jax.Array,
     columns: int,
+    attention: str = "xla",
 ) -> DecodeState:
   """Starts conversations from their prompts.
 
   Args:
-    params: model parameters.
+    params: as made by `make_copy`.
     config: the model's configuration.
     tokens: int32[B, P], left-padded prompts.
     mask: bool[B, P], True in the last column.
     columns: cache columns to make, enough for the whole conversation.
+    attention: see `transformer.Execution`.
   """
   cache = transformer.prefill(
-      params, config, tokens[:, :-1], mask[:, :-1], columns
+      params, config, tokens[:, :-1], mask[:, :-1], columns, attention
   )
   return DecodeState(cache, tokens[:, -1], mask[:, -1])
 
@@ -125,10 +170,15 @@ def prefill(
 def broadcast(state: DecodeState, samples: int) -> DecodeState:
   """Repeats every row `samples` times: [B] rows become [B * K]."""
   cache = state.cache
+
+  def repeat(array):
+    array = jnp.repeat(array, samples, axis=0)
+    return sharding.constrain(array, "rows", "kv_heads", None, None)
+
   return DecodeState(
       cache=cache.replace(
-          keys=tuple(jnp.repeat(k, samples, axis=0) for k in cache.keys),
-          values=tuple(jnp.repeat(v, samples, axis=0) for v in cache.values),
+          keys=tuple(repeat(k) for k in cache.keys),
+          values=tuple(repeat(v) for v in cache.values),
           mask=jnp.repeat(cache.mask, samples, axis=0),
           positions=jnp.repeat(cache.positions, samples, axis=0),
           next_position=jnp.repeat(cache.next_position, samples),
@@ -148,7 +198,7 @@ def extend(
   """Appends given tokens; the last of them becomes the pending one.
 
   Args:
-    params: in `transformer.decoding_layout`.
+    params: as made by `make_copy`.
     config: the model's configuration.
     state: conversations so far.
     tokens: int32[R, C].
@@ -176,7 +226,7 @@ def decode(
   """Samples one attempt of every row until a stop id or the limit.
 
   Args:
-    params: in `transformer.decoding_layout`.
+    params: as made by `make_copy`.
     config: the model's configuration.
     state: conversations so far, ending where the attempt starts.
     keys: key[R], one per row; token t is drawn with fold_in(key, t).
@@ -204,7 +254,9 @@ def decode(
         state.pending_mask[:, None],
         state.cache,
     )
-    logits = transformer.unembed(hidden[:, 0], params["output_table"], config)
+    table = transformer.output_table(params, config)
+    logits = transformer.unembed(hidden[:, 0], table, config)
+    logits = sharding.constrain(logits, "rows", "vocab")
     tokens, logprobs = _draw(logits, keys, t, spec.temperature)
     is_active = attempt.is_truncated  # no stop id so far
     tokens = jnp.where(is_active, tokens, spec.pad_id)
@@ -243,7 +295,9 @@ def _draw(
     logits = logits / temperature
     token_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, t)
     tokens = jax.vmap(jax.random.categorical)(token_keys, logits)
-  picked = jnp.take_along_axis(logits, tokens[:, None], axis=-1)[:, 0]
+  # No lookup: where the vocabulary is divided it would gather all logits.
+  is_picked = jnp.arange(logits.shape[1])[None] == tokens[:, None]
+  picked = jnp.sum(jnp.where(is_picked, logits, 0.0), axis=-1)
   return tokens, picked - jax.nn.logsumexp(logits, axis=-1)
 
 
@@ -268,7 +322,7 @@ def sample_attempts(
   attempt and receives no credit.
 
   Args:
-    params: model parameters.
+    params: as made by `make_copy`.
     config: the model's configuration.
     prompts: int32[B, P], left-padded.
     prompt_mask: bool[B, P].
@@ -289,8 +343,10 @@ def sample_attempts(
       + num_attempts * spec.max_new_tokens
       + (num_attempts - 1) * turn_columns
   )
-  state = _start(params, config, prompts, prompt_mask, samples, columns)
-  params = _decoding_layout(params, config)
+  columns += -columns % spec.column_multiple
+  state = _start(
+      params, config, prompts, prompt_mask, samples, columns, spec.attention
+  )
   attempts = []
   for number in range(1, num_attempts + 1):
     if attempts:
@@ -308,8 +364,9 @@ def _prefill_and_broadcast(
     prompt_mask: jax.Array,
     samples: int,
     columns: int,
+    attention: str,
 ) -> DecodeState:
-  state = prefill(params, config, prompts, prompt_mask, columns)
+  state = prefill(params, config, prompts, prompt_mask, columns, attention)
   return broadcast(state, samples)
 
 
@@ -333,8 +390,7 @@ def _extend_by_turn(
 
 # The programs of a conversation. The same one decodes every attempt, and each
 # takes over the memory of the conversations so far.
-_start = jax.jit(_prefill_and_broadcast, static_argnums=(1, 4, 5))
-_decoding_layout = jax.jit(transformer.decoding_layout, static_argnums=1)
+_start = jax.jit(_prefill_and_broadcast, static_argnums=(1, 4, 5, 6))
 _decode = jax.jit(decode, static_argnums=(1, 4), donate_argnums=2)
 _turn = jax.jit(_extend_by_turn, static_argnums=(1, 5), donate_argnums=2)
 _row_keys = jax.jit(row_keys, static_argnums=3)

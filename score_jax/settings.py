@@ -16,12 +16,17 @@ from typing import TypeVar
 
 from score_jax import data
 from score_jax import objective
+from score_jax.models import transformer
+from score_jax.sharding import MeshShape
 
 T = TypeVar("T")
 
 
 # Types of parameters: Adam's small steps are lost in bfloat16 parameters.
 DTYPES = ("float32", "bfloat16")
+
+# Where the reference policy waits until a step needs it.
+REFERENCE_PLACES = ("device", "host")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,17 +35,50 @@ class ModelSettings:
 
   Attributes:
     path: Hugging Face directory, or the id of a model on the hub.
-    dtype: of the parameters, one of DTYPES.
+    dtype: of the parameters that are trained, one of DTYPES.
+    compute_dtype: of weights and activations in use, in training and sampling,
+      and of the reference policy; one of DTYPES.
     chat_template_options: variables of the chat template, such as
       enable_thinking of Qwen 3.
   """
 
   path: str
   dtype: str
+  compute_dtype: str
   chat_template_options: Mapping[str, Any]
 
   def __post_init__(self):
     _check_choice(self, "dtype", DTYPES)
+    _check_choice(self, "compute_dtype", DTYPES)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshSettings:
+  """Devices along each axis of the mesh, see `sharding.MeshShape`.
+
+  Attributes:
+    slice: TPU slices.
+    data: copies of the training state.
+    fsdp: parts of a copy.
+    tensor: parts of a layer.
+    sampler_tensor: parts of a layer while sampling, whose other devices hold
+      copies of the model.
+  """
+
+  slice: int
+  data: int
+  fsdp: int
+  tensor: int
+  sampler_tensor: int
+
+  def __post_init__(self):
+    _ = self.shape  # refuses what is no shape
+    _check_positive(self, "sampler_tensor")
+
+  @property
+  def shape(self) -> MeshShape:
+    """Of the mesh for training."""
+    return MeshShape(self.slice, self.data, self.fsdp, self.tensor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +146,23 @@ class TinyModelSettings:
 
 @dataclasses.dataclass(frozen=True)
 class RolloutSettings:
-  """Shape of a step's conversations."""
+  """Shape of a step's conversations.
+
+  Attributes:
+    problems_per_step: B.
+    problems_per_batch: of them, sampled at once: the cache of keys and values
+      holds that many times samples_per_problem rows.
+    samples_per_problem: K.
+    num_attempts: A.
+    max_prompt_tokens: P.
+    long_prompts: one of data.LONG_PROMPTS.
+    max_new_tokens: of one attempt.
+    temperature: of training samples.
+    done_check_steps: decode steps between two looks whether all rows are done.
+  """
 
   problems_per_step: int
+  problems_per_batch: int
   samples_per_problem: int
   num_attempts: int
   max_prompt_tokens: int
@@ -123,6 +175,7 @@ class RolloutSettings:
     _check_positive(
         self,
         "problems_per_step",
+        "problems_per_batch",
         "samples_per_problem",
         "num_attempts",
         "max_prompt_tokens",
@@ -131,6 +184,11 @@ class RolloutSettings:
         "done_check_steps",
     )
     _check_choice(self, "long_prompts", data.LONG_PROMPTS)
+    if self.problems_per_step % self.problems_per_batch:
+      raise ValueError(
+          f"problems_per_batch {self.problems_per_batch} does not divide"
+          f" problems_per_step {self.problems_per_step}"
+      )
     for name in ("samples_per_problem", "num_attempts"):
       if vars(self)[name] < 2:
         raise ValueError(
@@ -188,15 +246,34 @@ class Stage2Settings:
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-  """What both stages share."""
+  """What both stages share.
+
+  Attributes:
+    kl_estimator: key of objective.KL_ESTIMATORS.
+    token_reduction: key of objective.TOKEN_REDUCTIONS.
+    num_microbatches: pieces that the rows of a step are cut into.
+    logprob_chunk_tokens: positions whose logits are alive at once.
+    remat: key of transformer.REMAT_POLICIES: what is computed again.
+    attention: one of transformer.ATTENTIONS.
+    moment_dtype: of Adam's first moment, one of DTYPES.
+    reference: where the reference policy waits, one of REFERENCE_PLACES.
+  """
 
   kl_estimator: str
   token_reduction: str
   num_microbatches: int
   logprob_chunk_tokens: int
+  remat: str
+  attention: str
+  moment_dtype: str
+  reference: str
 
   def __post_init__(self):
     _check_positive(self, "num_microbatches", "logprob_chunk_tokens")
+    _check_choice(self, "remat", transformer.REMAT_POLICIES)
+    _check_choice(self, "attention", transformer.ATTENTIONS)
+    _check_choice(self, "moment_dtype", DTYPES)
+    _check_choice(self, "reference", REFERENCE_PLACES)
     _check_choice(self, "kl_estimator", objective.KL_ESTIMATORS)
     _check_choice(self, "token_reduction", objective.TOKEN_REDUCTIONS)
 
@@ -233,6 +310,7 @@ class RunSettings:
     seed: of model initialisation, data order and sampling.
     model: the base model, None to make one.
     tiny_model: how to make it, None where model is given.
+    mesh: devices, None for the default device alone.
     task: name of the task and its arguments, see `tasks.make_task`.
     rollout: shape of a step's conversations.
     stage1: Stage I.
@@ -245,6 +323,7 @@ class RunSettings:
   seed: int
   model: ModelSettings | None
   tiny_model: TinyModelSettings | None
+  mesh: MeshSettings | None
   task: Mapping[str, Any]
   rollout: RolloutSettings
   stage1: Stage1Settings

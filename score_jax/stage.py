@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import functools
 import time
 
 import jax
@@ -12,16 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from score_jax import data
+from score_jax import distributed
 from score_jax import objective
 from score_jax import optim
+from score_jax import placement
 from score_jax import rollout
+from score_jax import sharding
 from score_jax import train
 from score_jax.checkpoint import Checkpointer
 from score_jax.models.config import ModelConfig
+from score_jax.models.transformer import Execution
 from score_jax.models.transformer import Params
 from score_jax.objective import KL_ESTIMATORS
 from score_jax.objective import TOKEN_REDUCTIONS
 from score_jax.objective import Scoring
+from score_jax.placement import Placement
 from score_jax.progress import TrainProgress
 from score_jax.rollout import ConversationSpec
 from score_jax.settings import RunSettings
@@ -43,7 +49,9 @@ class Policy:
   Attributes:
     config: of the model.
     tokenizer: of the model.
-    ref_params: the base model, the reference policy of both stages.
+    placement: where its parameters and batches lie.
+    ref_params: the base model, the reference policy of both stages, in the type
+      that it is computed in; on the devices or in the memory of their hosts.
     task: prompts and grades.
     problems: of the task, by split.
     key: from which training samples are drawn.
@@ -51,6 +59,7 @@ class Policy:
 
   config: ModelConfig
   tokenizer: ConversationTokenizer
+  placement: Placement
   ref_params: Params
   task: Task
   problems: Mapping[str, Sequence[Problem]]
@@ -98,6 +107,7 @@ class Stage:
         settings,
         fixed.tokenizer,
         fixed.task,
+        fixed.placement,
         temperature=settings.rollout.temperature,
         samples=settings.rollout.samples_per_problem,
     )
@@ -108,19 +118,35 @@ class Stage:
         temperature=settings.rollout.temperature,
         chunk=settings.train.logprob_chunk_tokens,
         reduce=self._reduce,
+        execution=Execution(
+            placement.compute_dtype(settings),
+            settings.train.remat,
+            settings.train.attention,
+        ),
     )
-    self._ref_logprobs = jax.jit(scoring.logprobs)
-    optimizer = optim.make_optimizer(**dataclasses.asdict(stage.optimizer))
-    self._init = lambda params: train.init_train_state(params, optimizer)
+    self._ref_logprobs = jax.jit(
+        functools.partial(_logprobs, scoring, settings.train.num_microbatches)
+    )
+    optimizer = optim.make_optimizer(
+        **dataclasses.asdict(stage.optimizer),
+        moment_dtype=jnp.dtype(settings.train.moment_dtype),
+    )
+    self._init = functools.partial(
+        train.init_train_state,
+        optimizer=optimizer,
+        param_shardings=fixed.placement.params,
+    )
     self._update = train.make_train_step(
         objective.make_loss_fn(self._objective, self._estimator, scoring),
         optimizer,
         num_microbatches=settings.train.num_microbatches,
+        param_shardings=fixed.placement.params,
     )
 
   def init_state(self, params: Params) -> TrainState:
     """A state with a fresh optimiser, around a copy of params."""
-    return self._init(params)
+    with sharding.use(self._fixed.placement.mesh):
+      return self._init(params)
 
   def step(
       self, state: TrainState, step: int
@@ -139,7 +165,7 @@ class Stage:
     """
     fixed, started = self._fixed, time.perf_counter()
     conversations = rollout.sample(
-        state.params,
+        fixed.placement.copy(state.params),
         fixed.config,
         fixed.tokenizer,
         fixed.task,
@@ -152,24 +178,22 @@ class Stage:
         self._spec,
         key=fixed.key,
         step=self._first_step + step,
+        mesh=fixed.placement.sampler_mesh,
+        problems_per_batch=self._settings.rollout.problems_per_batch,
     )
     sampled = time.perf_counter()
-    # Dispatched before grading: the device scores while the host grades.
-    batch = self._make_batch(conversations)
-    rollouts = rollout.grade(fixed.task, conversations)
-    graded = time.perf_counter()
-    batch = batch.replace(
-        advantages=objective.advantages(
-            self._objective,
-            jnp.asarray(rollouts.rewards),
-            batch,
-            jnp.asarray(rollouts.behaviour_logprobs),
-            is_in_reward=self._estimator.is_in_reward,
-            reduce=self._reduce,
-        )
-    )
-    state, metrics = self._update(state, fixed.ref_params, batch)
-    metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
+    with sharding.use(fixed.placement.mesh):
+      # Dispatched before grading: the device scores while the host grades.
+      batch = self._make_batch(conversations)
+      rollouts = rollout.grade(fixed.task, conversations)
+      graded = time.perf_counter()
+      batch = batch.replace(advantages=self._advantages(rollouts, batch))
+      # Where the batch has its scores, the loss does not read it.
+      reference = (
+          None if self._estimator.needs_ref_logprobs else self._reference()
+      )
+      state, metrics = self._update(state, reference, batch)
+    metrics = {k: float(v) for k, v in distributed.to_host(metrics).items()}
     times = StepTimes(
         rollout_s=sampled - started,
         grade_s=graded - sampled,
@@ -180,22 +204,59 @@ class Stage:
 
   def _make_batch(self, conversations: rollout.Conversations) -> TrainBatch:
     rows, attempts = len(conversations.tokens), self._spec.num_attempts
+    place = self._fixed.placement.rows
     batch = TrainBatch(
-        tokens=jnp.asarray(conversations.tokens),
-        mask=jnp.asarray(conversations.mask),
-        attempt_ids=jnp.asarray(conversations.attempt_ids),
-        advantages=jnp.zeros((rows, attempts)),
+        tokens=place(conversations.tokens),
+        mask=place(conversations.mask),
+        attempt_ids=place(conversations.attempt_ids),
+        advantages=place(np.zeros((rows, attempts), np.float32)),
     )
     if self._estimator.needs_ref_logprobs:
-      ref_logprobs = self._ref_logprobs(self._fixed.ref_params, batch)
+      ref_logprobs = self._ref_logprobs(self._reference(), batch)
       batch = batch.replace(ref_logprobs=ref_logprobs)
     return batch
+
+  def _advantages(self, rollouts: Rollouts, batch: TrainBatch) -> jax.Array:
+    return objective.advantages(
+        self._objective,
+        rollouts.rewards,
+        batch,
+        self._fixed.placement.rows(rollouts.behaviour_logprobs),
+        is_in_reward=self._estimator.is_in_reward,
+        reduce=self._reduce,
+    )
+
+  def _reference(self) -> Params:
+    """The reference policy on the devices, wherever it waits."""
+    params = self._fixed.ref_params
+    if self._settings.train.reference == "host":
+      params = to_memory(params, "device")
+    return params
+
+
+def to_memory(params: Params, kind: str) -> Params:
+  """The same arrays in the memory of a kind: "device" or "pinned_host"."""
+  places = jax.tree.map(lambda a: a.sharding.with_memory_kind(kind), params)
+  return jax.device_put(params, places)
+
+
+def _logprobs(
+    scoring: Scoring, num_microbatches: int, params: Params, batch: TrainBatch
+) -> jax.Array:
+  """float32[R, T - 1] of the rows of one micro-batch after the other."""
+  if num_microbatches == 1:
+    return scoring.logprobs(params, batch)
+  pieces = train.microbatches(batch, num_microbatches)
+  logprobs = jax.lax.map(functools.partial(scoring.logprobs, params), pieces)
+  logprobs = logprobs.reshape(-1, logprobs.shape[-1])
+  return sharding.constrain(logprobs, "rows", None)
 
 
 def conversation_spec(
     settings: RunSettings,
     tokenizer: ConversationTokenizer,
     task: Task,
+    place: Placement,
     *,
     temperature: float,
     samples: int,
@@ -210,6 +271,8 @@ def conversation_spec(
       max_new_tokens=settings.rollout.max_new_tokens,
       temperature=temperature,
       check_every=settings.rollout.done_check_steps,
+      attention=settings.train.attention,
+      column_multiple=place.column_multiple,
   )
 
 

@@ -29,6 +29,7 @@ from score_jax import losses
 from score_jax import optim
 from score_jax import policy
 from score_jax import rollout
+from score_jax import sampler
 from score_jax import tokenization
 from score_jax import train
 from score_jax.models import hf
@@ -151,6 +152,7 @@ class _Maker:
     self._task = task
     self._tokenizer = tokenizer
     self._config = config
+    self._copy = sampler.make_copy(config, dtype=None, mesh=None)
     self._spec = spec
     self._key = key
     self._rng = np.random.default_rng(seed)
@@ -304,7 +306,7 @@ class _Maker:
   ) -> rollout.Conversations:
     self._occasion += 1
     return rollout.sample(
-        params,
+        self._copy(params),
         self._config,
         self._tokenizer,
         self._task,

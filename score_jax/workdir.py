@@ -7,6 +7,7 @@ import pathlib
 import platform
 from typing import Any
 
+from score_jax import distributed
 from score_jax import files
 
 
@@ -22,9 +23,14 @@ class Workdir:
 
     Raises:
       ValueError: it cannot be written, is not empty and no run, or holds the
-        run of another config (the differences are listed).
+        run of another config (the differences are listed); or the hosts of
+        the run see different directories.
     """
     self.path = pathlib.Path(path)
+    distributed.on_main(lambda: self._open(config))
+    _check_shared(self.path)
+
+  def _open(self, config: Mapping[str, Any]) -> None:
     try:
       self.path.mkdir(parents=True, exist_ok=True)
       files.write_text(self.path / ".writable", "")
@@ -97,6 +103,17 @@ class Workdir:
   def rollouts(self, name: str) -> pathlib.Path:
     """Conversations, one JSON line each."""
     return self.path / "rollouts" / f"{name}.jsonl"
+
+
+def _check_shared(path: pathlib.Path) -> None:
+  """Refuses a directory that some of the hosts do not see."""
+  seen = distributed.gather_json((path / "config.json").exists())
+  if not all(seen):
+    blind = [i for i, is_seen in enumerate(seen) if not is_seen]
+    raise ValueError(
+        f"workdir {str(path)!r} is not seen by the processes {blind}: choose a"
+        " --workdir on a file system that all hosts share"
+    )
 
 
 def check_manifest(path: pathlib.Path, manifest: Mapping[str, Any]) -> None:

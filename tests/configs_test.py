@@ -24,12 +24,12 @@ from tests import tiny_gemma
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def load(name):
+def load(name, *args):
   path = ROOT / "configs" / f"{name}.py"
   spec = importlib.util.spec_from_file_location(name, path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
-  return module.get_config()
+  return module.get_config(*args)
 
 
 def shrink(config, root, excluded):
@@ -39,7 +39,11 @@ def shrink(config, root, excluded):
   config.task.manual_dir = str(root / "manual")
   config.task.exclude = excluded
   config.task.grader.num_workers = 2
+  config.mesh = None
+  config.model.compute_dtype = "float32"
+  config.train.attention = "xla"
   config.rollout.problems_per_step = 2
+  config.rollout.problems_per_batch = 2
   config.rollout.samples_per_problem = 2
   config.rollout.max_prompt_tokens = 1000
   config.rollout.max_new_tokens = 8
@@ -53,10 +57,26 @@ def shrink(config, root, excluded):
 
 class ConfigsTest(parameterized.TestCase):
 
-  @parameterized.parameters("tiny", "smollm2", "gemma_math", "gemma_code")
-  def test_every_key_is_known_and_none_is_missing(self, name):
-    config = json.loads(load(name).to_json())
+  @parameterized.parameters(
+      ("tiny",),
+      ("smollm2",),
+      ("gemma_code",),
+      ("gemma_math",),
+      ("gemma_math", "9b"),
+      ("gemma_math", "27b"),
+      ("qwen_math",),
+      ("qwen_math", "7b"),
+      ("llama_math",),
+      ("llama_math", "8b"),
+  )
+  def test_every_key_is_known_and_none_is_missing(self, *name):
+    config = json.loads(load(*name).to_json())
     settings.from_mapping(settings.RunSettings, config)
+
+  @parameterized.parameters("gemma_math", "qwen_math", "llama_math")
+  def test_a_size_that_does_not_exist(self, name):
+    with self.assertRaisesRegex(ValueError, "'70b', expected one of"):
+      load(name, "70b")
 
   @parameterized.parameters(
       ("gemma_math", 512, 3000, 5e-6, 0.1),

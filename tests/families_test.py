@@ -105,7 +105,13 @@ fast_jit = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0}
 )
 fast_logits = fast_jit(transformer.logits, static_argnums=1)
-fast_prefill = fast_jit(transformer.prefill, static_argnums=(1, 4))
+
+
+@functools.partial(fast_jit, static_argnums=(1, 4))
+def fast_prefill(params, config, tokens, mask, columns):
+  """A cache that holds the tokens."""
+  layout = transformer.decoding_layout(params, config)
+  return transformer.prefill(layout, config, tokens, mask, columns)
 
 
 @functools.partial(fast_jit, static_argnums=1)
@@ -115,7 +121,8 @@ def fast_continue(params, config, tokens, mask, cache):
   hidden, cache = transformer.hidden_states_with_cache(
       layout, config, tokens, mask, cache
   )
-  return transformer.unembed(hidden, layout["output_table"], config), cache
+  table = transformer.output_table(layout, config)
+  return transformer.unembed(hidden, table, config), cache
 
 
 def without_features(config: ModelConfig) -> Iterator[tuple[str, ModelConfig]]:

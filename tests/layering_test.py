@@ -20,6 +20,8 @@ HEIGHTS = {
     "types": 0,
     "files": 0,
     "progress": 0,
+    "host_watch": 0,
+    "distributed": 1,
     "sharding": 1,
     "models": 2,
     "losses": 3,

@@ -241,7 +241,7 @@ def _our_greedy(params, config, prompts, max_new_tokens, stop_ids, jit=jax.jit):
   @jit
   def sample(params):
     (attempt,) = sampler.sample_attempts(
-        params,
+        transformer.decoding_layout(params, config),
         config,
         tokens,
         mask,

@@ -6,6 +6,7 @@ from absl.testing import absltest
 import jax
 import numpy as np
 
+from score_jax import placement
 from score_jax import protocols
 from score_jax.models import transformer
 from tests import rollout_test
@@ -31,6 +32,7 @@ def _evaluation(batch_size=2, **spec):
       spec=dataclasses.replace(GREEDY, **spec),
       batch_size=batch_size,
       key=jax.random.key(0),
+      placement=placement.make_placement(CONFIG),
   )
 
 

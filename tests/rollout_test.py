@@ -10,6 +10,7 @@ import numpy as np
 
 from score_jax import policy
 from score_jax import rollout
+from score_jax import sampler
 from score_jax import tokenization
 from score_jax.grading.errors import GraderError
 from score_jax.models import transformer
@@ -281,7 +282,7 @@ def model_params():
 
 def _sample(problems=PROBLEMS, spec=SPEC, step=0):
   return rollout.sample(
-      model_params(),
+      sampler.make_copy(CONFIG, dtype=None, mesh=None)(model_params()),
       CONFIG,
       TOKENIZER,
       TagTask(),

@@ -83,8 +83,9 @@ def _sample(
     num_attempts=2,
 ):
   tokens, mask = _left_pad(prompts, length, spec.pad_id)
+  params = _params() if params is None else params
   attempts = sampler.sample_attempts(
-      _params() if params is None else params,
+      transformer.decoding_layout(params, CONFIG),
       CONFIG,
       tokens,
       mask,
@@ -428,8 +429,8 @@ def _sample_bigram(successors, **changes):
 
 @functools.partial(jax.jit, static_argnames="spec")
 def _decode(params, tokens, mask, keys, spec):
-  state = sampler.prefill(params, CONFIG, tokens, mask, 40)
   layout = transformer.decoding_layout(params, CONFIG)
+  state = sampler.prefill(layout, CONFIG, tokens, mask, 40)
   return sampler.decode(layout, CONFIG, state, keys, spec)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 SETTINGS = {
     "seed": 0,
     "model": None,
+    "mesh": None,
     "tiny_model": {
         "d_model": 16,
         "num_layers": 1,
@@ -43,6 +44,7 @@ SETTINGS = {
     },
     "rollout": {
         "problems_per_step": 4,
+        "problems_per_batch": 2,
         "samples_per_problem": 2,
         "num_attempts": 2,
         "max_prompt_tokens": 6,
@@ -56,6 +58,10 @@ SETTINGS = {
         "token_reduction": "sum",
         "num_microbatches": 2,
         "logprob_chunk_tokens": 64,
+        "remat": "none",
+        "attention": "xla",
+        "moment_dtype": "float32",
+        "reference": "device",
     },
     "stage1": {
         "steps": 4,

@@ -39,7 +39,12 @@ TOKENS = np.array([[1, 7, 3, 3, 9], [2, 0, 5, 6, 1], [4, 4, 8, 2, 0], [9] * 5])
 
 _logits = jax.jit(transformer.logits, static_argnums=1)
 _hidden = jax.jit(transformer.hidden_states, static_argnums=1)
-_prefill = jax.jit(transformer.prefill, static_argnums=(1, 4))
+
+
+@functools.partial(jax.jit, static_argnums=(1, 4))
+def _prefill(params, config, tokens, mask, columns):
+  layout = transformer.decoding_layout(params, config)
+  return transformer.prefill(layout, config, tokens, mask, columns)
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
+from score_jax import distributed
 from score_jax import files
 from score_jax.models import hf_config
 from score_jax.models import hf_files
@@ -104,7 +105,8 @@ def save(
 ) -> None:
   """Writes a model as a Hugging Face directory, all of it or nothing.
 
-  The host holds one shard at a time.
+  The host holds one shard at a time. With several processes all of them call
+  this, and process 0 writes.
 
   Args:
     path: directory to make; must not exist.
@@ -120,10 +122,15 @@ def save(
   Raises:
     ValueError: path exists already.
   """
+  dtype = jnp.dtype(dtype or params["embedding"].dtype)
+  if not distributed.is_main():
+    for tensor in tensors_lib.table(config).values():
+      _fetch(params, tensor, dtype)  # takes part in what process 0 fetches
+    distributed.barrier("saved")
+    return
   source = None if like is None else hf_files.resolve(like)
   ids = {} if source is None else _token_ids(source)
   with files.atomic_directory(path) as directory:
-    dtype = jnp.dtype(dtype or params["embedding"].dtype)
     _write_weights(directory, config, params, dtype, max_shard_bytes)
     content = hf_config.to_hf(config) | {"torch_dtype": dtype.name}
     if tokenizer is not None:
@@ -134,6 +141,7 @@ def save(
       _copy_companions(source, directory)
     content |= ids
     files.write_json(os.path.join(directory, "config.json"), content)
+  distributed.barrier("saved")
 
 
 def _tensors_of(file: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -338,7 +346,7 @@ def _fetch(params: Params, tensor: Tensor, dtype: jnp.dtype) -> np.ndarray:
   array = tensors_lib.parameter_of(params, tensor)
   if tensor.layer is not None:
     array = _layer_of(array, tensor.layer)
-  host = np.asarray(jax.device_get(array)).astype(dtype, copy=False)
+  host = np.asarray(distributed.to_host(array)).astype(dtype, copy=False)
   return np.ascontiguousarray(tensor.save(host))
 
 

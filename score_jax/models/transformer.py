@@ -1,10 +1,14 @@
 """The decoder: a thin Linen shell that names parameters over layers.py.
 
-Layers are stacked along a leading axis and scanned, except for decoding, which
+Layers are stacked along a leading axis and scanned, except for sampling, which
 takes them one by one (`decoding_layout`). The key/value cache is an argument
-and a result: nothing is hidden in a module.
+and a result: nothing is hidden in a module. How arrays are divided on a mesh is
+said in the terms of sharding.py; without a mesh that changes nothing.
 """
 
+from collections.abc import Callable
+import dataclasses
+import functools
 from typing import Any
 from typing import NamedTuple
 
@@ -13,10 +17,50 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from score_jax import sharding
 from score_jax.models import layers
+from score_jax.models import splash
+from score_jax.models import vocab
 from score_jax.models.config import ModelConfig
+from score_jax.sharding import Logical
 
 Params = dict[str, Any]
+
+ATTENTIONS = ("xla", "splash")
+
+# What the backward pass finds in memory, and what it computes again.
+REMAT_POLICIES = {
+    "none": jax.checkpoint_policies.everything_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "full": jax.checkpoint_policies.nothing_saveable,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+  """How a decoder is computed: its speed and memory, not its function.
+
+  Attributes:
+    dtype: of weights and activations in use; None for that of the parameters.
+    remat: key of REMAT_POLICIES, applied to each layer.
+    attention: "xla", or "splash": TPU kernels, which take rows whose tokens
+      have no padding between them. Decoding is always "xla".
+  """
+
+  dtype: jnp.dtype | None = None
+  remat: str = "none"
+  attention: str = "xla"
+
+  def __post_init__(self):
+    for name, choices in (("remat", REMAT_POLICIES), ("attention", ATTENTIONS)):
+      if vars(self)[name] not in choices:
+        raise ValueError(
+            f"{name} is {vars(self)[name]!r}, expected one of"
+            f" {', '.join(choices)}"
+        )
+
+
+PLAIN = Execution()
 
 
 @flax.struct.dataclass
@@ -49,7 +93,8 @@ class Context(NamedTuple):
 
   Attributes:
     rotation: of the new tokens.
-    mask: bool[R, T, S], which keys each new token sees.
+    mask: bool[R, T, S], which keys each new token sees; bool[R, T], which
+      columns hold a token, where kernels find out the rest.
   """
 
   rotation: layers.Rotation
@@ -70,43 +115,81 @@ class LayerCache(NamedTuple):
   column: jax.Array
 
 
+Contexts = tuple[Context, Context | None]
+
+
 def _contexts(
     config: ModelConfig,
     positions: jax.Array,
     key_positions: jax.Array,
     key_mask: jax.Array,
-) -> tuple[Context, Context | None]:
+    attention: str = "xla",
+) -> Contexts:
   """Contexts of global and of local layers, None where there are none."""
   c = config
+
+  def seen(window):
+    if attention == "splash":
+      return key_mask
+    return layers.visible(positions, key_positions, key_mask, window)
+
   everywhere = Context(
-      layers.rotation(positions, c.rope, c.head_dim),
-      layers.visible(positions, key_positions, key_mask),
+      layers.rotation(positions, c.rope, c.head_dim), seen(None)
   )
   if c.sliding_window is None:
     return everywhere, None
   nearby = Context(
       layers.rotation(positions, c.local_rope or c.rope, c.head_dim),
-      layers.visible(positions, key_positions, key_mask, c.sliding_window),
+      seen(c.sliding_window),
   )
   return everywhere, nearby
 
 
-def _select(
-    contexts: tuple[Context, Context | None], is_local: jax.Array | None
-) -> Context:
-  """The context of a layer; `is_local` is bool[], of the scanned layer."""
+def _select(contexts: Contexts, is_local: jax.Array | bool | None) -> Context:
+  """The context of a layer; `is_local` is bool[] of a scanned layer."""
   everywhere, nearby = contexts
   if nearby is None:
     return everywhere
+  if isinstance(is_local, bool):
+    return nearby if is_local else everywhere
   return jax.tree.map(
       lambda far, near: jnp.where(is_local, near, far), everywhere, nearby
   )
+
+
+def _attend(
+    config: ModelConfig,
+    attention: str,
+    is_local: jax.Array | bool | None,
+    queries: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    mask: jax.Array,
+) -> jax.Array:
+  """Attention of a layer, [R, H, T, head_dim]; see `layers.attend`."""
+  kernel = {"xla": layers.attend, "splash": splash.attend}[attention]
+  far = functools.partial(
+      kernel, scale=config.query_scale, cap=config.attention_softcap
+  )
+  window = config.sliding_window
+  # XLA's mask has the window in it; one as long as a row hides nothing.
+  if attention == "xla" or window is None or window >= queries.shape[2]:
+    return far(queries, keys, values, mask)
+  near = functools.partial(far, window=window)
+  if isinstance(is_local, bool):
+    return (near if is_local else far)(queries, keys, values, mask)
+  return jax.lax.cond(is_local, near, far, queries, keys, values, mask)
+
+
+# Between two products of a layer: each device has tokens of its own.
+_RESIDUAL = ("rows", "sequence", None)
 
 
 class Layer(nn.Module):
   """One block: attention, then a gated feed-forward layer, both pre-normed."""
 
   config: ModelConfig
+  attention: str = "xla"
 
   @nn.compact
   def __call__(self, x, contexts, is_local, cache=None):
@@ -115,14 +198,15 @@ class Layer(nn.Module):
     Args:
       x: [R, T, D], residual stream.
       contexts: see `_contexts`.
-      is_local: bool[], which of them applies; None where there is only one.
+      is_local: which of them applies, bool[] or a bool; None where there is
+        only one.
       cache: LayerCache to write to and look at, None to look at the tokens
         themselves; what is returned is it, or the tokens' keys and values.
     """
     c = self.config
     w = {
-        name: self.param(name, init, shape)
-        for name, (init, shape) in _layer_parameters(c).items()
+        name: sharding.gather(self.param(name, init, shape), axes)
+        for name, (init, shape, axes) in _layer_parameters(c).items()
     }
     context = _select(contexts, is_local)
 
@@ -141,23 +225,24 @@ class Layer(nn.Module):
       queries, keys = norm(queries, "query_norm"), norm(keys, "key_norm")
     queries = layers.rotate(queries, context.rotation)
     keys = layers.rotate(keys, context.rotation)
+    queries = sharding.constrain(queries, "rows", "heads", None, None)
+    keys, values = (
+        sharding.constrain(a, "rows", "kv_heads", None, None)
+        for a in (keys, values)
+    )
     if cache is not None:
       keys = _write(cache.keys, keys, cache.column)
       values = _write(cache.values, values, cache.column)
-    mixed = layers.attend(
-        queries,
-        keys,
-        values,
-        context.mask,
-        scale=c.query_scale,
-        cap=c.attention_softcap,
-    )
+    attention = self.attention if cache is None else "xla"
+    mixed = _attend(c, attention, is_local, queries, keys, values, context.mask)
     mixed = jnp.einsum("rnth,nhd->rtd", mixed, w["output"])
     if c.has_output_bias:
       mixed = mixed + w["output_bias"][None, None]
+    mixed = sharding.constrain(mixed, *_RESIDUAL)
     x = x + (norm(mixed, "post_attention_norm") if c.has_post_norms else mixed)
     h = norm(x, "mlp_norm")
     h = layers.gated(h, w["gate"], w["up"], w["down"], c.activation)
+    h = sharding.constrain(h, *_RESIDUAL)
     x = x + (norm(h, "post_mlp_norm") if c.has_post_norms else h)
     return x, (keys, values)
 
@@ -169,8 +254,14 @@ def _write(array: jax.Array, new: jax.Array, column: jax.Array) -> jax.Array:
   )
 
 
-def _layer_parameters(c: ModelConfig) -> dict[str, tuple[Any, tuple[int, ...]]]:
-  """Initialiser and shape of each parameter of a layer, by name."""
+class _Parameter(NamedTuple):
+  init: Callable[..., jax.Array]
+  shape: tuple[int, ...]
+  logical: Logical
+
+
+def _layer_parameters(c: ModelConfig) -> dict[str, _Parameter]:
+  """Each parameter of a layer by name."""
   dense = nn.initializers.variance_scaling(
       1.0, "fan_in", "normal", in_axis=0, out_axis=(1, 2)
   )
@@ -182,46 +273,82 @@ def _layer_parameters(c: ModelConfig) -> dict[str, tuple[Any, tuple[int, ...]]]:
   zeros = nn.initializers.zeros
   queries = (c.num_heads, c.head_dim)
   keys = (c.num_kv_heads, c.head_dim)
+  by_head, by_kv_head = ("heads", None), ("kv_heads", None)
   parameters = {
-      "attention_norm": (scale, (c.d_model,)),
-      "query": (dense, (c.d_model, *queries)),
-      "key": (dense, (c.d_model, *keys)),
-      "value": (dense, (c.d_model, *keys)),
-      "output": (output, (*queries, c.d_model)),
-      "mlp_norm": (scale, (c.d_model,)),
-      "gate": (dense_2d, (c.d_model, c.d_ff)),
-      "up": (dense_2d, (c.d_model, c.d_ff)),
-      "down": (dense_2d, (c.d_ff, c.d_model)),
+      "attention_norm": (scale, (c.d_model,), (None,)),
+      "query": (dense, (c.d_model, *queries), ("model", *by_head)),
+      "key": (dense, (c.d_model, *keys), ("model", *by_kv_head)),
+      "value": (dense, (c.d_model, *keys), ("model", *by_kv_head)),
+      "output": (output, (*queries, c.d_model), (*by_head, "model")),
+      "mlp_norm": (scale, (c.d_model,), (None,)),
+      "gate": (dense_2d, (c.d_model, c.d_ff), ("model", "ffn")),
+      "up": (dense_2d, (c.d_model, c.d_ff), ("model", "ffn")),
+      "down": (dense_2d, (c.d_ff, c.d_model), ("ffn", "model")),
   }
   if c.has_post_norms:
-    parameters["post_attention_norm"] = (scale, (c.d_model,))
-    parameters["post_mlp_norm"] = (scale, (c.d_model,))
+    parameters["post_attention_norm"] = (scale, (c.d_model,), (None,))
+    parameters["post_mlp_norm"] = (scale, (c.d_model,), (None,))
   if c.has_qk_norm:
-    parameters["query_norm"] = (scale, (c.head_dim,))
-    parameters["key_norm"] = (scale, (c.head_dim,))
+    parameters["query_norm"] = (scale, (c.head_dim,), (None,))
+    parameters["key_norm"] = (scale, (c.head_dim,), (None,))
   if c.has_qkv_bias:
-    parameters["query_bias"] = (zeros, queries)
-    parameters["key_bias"] = (zeros, keys)
-    parameters["value_bias"] = (zeros, keys)
+    parameters["query_bias"] = (zeros, queries, by_head)
+    parameters["key_bias"] = (zeros, keys, by_kv_head)
+    parameters["value_bias"] = (zeros, keys, by_kv_head)
   if c.has_output_bias:
-    parameters["output_bias"] = (zeros, (c.d_model,))
-  return parameters
+    parameters["output_bias"] = (zeros, (c.d_model,), (None,))
+  return {name: _Parameter(*values) for name, values in parameters.items()}
+
+
+def logical_axes(config: ModelConfig) -> Params:
+  """Logical axes of every parameter, see `sharding.RULES`."""
+  stack = {
+      name: (None, *parameter.logical)
+      for name, parameter in _layer_parameters(config).items()
+  }
+  axes = {
+      "embedding": ("vocab", None),
+      "final_norm": (None,),
+      "layers": stack,
+  }
+  return axes if config.is_tied else axes | {"head": (None, "vocab")}
+
+
+def check_mesh(config: ModelConfig, tensor: int) -> None:
+  """Refuses a tensor axis that does not divide the model's heads or F.
+
+  Raises:
+    ValueError: what it does not divide.
+  """
+  sizes = {
+      "num_heads": config.num_heads,
+      "num_kv_heads": config.num_kv_heads,
+      "d_ff": config.d_ff,
+  }
+  wrong = [f"{name} {n}" for name, n in sizes.items() if n % tensor]
+  if wrong:
+    raise ValueError(
+        f"a tensor axis of {tensor} devices does not divide the model's"
+        f" {' and '.join(wrong)}: choose a divisor, and give the other devices"
+        " to fsdp (or to data)"
+    )
 
 
 class Decoder(nn.Module):
   """Embedding, scanned layers, final norm; the output head is `unembed`."""
 
   config: ModelConfig
+  execution: Execution = PLAIN
 
   @nn.compact
   def __call__(self, tokens, mask):
-    """Returns hidden states [R, T, D] and (keys, values) of all layers.
+    """Returns hidden states [R, T, D].
 
     Args:
       tokens: int32[R, T].
       mask: bool[R, T], False on padding.
     """
-    c = self.config
+    c, execution = self.config, self.execution
     embedding = self.param(
         "embedding", nn.initializers.normal(0.02), (c.vocab_size, c.d_model)
     )
@@ -230,16 +357,21 @@ class Decoder(nn.Module):
           "head", nn.initializers.normal(0.02), (c.d_model, c.vocab_size)
       )
     positions = layers.positions_of(mask)
+    layer = Layer
+    if execution.remat != "none":
+      policy = REMAT_POLICIES[execution.remat]
+      # Inside of a scan nothing can be merged that must be kept apart.
+      layer = nn.remat(Layer, policy=policy, prevent_cse=False)
     stack = nn.scan(
-        Layer,
+        layer,
         variable_axes={"params": 0},
         split_rngs={"params": True},
         in_axes=(nn.broadcast, 0),
         length=c.num_layers,
     )
-    x, keys_and_values = stack(c, name="layers")(
+    x, _ = stack(c, execution.attention, name="layers")(
         _embed(embedding, c, tokens),
-        _contexts(c, positions, positions, mask),
+        _contexts(c, positions, positions, mask, execution.attention),
         jnp.asarray(c.is_local) if c.is_local else None,
     )
     scale = self.param(
@@ -247,18 +379,18 @@ class Decoder(nn.Module):
         nn.initializers.constant(1.0 - c.norm_offset),
         (c.d_model,),
     )
-    return _final_norm(scale, c, x), keys_and_values
+    return _final_norm(scale, c, x)
 
 
 def _embed(
     embedding: jax.Array, config: ModelConfig, tokens: jax.Array
 ) -> jax.Array:
   """[R, T, D], rows of the embedding table."""
-  x = embedding[tokens]
+  x = vocab.embed(embedding, tokens)
   if config.has_scaled_embedding:
     # In the parameters' dtype: transformers rounds the factor like this.
     x = x * jnp.asarray(config.d_model**0.5, x.dtype)
-  return x
+  return sharding.constrain(x, *_RESIDUAL)
 
 
 def _final_norm(
@@ -273,8 +405,17 @@ def init_params(key: jax.Array, config: ModelConfig) -> Params:
   return Decoder(config).init(key, tokens, mask)["params"]
 
 
+def cast(params: Params, dtype: jnp.dtype | None) -> Params:
+  """Parameters of another type; None leaves them as they are."""
+  return jax.tree.map(lambda a: a.astype(dtype or a.dtype), params)
+
+
 def hidden_states(
-    params: Params, config: ModelConfig, tokens: jax.Array, mask: jax.Array
+    params: Params,
+    config: ModelConfig,
+    tokens: jax.Array,
+    mask: jax.Array,
+    execution: Execution = PLAIN,
 ) -> jax.Array:
   """Final normed hidden states of whole rows, without a cache.
 
@@ -283,12 +424,47 @@ def hidden_states(
     config: the model's configuration.
     tokens: int32[R, T]; any id where the mask is False.
     mask: bool[R, T], False on padding, which may lie anywhere.
+    execution: how they are computed.
 
   Returns:
     [R, T, D]; whatever where the mask is False.
   """
-  hidden, _ = Decoder(config).apply({"params": params}, tokens, mask)
-  return hidden
+  params = cast(params, execution.dtype)
+  return Decoder(config, execution).apply({"params": params}, tokens, mask)
+
+
+def decoding_layout(params: Params, config: ModelConfig) -> Params:
+  """Parameters as sampling takes them: each layer has arrays of its own.
+
+  A scan over stacked layers copies each layer's weights out of the stack for
+  every token.
+  """
+  stack = params["layers"]
+  layout = {
+      "embedding": params["embedding"],
+      "final_norm": params["final_norm"],
+      "layers": tuple(
+          jax.tree.map(lambda a, i=i: a[i], stack)
+          for i in range(config.num_layers)
+      ),
+  }
+  if not config.is_tied:
+    layout["output_table"] = params["head"].T
+  return layout
+
+
+def decoding_logical_axes(config: ModelConfig) -> Params:
+  """Logical axes of `decoding_layout`'s arrays."""
+  axes = logical_axes(config)
+  layer = {name: logical[1:] for name, logical in axes["layers"].items()}
+  layout = {
+      "embedding": axes["embedding"],
+      "final_norm": axes["final_norm"],
+      "layers": (layer,) * config.num_layers,
+  }
+  return (
+      layout if config.is_tied else layout | {"output_table": ("vocab", None)}
+  )
 
 
 def prefill(
@@ -297,23 +473,26 @@ def prefill(
     tokens: jax.Array,
     mask: jax.Array,
     columns: int,
+    attention: str = "xla",
 ) -> Cache:
   """A new cache of `columns` columns that holds the given tokens.
 
   Args:
-    params: model parameters.
+    params: in `decoding_layout`.
     config: the model's configuration.
     tokens: int32[R, T], T may be 0.
     mask: bool[R, T], False on padding.
     columns: S, at least T.
+    attention: see Execution.
   """
   rows, length = tokens.shape
   c = config
   shape = (rows, c.num_kv_heads, columns, c.head_dim)
-  empty = (jnp.zeros(shape, params["embedding"].dtype),) * c.num_layers
+  empty = jnp.zeros(shape, params["embedding"].dtype)
+  empty = sharding.constrain(empty, "rows", "kv_heads", None, None)
   cache = Cache(
-      keys=empty,
-      values=empty,
+      keys=(empty,) * c.num_layers,
+      values=(empty,) * c.num_layers,
       mask=jnp.zeros((rows, columns), bool),
       positions=jnp.zeros((rows, columns), jnp.int32),
       column=jnp.zeros((), jnp.int32),
@@ -321,30 +500,16 @@ def prefill(
   )
   if not length:
     return cache
-  _, stacks = Decoder(config).apply({"params": params}, tokens, mask)
-  keys, values = (
-      tuple(_write(e, s, 0) for e, s in zip(empty, stack, strict=True))
-      for stack in stacks
-  )
-  return _append(cache, mask).replace(keys=keys, values=values)
-
-
-def decoding_layout(params: Params, config: ModelConfig) -> Params:
-  """Parameters as `hidden_states_with_cache` takes them.
-
-  A scan over stacked layers copies each layer's weights out of the stack for
-  every token. Here every layer has arrays of its own.
-  """
-  stack = params["layers"]
-  return {
-      "embedding": params["embedding"],
-      "final_norm": params["final_norm"],
-      "output_table": output_table(params, config),
-      "layers": tuple(
-          jax.tree.map(lambda a, i=i: a[i], stack)
-          for i in range(config.num_layers)
-      ),
-  }
+  positions = layers.positions_of(mask)
+  contexts = _contexts(c, positions, positions, mask, attention)
+  x = _embed(params["embedding"], c, tokens)
+  keys, values = [], []
+  for i, weights in enumerate(params["layers"]):
+    layer = Layer(c, attention)
+    x, (k, v) = layer.apply({"params": weights}, x, contexts, _is_local(c, i))
+    keys.append(_write(empty, k, 0))
+    values.append(_write(empty, v, 0))
+  return _append(cache, mask).replace(keys=tuple(keys), values=tuple(values))
 
 
 def hidden_states_with_cache(
@@ -372,13 +537,18 @@ def hidden_states_with_cache(
   x = _embed(params["embedding"], c, tokens)
   keys, values = [], []
   for i, weights in enumerate(params["layers"]):
-    is_local = c.is_local[i] if c.is_local else None
     part = LayerCache(cache.keys[i], cache.values[i], cache.column)
-    x, (k, v) = Layer(c).apply({"params": weights}, x, contexts, is_local, part)
+    x, (k, v) = Layer(c).apply(
+        {"params": weights}, x, contexts, _is_local(c, i), part
+    )
     keys.append(k)
     values.append(v)
   hidden = _final_norm(params["final_norm"], c, x)
   return hidden, new.replace(keys=tuple(keys), values=tuple(values))
+
+
+def _is_local(config: ModelConfig, layer: int) -> bool | None:
+  return config.is_local[layer] if config.is_local else None
 
 
 def _append(cache: Cache, mask: jax.Array) -> Cache:
@@ -395,8 +565,17 @@ def _append(cache: Cache, mask: jax.Array) -> Cache:
 
 
 def output_table(params: Params, config: ModelConfig) -> jax.Array:
-  """[V, D], the table whose rows give the logits of their tokens."""
-  return params["embedding"] if config.is_tied else params["head"].T
+  """[V, D], the table whose rows give the logits of their tokens.
+
+  Args:
+    params: model parameters, or those in `decoding_layout`.
+    config: the model's configuration.
+  """
+  if config.is_tied:
+    return params["embedding"]
+  if "output_table" in params:
+    return params["output_table"]
+  return params["head"].T
 
 
 def unembed(

@@ -1,0 +1,130 @@
+"""Where the arrays of a run lie: on one device, or on the meshes of a config.
+
+Two layouts of the same devices: that of training, and that of sampling, to
+which the parameters are copied once per update.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jax.sharding import NamedSharding
+import numpy as np
+
+from score_jax import distributed
+from score_jax import sampler
+from score_jax import sharding
+from score_jax.models import hf
+from score_jax.models import transformer
+from score_jax.models.config import ModelConfig
+from score_jax.models.transformer import Params
+from score_jax.settings import MeshSettings
+from score_jax.settings import RunSettings
+
+# On a mesh the lengths of rows and caches are multiples of this: blocks of the
+# kernels, and tiles of a TPU's memory.
+COLUMN_MULTIPLE = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+  """Where the arrays of a run lie.
+
+  Attributes:
+    mesh: for training; None for the default device alone.
+    sampler_mesh: the same devices for sampling; None likewise.
+    params: NamedSharding of each parameter that is trained; None likewise.
+    copy: parameters -> the sampler's copy, see `sampler.make_copy`.
+  """
+
+  mesh: Mesh | None
+  sampler_mesh: Mesh | None
+  params: Params | None
+  copy: Callable[[Params], Params]
+
+  @property
+  def column_multiple(self) -> int:
+    """What the lengths of rows and caches are multiples of."""
+    return 1 if self.mesh is None else COLUMN_MULTIPLE
+
+  def rows(self, array: np.ndarray) -> jax.Array:
+    """An array of all rows, for training; every process has the same."""
+    if self.mesh is None:
+      return distributed.place(array, None)
+    logical = ("rows", *(None,) * (array.ndim - 1))
+    spec = sharding.spec(array.shape, logical, self.mesh)
+    return distributed.place(array, NamedSharding(self.mesh, spec))
+
+
+def compute_dtype(settings: RunSettings) -> jnp.dtype | None:
+  """Type that models are computed in; None for that of the parameters."""
+  return settings.model and jnp.dtype(settings.model.compute_dtype)
+
+
+def make_placement(
+    config: ModelConfig,
+    settings: MeshSettings | None = None,
+    dtype: jnp.dtype | None = None,
+) -> Placement:
+  """Makes the meshes of a config, from all devices of all processes.
+
+  Args:
+    config: the model's configuration.
+    settings: of the meshes; None for the default device.
+    dtype: of the sampler's copy, None for that of the parameters.
+
+  Raises:
+    ValueError: the meshes fit the devices or the model not.
+  """
+  mesh, sampler_mesh, params = None, None, None
+  if settings is not None:
+    mesh = sharding.make_mesh(settings.shape)
+    sampler_mesh = sharding.sampler_mesh(mesh, settings.sampler_tensor)
+    for each in (mesh, sampler_mesh):
+      transformer.check_mesh(config, each.shape["tensor"])
+    params = sharding.tree_shardings(
+        mesh, hf.parameter_shapes(config), transformer.logical_axes(config)
+    )
+  check_processes(settings)
+  copy = sampler.make_copy(config, dtype, sampler_mesh)
+  return Placement(mesh, sampler_mesh, params, copy)
+
+
+def check_processes(settings: MeshSettings | None) -> None:
+  """Refuses a run of several processes without a mesh."""
+  if settings is None and jax.process_count() > 1:
+    raise ValueError(
+        "config.mesh is None, which is one device, in a run of"
+        f" {jax.process_count()} processes: give a mesh"
+    )
+
+
+def check_rows(settings: RunSettings, placement: Placement) -> None:
+  """Refuses pieces of a step that the devices do not divide evenly."""
+  if placement.mesh is None:
+    return
+  rollout = settings.rollout
+  rows = rollout.problems_per_step * rollout.samples_per_problem
+  pieces = settings.train.num_microbatches
+  for count, name, mesh in (
+      (
+          rollout.problems_per_batch,
+          "rollout.problems_per_batch",
+          placement.sampler_mesh,
+      ),
+      (
+          rows // pieces,
+          f"{rows} rows in train.num_microbatches {pieces}",
+          placement.mesh,
+      ),
+  ):
+    parts = math.prod(mesh.shape[axis] for axis in sharding.RULES["rows"])
+    if count % parts:
+      raise ValueError(
+          f"{count} rows ({name}) are not divisible by the {parts} parts that"
+          f" the mesh {dict(mesh.shape)} divides rows into: change the one, or"
+          " give more devices to the tensor axis"
+      )

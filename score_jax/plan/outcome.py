@@ -1,0 +1,170 @@
+"""A plan: what lies where, what each program takes, and whether it all fits."""
+
+from collections.abc import Callable
+import dataclasses
+import math
+
+import jax
+
+from score_jax.models import hf
+from score_jax.models.config import ModelConfig
+from score_jax.plan import hlo
+from score_jax.plan import memory
+from score_jax.plan import programs as programs_lib
+from score_jax.plan import topologies
+from score_jax.plan.compiled import Program
+from score_jax.plan.memory import Residents
+from score_jax.plan.programs import Job
+from score_jax.plan.topologies import Slice
+from score_jax.settings import RunSettings
+
+# From here on a plan fits, and says that it is tight: allocations leave gaps.
+TIGHT = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What is known of a step.
+
+  Attributes:
+    job: what is planned.
+    where: the slice.
+    residents: bytes per chip of what lies there between programs.
+    programs: those that were compiled, or refused; none where the residents
+      alone do not fit.
+  """
+
+  job: Job
+  where: Slice
+  residents: Residents
+  programs: tuple[Program, ...] = ()
+
+  @property
+  def num_parameters(self) -> int:
+    shapes = hf.parameter_shapes(self.job.model)
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+  @property
+  def code_bytes(self) -> int:
+    """Of all programs; they stay loaded."""
+    return sum(p.memory.code for p in self.programs if p.memory)
+
+  @property
+  def peaks(self) -> dict[str, int]:
+    """Bytes per chip while each compiled program runs."""
+    return {
+        program.name: self.residents.peak(program, self.code_bytes)
+        for program in self.programs
+        if program.memory
+    }
+
+  @property
+  def too_large(self) -> str | None:
+    """Name of the program with least room: refused, or with the highest peak.
+
+    None where all have room.
+    """
+    for program in self.programs:
+      if program.refusal:
+        return program.name
+    needs = self.peaks or {n: self.residents.total(n) for n in memory.ALIVE}
+    name = max(needs, key=needs.get)
+    return name if needs[name] > self.where.chip.hbm_bytes else None
+
+  @property
+  def fits(self) -> bool:
+    return bool(self.programs) and self.too_large is None
+
+  @property
+  def runs_per_step(self) -> dict[str, int]:
+    """How often each program runs in a step; of decode, its tokens at most."""
+    rollout = self.job.settings.rollout
+    groups = rollout.problems_per_step // rollout.problems_per_batch
+    attempts = rollout.num_attempts
+    return {
+        "reshard": 1,
+        "prefill": groups,
+        "decode": groups * attempts * rollout.max_new_tokens,
+        "turn": groups * (attempts - 1),
+        "reference": 1,
+        "update": 1,
+    }
+
+  def matmul_flops(self, program: Program) -> int:
+    """Of one run, or one token, on all chips together."""
+    counted = program.flops
+    is_decode = program.name == "decode"
+    return counted.per_iteration if is_decode else counted.total
+
+  def mxu_seconds(self, program: Program) -> float:
+    """Least time of one run's (one token's) products, at peak."""
+    chip = self.where.chip
+    return self.matmul_flops(program) / self.where.num_chips / chip.peak_flops
+
+  def hbm_seconds_per_token(self) -> float:
+    """Least time of one decoded token: weights and cache are read once.
+
+    The whole cache: decoding looks at all columns, whether used or not.
+    """
+    sizes = self.residents.bytes
+    read = sizes["sampler copy"] + sizes["cache"]
+    return read / self.where.chip.hbm_bandwidth
+
+  def floor_seconds(self, program: Program) -> float:
+    """Least time of all of a step's runs, communication left out."""
+    seconds = self.mxu_seconds(program)
+    if program.name == "decode":
+      seconds = max(seconds, self.hbm_seconds_per_token())
+    return self.runs_per_step[program.name] * seconds
+
+  def wire_bytes(self, program: Program) -> float | None:
+    """Each chip sends them in one run (one token); None if unknown."""
+    if program.collectives is None:
+      return None
+    found = program.collectives
+    if program.name == "decode":
+      found = tuple(c for c in found if c.unknown_loops)
+    return hlo.wire_bytes(found)
+
+
+def make_plan(
+    settings: RunSettings,
+    model: ModelConfig,
+    where: Slice,
+    on_program: Callable[[Program], None] = lambda _: None,
+) -> Plan:
+  """Plans a step on a slice.
+
+  Args:
+    settings: of the run.
+    model: its architecture.
+    where: the slice.
+    on_program: called with each program, as soon as it is compiled.
+
+  Raises:
+    ValueError: settings, model and slice do not go together.
+  """
+  job = make_job(settings, model, where)
+  residents = programs_lib.residents(job)
+  plan = Plan(job, where, residents)
+  if plan.too_large:
+    return plan
+  compiled = []
+  for program in programs_lib.compile_programs(job):
+    compiled.append(program)
+    on_program(program)
+  return dataclasses.replace(plan, programs=tuple(compiled))
+
+
+def make_job(settings: RunSettings, model: ModelConfig, where: Slice) -> Job:
+  """Settings, checked against a slice.
+
+  Raises:
+    ValueError: they do not go together.
+  """
+  if settings.mesh and settings.mesh.slice != where.num_slices:
+    raise ValueError(
+        f"config.mesh.slice is {settings.mesh.slice}, the topology"
+        f" {where.name} has {where.num_slices}: make them equal"
+    )
+  return programs_lib.make_job(settings, model, topologies.devices(where))
