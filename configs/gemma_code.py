@@ -64,6 +64,7 @@ def get_config() -> ml_collections.ConfigDict:
       samples_per_problem=4,  # K of the leave-one-out baseline; 128 a step
       num_attempts=2,
       max_prompt_tokens=768,
+      num_prompt_buckets=3,  # padded to 768, 384 or 192
       long_prompts="drop",  # or "error"; of training and validation problems
       max_new_tokens=512,  # of one attempt, EOS included
       temperature=1.0,

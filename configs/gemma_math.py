@@ -95,6 +95,7 @@ def get_config(size: str = "2b") -> ml_collections.ConfigDict:
       samples_per_problem=4,  # K of the leave-one-out baseline; 512 a step
       num_attempts=2,
       max_prompt_tokens=1024,  # enough for all of MATH-500
+      num_prompt_buckets=3,  # padded to 1024, 512 or 256
       long_prompts="drop",  # or "error"; of training and validation problems
       max_new_tokens=1024,  # of one attempt, EOS included
       temperature=1.0,

@@ -47,6 +47,7 @@ def get_config() -> ml_collections.ConfigDict:
       samples_per_problem=4,  # K of the leave-one-out baseline
       num_attempts=2,
       max_prompt_tokens=224,
+      num_prompt_buckets=1,
       long_prompts="error",  # or "drop": left out, and counted
       max_new_tokens=64,  # of one attempt, EOS included
       temperature=1.0,

@@ -69,6 +69,7 @@ def get_config() -> ml_collections.ConfigDict:
       samples_per_problem=8,  # K of the leave-one-out baseline
       num_attempts=2,
       max_prompt_tokens=12,
+      num_prompt_buckets=1,
       long_prompts="error",  # or "drop": left out, and counted
       max_new_tokens=7,  # of one attempt, EOS included
       temperature=1.0,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -25,6 +26,7 @@ from score_jax import evaluate
 from score_jax import files
 from score_jax import metrics
 from score_jax import placement as placement_lib
+from score_jax import precompile
 from score_jax import protocols
 from score_jax import report
 from score_jax import stage as stage_lib
@@ -40,6 +42,7 @@ from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
 from score_jax.placement import Placement
+from score_jax.plan.programs import Job
 from score_jax.progress import console
 from score_jax.protocols import Evaluation
 from score_jax.settings import RunSettings
@@ -75,10 +78,12 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
   config = hf.load_config(base)
   placement = make_placement(settings, config)
   placement_lib.check_rows(settings, placement)
-  _, params = hf.load(base, model_dtype(settings), placement.params)
+  tokenizer = load_tokenizer(settings, base, config)
+  with _compiling(settings, config, tokenizer, task, placement):
+    _, params = hf.load(base, model_dtype(settings), placement.params)
   fixed = Policy(
       config=config,
-      tokenizer=load_tokenizer(settings, base, config),
+      tokenizer=tokenizer,
       placement=placement,
       ref_params=_reference(settings, params),
       task=task,
@@ -100,6 +105,33 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
         metrics.read_metrics(workdir.metrics), workdir.curves
     )
   return results
+
+
+def _compiling(
+    settings: RunSettings,
+    config: ModelConfig,
+    tokenizer: ConversationTokenizer,
+    task: Task,
+    placement: Placement,
+) -> contextlib.AbstractContextManager:
+  """Compiles what is compiled once and kept, beside the block.
+
+  Without a cache on disk it would be compiled twice, and without a mesh it is
+  little.
+  """
+  if placement.mesh is None or not jax.config.jax_compilation_cache_dir:
+    return contextlib.nullcontext()
+  spec = functools.partial(
+      stage_lib.conversation_spec, settings, tokenizer, task, placement
+  )
+  training = spec(
+      temperature=settings.rollout.temperature,
+      samples=settings.rollout.samples_per_problem,
+  )
+  return precompile.compiling(
+      Job(settings, config, placement, training),
+      evaluation=spec(temperature=0.0, samples=1),
+  )
 
 
 def _reference(settings: RunSettings, params: Params) -> Params:

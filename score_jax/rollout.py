@@ -39,9 +39,11 @@ class ConversationSpec:
   Attributes:
     num_attempts: A.
     samples_per_problem: K.
-    max_prompt_tokens: P, prompts are padded to it.
+    max_prompt_tokens: P, the limit.
     sampling: how an attempt is drawn.
     turn_ids: ids of the correction turn.
+    num_prompt_buckets: prompts are padded to P, or to the half of it, its
+      quarter, ..., this many lengths in all: each has programs of its own.
   """
 
   num_attempts: int
@@ -49,6 +51,7 @@ class ConversationSpec:
   max_prompt_tokens: int
   sampling: SamplingSpec
   turn_ids: tuple[int, ...]
+  num_prompt_buckets: int = 1
 
   def __post_init__(self):
     if not self.turn_ids:
@@ -62,6 +65,18 @@ class ConversationSpec:
     turns = (self.num_attempts - 1) * (1 + len(self.turn_ids))
     attempts = self.num_attempts * self.sampling.max_new_tokens
     return self.max_prompt_tokens + attempts + turns
+
+  @property
+  def prompt_buckets(self) -> tuple[int, ...]:
+    """Lengths that prompts are padded to, the shortest first."""
+    halvings = reversed(range(self.num_prompt_buckets))
+    return tuple(-(-self.max_prompt_tokens // 2**i) for i in halvings)
+
+  def prompt_bucket(self, prompts: Sequence[Sequence[int]]) -> int:
+    """The length that prompts of one batch are padded to."""
+    longest = max(len(ids) for ids in prompts)
+    fitting = [size for size in self.prompt_buckets if size >= longest]
+    return min(fitting, default=self.max_prompt_tokens)
 
   @property
   def row_tokens(self) -> int:
@@ -81,12 +96,14 @@ def make_spec(
     check_every: int,
     attention: str = "xla",
     column_multiple: int = 1,
+    num_prompt_buckets: int = 1,
 ) -> ConversationSpec:
   """Conversations of a tokenizer, with its ids of the correction turn."""
   return ConversationSpec(
       num_attempts=num_attempts,
       samples_per_problem=samples_per_problem,
       max_prompt_tokens=max_prompt_tokens,
+      num_prompt_buckets=num_prompt_buckets,
       sampling=SamplingSpec(
           max_new_tokens=max_new_tokens,
           temperature=temperature,
@@ -156,20 +173,20 @@ def sample(
     ValueError: a prompt longer than max_prompt_tokens.
   """
   prompts = tokenizer.prompt_ids([task.first_prompt(p) for p in problems])
-  tokens, mask = tokenization.left_pad(
-      prompts, spec.max_prompt_tokens, tokenizer.pad_id
-  )
   ids = np.asarray([p.id for p in problems], np.int32)
   size = problems_per_batch or len(problems)
   batches = []
   for start in range(0, len(problems), size):
     part = slice(start, start + size)
+    tokens, mask = tokenization.left_pad(
+        prompts[part], spec.prompt_bucket(prompts[part]), tokenizer.pad_id
+    )
     with sharding.use(mesh):
       attempts = sampler.sample_attempts(
           params,
           config,
-          tokens[part],
-          mask[part],
+          tokens,
+          mask,
           np.asarray(spec.turn_ids, np.int32),
           ids[part],
           key,

@@ -171,14 +171,10 @@ def broadcast(state: DecodeState, samples: int) -> DecodeState:
   """Repeats every row `samples` times: [B] rows become [B * K]."""
   cache = state.cache
 
-  def repeat(array):
-    array = jnp.repeat(array, samples, axis=0)
-    return sharding.constrain(array, "rows", "kv_heads", None, None)
-
   return DecodeState(
       cache=cache.replace(
-          keys=tuple(repeat(k) for k in cache.keys),
-          values=tuple(repeat(v) for v in cache.values),
+          keys=tuple(jnp.repeat(k, samples, axis=0) for k in cache.keys),
+          values=tuple(jnp.repeat(v, samples, axis=0) for v in cache.values),
           mask=jnp.repeat(cache.mask, samples, axis=0),
           positions=jnp.repeat(cache.positions, samples, axis=0),
           next_position=jnp.repeat(cache.next_position, samples),
@@ -282,7 +278,7 @@ def decode(
 
   start = (jnp.zeros((), jnp.int32), state, attempt)
   _, state, attempt = jax.lax.while_loop(is_running, block, start)
-  return state, attempt
+  return _divided(state), attempt
 
 
 def _draw(
@@ -337,13 +333,7 @@ def sample_attempts(
   Returns:
     A attempts of R rows, problem-major.
   """
-  turn_columns = 1 + turn.shape[0]
-  columns = (
-      prompts.shape[1]
-      + num_attempts * spec.max_new_tokens
-      + (num_attempts - 1) * turn_columns
-  )
-  columns += -columns % spec.column_multiple
+  columns = cache_columns(prompts.shape[1], turn.shape[0], num_attempts, spec)
   state = _start(
       params, config, prompts, prompt_mask, samples, columns, spec.attention
   )
@@ -357,6 +347,18 @@ def sample_attempts(
   return tuple(attempts)
 
 
+def cache_columns(
+    prompt_tokens: int, turn_tokens: int, num_attempts: int, spec: SamplingSpec
+) -> int:
+  """Columns of a cache that holds whole conversations."""
+  columns = (
+      prompt_tokens
+      + num_attempts * spec.max_new_tokens
+      + (num_attempts - 1) * (1 + turn_tokens)  # what closes a truncated one
+  )
+  return columns + -columns % spec.column_multiple
+
+
 def _prefill_and_broadcast(
     params: Params,
     config: ModelConfig,
@@ -367,7 +369,7 @@ def _prefill_and_broadcast(
     attention: str,
 ) -> DecodeState:
   state = prefill(params, config, prompts, prompt_mask, columns, attention)
-  return broadcast(state, samples)
+  return _divided(broadcast(state, samples))
 
 
 def _extend_by_turn(
@@ -385,7 +387,18 @@ def _extend_by_turn(
       [closing, jnp.broadcast_to(turn[None], (rows, turn.shape[0]))], axis=1
   )
   mask = jnp.ones(tokens.shape, bool).at[:, 0].set(attempt.is_truncated)
-  return extend(params, config, state, tokens, mask)
+  return _divided(extend(params, config, state, tokens, mask))
+
+
+def _divided(state: DecodeState) -> DecodeState:
+  """The same, divided by rows: each attempt starts with the same layout."""
+
+  def divide(array):
+    if array.ndim == 4:
+      return sharding.constrain(array, "rows", "kv_heads", None, None)
+    return sharding.constrain(array, *("rows", None)[: array.ndim])
+
+  return jax.tree.map(divide, state)
 
 
 # The programs of a conversation. The same one decodes every attempt, and each

@@ -155,6 +155,8 @@ class RolloutSettings:
     samples_per_problem: K.
     num_attempts: A.
     max_prompt_tokens: P.
+    num_prompt_buckets: lengths that prompts are padded to: P, its half, its
+      quarter, ...
     long_prompts: one of data.LONG_PROMPTS.
     max_new_tokens: of one attempt.
     temperature: of training samples.
@@ -166,6 +168,7 @@ class RolloutSettings:
   samples_per_problem: int
   num_attempts: int
   max_prompt_tokens: int
+  num_prompt_buckets: int
   long_prompts: str
   max_new_tokens: int
   temperature: float
@@ -179,6 +182,7 @@ class RolloutSettings:
         "samples_per_problem",
         "num_attempts",
         "max_prompt_tokens",
+        "num_prompt_buckets",
         "max_new_tokens",
         "temperature",
         "done_check_steps",

@@ -268,6 +268,7 @@ def conversation_spec(
       num_attempts=settings.rollout.num_attempts,
       samples_per_problem=samples,
       max_prompt_tokens=settings.rollout.max_prompt_tokens,
+      num_prompt_buckets=settings.rollout.num_prompt_buckets,
       max_new_tokens=settings.rollout.max_new_tokens,
       temperature=temperature,
       check_every=settings.rollout.done_check_steps,

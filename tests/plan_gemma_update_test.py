@@ -25,7 +25,9 @@ class GemmaUpdateTest(absltest.TestCase):
           max_new_tokens=512,
           num_microbatches=1,
       )
-      cls.program = programs.update_program(cls.job)
+      cls.program = programs.update_program(
+          cls.job, cls.job.settings.stage2.objective
+      )
 
   def setUp(self):
     super().setUp()

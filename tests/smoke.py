@@ -48,6 +48,7 @@ SETTINGS = {
         "samples_per_problem": 2,
         "num_attempts": 2,
         "max_prompt_tokens": 6,
+        "num_prompt_buckets": 1,
         "long_prompts": "error",
         "max_new_tokens": 4,
         "temperature": 1.0,

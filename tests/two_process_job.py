@@ -1,11 +1,9 @@
 """One of several processes of a test; started by two_process_pair.py.
 
 python -m tests.two_process_job PROGRAM HOST:PORT NUM_PROCESSES PROCESS_ID
-    [ARGUMENT]
+    ARGUMENT
 """
 
-import json
-import shutil
 import sys
 import time
 
@@ -16,11 +14,6 @@ from jax.sharding import PartitionSpec
 import numpy as np
 
 from score_jax import distributed
-from score_jax import recipe
-from score_jax import settings as settings_lib
-from score_jax.tasks.addition import AdditionTask
-from score_jax.types import Grade
-from score_jax.workdir import Workdir
 
 LOST_AFTER_S = 4.0
 
@@ -60,13 +53,6 @@ def tools(argument):
   assert [*range(5)][distributed.share(5)] == [[0, 1], [2, 3, 4]][me]
 
 
-def wait(argument):
-  """Process 0 comes late, by as many seconds."""
-  if distributed.is_main():
-    time.sleep(float(argument))
-  assert distributed.agree(1) == 1
-
-
 def collective(argument):
   """Reductions over both hosts, until something ends the process."""
   del argument
@@ -99,41 +85,21 @@ def fail(argument):
   distributed.barrier("never")
 
 
-class _Task(AdditionTask):
-  """Answers are right by the sum of their characters: some are, by chance."""
-
-  def grade(self, problems, completions):
-    return [
-        Grade(sum(map(ord, c)) % 2 == 0, "by_chance", c) for c in completions
-    ]
-
-
-def score(argument):
-  """A whole run; the argument is JSON: workdir, base model, settings."""
-  # Programs of a few runs each: compiling them is all that takes time.
-  jax.config.update("jax_disable_most_optimizations", True)
-  path, base, values = json.loads(argument)
-  settings = settings_lib.from_mapping(settings_lib.RunSettings, values)
-  arguments = {k: v for k, v in settings.task.items() if k != "name"}
-  task = _Task(**arguments)
-  workdir = Workdir(path, values)
-  if distributed.is_main() and not workdir.base.exists():
-    shutil.copytree(base, workdir.base)
-  distributed.barrier("base")
-  recipe.run(settings, task, workdir)
-
-
-def main() -> None:
-  program, coordinator, num_processes, process_id, *argument = sys.argv[1:]
+def main(programs, lost_after_s) -> None:
+  """Runs the program that the command line names, among the others' ones."""
+  name, coordinator, num_processes, process_id, argument = sys.argv[1:]
   with distributed.started(
       coordinator,
       int(num_processes),
       int(process_id),
-      lost_after_s=LOST_AFTER_S,
+      lost_after_s=lost_after_s,
   ):
-    globals()[program](*argument or [""])
+    programs[name](argument)
   print("over", flush=True)
 
 
 if __name__ == "__main__":
-  main()
+  main(
+      {f.__name__: f for f in (tools, collective, python, fail)},
+      LOST_AFTER_S,
+  )

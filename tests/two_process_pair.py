@@ -14,16 +14,24 @@ _PATIENCE_S = 300.0
 
 
 class Processes:
-  """Processes that run a program of two_process_job; a context manager."""
+  """Processes that all run one program; a context manager."""
 
   def __init__(
-      self, program, argument="", *, num_processes=2, devices=2, env=()
+      self,
+      program,
+      argument="",
+      *,
+      module="tests.two_process_job",
+      num_processes=2,
+      devices=2,
+      env=(),
   ):
     """Starts them.
 
     Args:
       program: name of a function.
       argument: of it.
+      module: that it is in.
       num_processes: number of processes.
       devices: of each process.
       env: further variables of the environment.
@@ -37,7 +45,7 @@ class Processes:
             [
                 sys.executable,
                 "-m",
-                "tests.two_process_job",
+                module,
                 *(program, coordinator, str(num_processes), str(i)),
                 argument,
             ],

@@ -77,8 +77,9 @@ class TwoProcessRunTest(absltest.TestCase):
   def _start(cls, path, num_processes):
     argument = json.dumps([str(path), str(cls.root / "base"), SETTINGS])
     return Processes(
-        "score",
+        "run",
         argument,
+        module="tests.two_process_run_job",
         num_processes=num_processes,
         devices=4 // num_processes,
         env={"JAX_COMPILATION_CACHE_DIR": str(cls.root / "cache")},

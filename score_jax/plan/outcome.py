@@ -117,6 +117,11 @@ class Plan:
       seconds = max(seconds, self.hbm_seconds_per_token())
     return self.runs_per_step[program.name] * seconds
 
+  @property
+  def floor_seconds_per_step(self) -> float:
+    """Of all compiled programs, attempts at full length."""
+    return sum(self.floor_seconds(program) for program in self.programs)
+
   def wire_bytes(self, program: Program) -> float | None:
     """Each chip sends them in one run (one token); None if unknown."""
     if program.collectives is None:

@@ -49,32 +49,13 @@ class Job:
     settings: of the run.
     model: its architecture.
     placement: the meshes, and where each parameter lies.
+    conversations: of training.
   """
 
   settings: RunSettings
   model: ModelConfig
   placement: Placement
-
-  @property
-  def conversations(self) -> ConversationSpec:
-    """The shape of the run's conversations; no token id is a real one."""
-    rollout, settings = self.settings.rollout, self.settings
-    return ConversationSpec(
-        num_attempts=rollout.num_attempts,
-        samples_per_problem=rollout.samples_per_problem,
-        max_prompt_tokens=rollout.max_prompt_tokens,
-        sampling=sampler.SamplingSpec(
-            max_new_tokens=rollout.max_new_tokens,
-            temperature=rollout.temperature,
-            eos_id=0,
-            stop_ids=(0,),
-            pad_id=0,
-            check_every=rollout.done_check_steps,
-            attention=settings.train.attention,
-            column_multiple=self.placement.column_multiple,
-        ),
-        turn_ids=(0,) * TURN_TOKENS,
-    )
+  conversations: ConversationSpec
 
   @property
   def compute_dtype(self) -> jnp.dtype:
@@ -140,7 +121,29 @@ def make_job(
   copy = sampler.make_copy(model, dtype, sampler_mesh)
   place = Placement(mesh, sampler_mesh, params, copy)
   placement.check_rows(settings, place)
-  return Job(settings, model, place)
+  return Job(settings, model, place, _conversations(settings, place))
+
+
+def _conversations(settings: RunSettings, place: Placement) -> ConversationSpec:
+  """The shape of the run's conversations; no token id is a real one."""
+  rollout = settings.rollout
+  return ConversationSpec(
+      num_attempts=rollout.num_attempts,
+      samples_per_problem=rollout.samples_per_problem,
+      max_prompt_tokens=rollout.max_prompt_tokens,
+      num_prompt_buckets=rollout.num_prompt_buckets,
+      sampling=sampler.SamplingSpec(
+          max_new_tokens=rollout.max_new_tokens,
+          temperature=rollout.temperature,
+          eos_id=0,
+          stop_ids=(0,),
+          pad_id=0,
+          check_every=rollout.done_check_steps,
+          attention=settings.train.attention,
+          column_multiple=place.column_multiple,
+      ),
+      turn_ids=(0,) * TURN_TOKENS,
+  )
 
 
 # Advice looks at the same model many times.
@@ -266,7 +269,7 @@ def compile_programs(job: Job) -> Iterator[Program]:
   def updating():
     if job.estimator.needs_ref_logprobs:
       yield reference_program(job)
-    yield update_program(job)
+    yield update_program(job, job.settings.stage2.objective)
 
   for program in itertools.chain(sampling_programs(job), updating()):
     yield program
@@ -275,13 +278,33 @@ def compile_programs(job: Job) -> Iterator[Program]:
 
 
 def sampling_programs(job: Job) -> Iterator[Program]:
+  """Those of training, at the longest prompts."""
+  rollout = job.settings.rollout
+  return conversation_programs(
+      job,
+      job.conversations,
+      rollout.problems_per_batch,
+      rollout.max_prompt_tokens,
+  )
+
+
+def conversation_programs(
+    job: Job,
+    spec: ConversationSpec,
+    problems: int,
+    prompt_tokens: int,
+) -> Iterator[Program]:
   """Programs of sampler.py; each takes what an earlier one has made.
 
   What a run hands over from the host has no layout of its own here either.
+
+  Args:
+    job: whose model and meshes.
+    spec: of the conversations.
+    problems: sampled at once.
+    prompt_tokens: that their prompts are padded to.
   """
-  mesh, spec = job.placement.sampler_mesh, job.conversations
-  samples = spec.samples_per_problem
-  problems = job.settings.rollout.problems_per_batch
+  mesh, samples = job.placement.sampler_mesh, spec.samples_per_problem
   array = jax.ShapeDtypeStruct
   reshard = compile_program(
       "reshard",
@@ -290,7 +313,7 @@ def sampling_programs(job: Job) -> Iterator[Program]:
       None,
   )
   yield reshard
-  prompts = (problems, spec.max_prompt_tokens)
+  prompts = (problems, prompt_tokens)
   prefill = compile_program(
       "prefill",
       sampler._start,
@@ -300,35 +323,25 @@ def sampling_programs(job: Job) -> Iterator[Program]:
           array(prompts, jnp.int32),
           array(prompts, bool),
           samples,
-          spec.row_tokens,
+          sampler.cache_columns(
+              prompt_tokens,
+              len(spec.turn_ids),
+              spec.num_attempts,
+              spec.sampling,
+          ),
           spec.sampling.attention,
       ),
       mesh,
   )
   yield prefill
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  keys = compile_program(
-      "keys",
-      sampler._row_keys,
-      (
-          _array(mesh, key.shape, key.dtype),
-          array((), jnp.int32),
-          array((problems,), jnp.int32),
-          samples,
-          1,
-      ),
-      mesh,
+  keys = jax.eval_shape(
+      lambda ids: sampler.row_keys(jax.random.key(0), 0, ids, samples, 1),
+      array((problems,), jnp.int32),
   )
   decode = compile_program(
       "decode",
       sampler._decode,
-      (
-          reshard.outputs,
-          job.model,
-          prefill.outputs,
-          keys.outputs,
-          spec.sampling,
-      ),
+      (reshard.outputs, job.model, prefill.outputs, keys, spec.sampling),
       mesh,
   )
   yield decode
@@ -365,13 +378,13 @@ def reference_program(job: Job) -> Program:
   )
 
 
-def update_program(job: Job) -> Program:
-  """The update."""
+def update_program(
+    job: Job, stage: objective.Stage1 | objective.Stage2
+) -> Program:
+  """The update of a stage."""
   settings = job.settings
   update = train.make_train_step(
-      objective.make_loss_fn(
-          settings.stage2.objective, job.estimator, job.scoring
-      ),
+      objective.make_loss_fn(stage, job.estimator, job.scoring),
       _optimizer(job),
       num_microbatches=settings.train.num_microbatches,
       param_shardings=job.placement.params,

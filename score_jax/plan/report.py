@@ -95,10 +95,10 @@ def _program_table(plan: Plan) -> rich.table.Table:
       "runs",
       "temp GiB",
       "peak GiB",
-      "of HBM",
+      "HBM",
       "sent GB",
       "floor s",
-      "a step",
+      "step s",
   )
   for program in plan.programs:
     runs = f"{plan.runs_per_step[program.name]:,}"
@@ -129,7 +129,8 @@ def _notes(plan: Plan) -> list[str]:
       f" ({plan.code_bytes / GIB:.2f} GiB).",
       "sent: by each chip in a run, on a ring. floor: of a run; the products in"
       " the jaxpr at the chip's peak, of decode weights and cache read once"
-      f" ({1e3 * plan.hbm_seconds_per_token():.2f} ms).",
+      f" ({1e3 * plan.hbm_seconds_per_token():.2f} ms). step: of all its runs,"
+      f" together {plan.floor_seconds_per_step:.1f} s.",
   ]
   kernels = {k for p in plan.programs for k in p.flops.uncounted}
   if kernels:
@@ -204,6 +205,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
           name: plan.residents.total(name) for name in ALIVE
       },
       "decode_hbm_floor_s_per_token": plan.hbm_seconds_per_token(),
+      "floor_s_per_step": plan.floor_seconds_per_step,
       "programs": {p.name: _program_json(plan, p) for p in plan.programs},
   }
 
