@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 import contextlib
+import os
 
 from absl import flags
+import jax
 
 from score_jax import distributed
 from score_jax.progress import console
@@ -43,4 +45,17 @@ def joined() -> Iterator[None]:
       lost_after_s=values.lost_after_s,
   ):
     console.quiet = not distributed.is_main()
+    keep_programs()
     yield
+
+
+def keep_programs() -> None:
+  """Has programs for accelerators kept on disk, where they are compiled once.
+
+  JAX_COMPILATION_CACHE_DIR names another place. A CPU's programs are small, and
+  those of another machine may not run on this one.
+  """
+  if jax.default_backend() == "cpu" or jax.config.jax_compilation_cache_dir:
+    return
+  directory = os.path.expanduser("~/.cache/score_jax/programs")
+  jax.config.update("jax_compilation_cache_dir", directory)

@@ -2,13 +2,16 @@
 
 import contextlib
 import logging
+import os
 import pathlib
 import re
 from unittest import mock
 
 from absl.testing import absltest
+from absl.testing import parameterized
 import jax
 
+from experiments import processes
 from experiments import run
 from score_jax import precompile
 from tests import made_up_data
@@ -95,6 +98,22 @@ class PrecompileTest(absltest.TestCase):
         compiled, 2 * _PROGRAMS[:2] + _PROGRAMS[2:] + _PROGRAMS[3:]
     )
     self.assertEqual(counts, [len(compiled)])
+
+
+class KeepProgramsTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ("cpu", None, None),
+      ("tpu", "/given", "/given"),
+      ("tpu", None, os.path.expanduser("~/.cache/score_jax/programs")),
+  )
+  def test_where(self, backend, given, expected):
+    with (
+        cache(given),
+        mock.patch.object(jax, "default_backend", lambda: backend),
+    ):
+      processes.keep_programs()
+      self.assertEqual(jax.config.jax_compilation_cache_dir, expected)
 
 
 if __name__ == "__main__":
