@@ -2,7 +2,11 @@
 
 import os
 
-os.environ["JAX_PLATFORMS"] = "cpu"
+from score_jax.plan import topologies
+
+# Also what libtpu wants to know: whichever test loads it first, and in several
+# processes at a time.
+topologies.prepare_environment()
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_force_host_platform_device_count=8"

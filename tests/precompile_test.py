@@ -10,6 +10,7 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import processes
 from experiments import run
@@ -39,11 +40,14 @@ def cache(directory):
   before = {name: getattr(jax.config, name) for name in settings}
   for name, value in settings.items():
     jax.config.update(name, value)
+  compilation_cache.reset_cache()
   try:
     yield
   finally:
     for name, value in before.items():
       jax.config.update(name, value)
+    # It would go on writing to the directory, which is gone by then.
+    compilation_cache.reset_cache()
 
 
 class PrecompileTest(absltest.TestCase):

@@ -85,6 +85,7 @@ class SettingsTest(parameterized.TestCase):
               "model": {
                   "path": "x",
                   "dtype": "float32",
+                  "compute_dtype": "float32",
                   "chat_template_options": {},
               }
           },
@@ -96,6 +97,7 @@ class SettingsTest(parameterized.TestCase):
               "model": {
                   "path": "x",
                   "dtype": "float16",
+                  "compute_dtype": "float32",
                   "chat_template_options": {},
               }
           },

@@ -5,15 +5,12 @@ installed, compiled for a TPU that is not there.
 """
 
 import functools
-import importlib.util
-import os
 import re
 from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
-from jax.experimental import topologies
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 import numpy as np
@@ -21,14 +18,7 @@ import numpy as np
 from score_jax import sharding
 from score_jax.models import layers
 from score_jax.models import splash
-
-HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
-
-# libtpu asks nobody for a machine, and several tests may load it at once.
-LIBTPU_ENVIRONMENT = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
-}
+from score_jax.plan import topologies
 
 
 def _mask(length):
@@ -203,7 +193,7 @@ class SplashTest(parameterized.TestCase):
         _splash(_mask(128)[:1])(*qkv)
 
 
-@absltest.skipUnless(HAS_LIBTPU, "libtpu is not installed")
+@absltest.skipUnless(topologies.is_available(), "libtpu is not installed")
 class CompileTest(parameterized.TestCase):
   """Gemma 2 2B's attention, compiled for TPUs that are not there."""
 
@@ -239,8 +229,7 @@ class CompileTest(parameterized.TestCase):
       ("v5e:2x2", sharding.MeshShape(fsdp=2, tensor=2), None),
   )
   def test_holds_no_scores(self, topology, mesh_shape, window):
-    with mock.patch.dict(os.environ, LIBTPU_ENVIRONMENT):
-      devices = topologies.get_topology_desc(topology, "tpu").devices
+    devices = topologies.devices(topologies.parse(topology))
     mesh = sharding.make_mesh(mesh_shape, devices)
     compiled = self._compiled(mesh, window)
     text = compiled.as_text()
