@@ -63,6 +63,8 @@ def get_config() -> ml_collections.ConfigDict:
       problems_per_batch=32,  # sampled at once
       samples_per_problem=4,  # K of the leave-one-out baseline; 128 a step
       num_attempts=2,
+      corrections_per_attempt=1,  # K2: second attempts behind the same first
+      offline_first_attempt_fraction=0.0,  # of problems: the base's, untrained
       max_prompt_tokens=768,
       num_prompt_buckets=3,  # padded to 768, 384 or 192
       long_prompts="drop",  # or "error"; of training and validation problems

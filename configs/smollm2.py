@@ -46,6 +46,8 @@ def get_config() -> ml_collections.ConfigDict:
       problems_per_batch=4,  # sampled at once
       samples_per_problem=4,  # K of the leave-one-out baseline
       num_attempts=2,
+      corrections_per_attempt=1,  # K2: second attempts behind the same first
+      offline_first_attempt_fraction=0.0,  # of problems: the base's, untrained
       max_prompt_tokens=224,
       num_prompt_buckets=1,
       long_prompts="error",  # or "drop": left out, and counted

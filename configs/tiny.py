@@ -40,6 +40,7 @@ def get_config() -> ml_collections.ConfigDict:
       head_dim=32,
       d_ff=192,
       rope_theta=100.0,  # short wavelengths: a conversation has 27 tokens
+      max_positions=96,  # tokens; the warm-up sees 28, two attempts
       batch_size=256,  # conversations per update
       max_grad_norm=1.0,
       # Phase 1 ends at this greedy validation accuracy of first attempts, which
@@ -68,6 +69,8 @@ def get_config() -> ml_collections.ConfigDict:
       problems_per_batch=32,  # sampled at once
       samples_per_problem=8,  # K of the leave-one-out baseline
       num_attempts=2,
+      corrections_per_attempt=1,  # K2: second attempts behind the same first
+      offline_first_attempt_fraction=0.0,  # of problems: the base's, untrained
       max_prompt_tokens=12,
       num_prompt_buckets=1,
       long_prompts="error",  # or "drop": left out, and counted

@@ -98,7 +98,12 @@ def run(
   tokenizer = recipe.load_tokenizer(settings, base, config)
   placement = recipe.make_placement(settings, config)
   evaluation = recipe.make_evaluation(
-      settings, config, tokenizer, task, placement
+      settings,
+      config,
+      tokenizer,
+      task,
+      placement,
+      settings.rollout.num_attempts,
   )
   recipe.check_positions(evaluation)
   problems = data.select_problems(

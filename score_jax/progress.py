@@ -5,6 +5,7 @@ What is shown is decided here and in report.py only; nothing else prints.
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import time
 from typing import Protocol
@@ -149,8 +150,7 @@ class TrainProgress(_Progress):
       self,
       step: int,
       *,
-      reward_t1: float,
-      reward_t2: float,
+      rewards: Sequence[float],
       kl: float,
       tokens_per_second: float,
   ) -> None:
@@ -158,14 +158,13 @@ class TrainProgress(_Progress):
 
     Args:
       step: number of steps done, from 1 to the total.
-      reward_t1: mean reward of first attempts, a fraction.
-      reward_t2: mean reward of second attempts, a fraction.
-      kl: KL to the base model, nats per attempt.
+      rewards: mean reward of each attempt, a fraction.
+      kl: KL to the reference policy, nats per conversation.
       tokens_per_second: throughput of the whole step.
     """
+    shown = "/".join(f"{reward:.3f}" for reward in rewards)
     note = (
-        f"reward {float(reward_t1):.3f}/{float(reward_t2):.3f}"
-        f"  KL {float(kl):.3f}  {_quantity(float(tokens_per_second))} tok/s"
+        f"reward {shown}  KL {float(kl):.3f}  {_quantity(float(tokens_per_second))} tok/s"
     )
     self._show(step, note)
 

@@ -1,4 +1,6 @@
-"""The whole recipe: base model, Stage I, Stage II, evaluated in between.
+"""The whole recipe: base model, then one phase after the other, evaluated.
+
+SCoRe has two phases, Stage I and Stage II; see phases.py for others.
 
 Every part leaves its result in the run directory and is skipped when that is
 there already, so that a second call goes on where the first one ended.
@@ -25,10 +27,12 @@ from score_jax import distributed
 from score_jax import evaluate
 from score_jax import files
 from score_jax import metrics
+from score_jax import phases as phases_lib
 from score_jax import placement as placement_lib
 from score_jax import precompile
 from score_jax import protocols
 from score_jax import report
+from score_jax import sft
 from score_jax import stage as stage_lib
 from score_jax import tokenization
 from score_jax import warmup
@@ -41,16 +45,22 @@ from score_jax.models import hf_files
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
+from score_jax.phases import BASE
+from score_jax.phases import Phase
+from score_jax.phases import RlPhase
+from score_jax.phases import SftPhase
 from score_jax.placement import Placement
 from score_jax.plan.programs import Job
 from score_jax.progress import console
 from score_jax.protocols import Evaluation
 from score_jax.settings import RunSettings
+from score_jax.sft import Imitation
 from score_jax.stage import Policy
 from score_jax.stage import Stage
 from score_jax.tasks.task import Task
 from score_jax.tokenization import ConversationTokenizer
 from score_jax.train import TrainState
+from score_jax.types import Problem
 from score_jax.types import Rollouts
 from score_jax.workdir import Workdir
 
@@ -62,16 +72,40 @@ _MANY_TIMEOUTS = 0.05
 
 
 def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
-  """Runs the recipe, or what is left of it.
+  """Runs SCoRe, or what is left of it; see `run_phases`."""
+  return run_phases(settings, task, workdir, phases_lib.score(settings)).results
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What a run leaves in memory.
+
+  Attributes:
+    results: metrics of the base and after each phase, as in results.json.
+    evaluation: how the policy was evaluated.
+    params: of the policy.
+    problems: by split.
+  """
+
+  results: dict[str, Any]
+  evaluation: Evaluation
+  params: Params
+  problems: Mapping[str, Sequence[Problem]]
+
+
+def run_phases(
+    settings: RunSettings,
+    task: Task,
+    workdir: Workdir,
+    phases: Sequence[Phase],
+) -> Outcome:
+  """Runs a recipe, or what is left of it.
 
   Args:
-    settings: of the run.
+    settings: of the run; its stages are not read here, but by phases.py.
     task: problems, prompts and grades.
     workdir: of the run.
-
-  Returns:
-    The metrics of the base, after Stage I and after Stage II, as they are
-    written to results.json.
+    phases: what is trained one after the other; their names differ.
   """
   problems = _check_data(settings, task)
   base = _base_directory(settings, task, workdir)
@@ -81,11 +115,13 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
   tokenizer = load_tokenizer(settings, base, config)
   with _compiling(settings, config, tokenizer, task, placement):
     _, params = hf.load(base, model_dtype(settings), placement.params)
+  reference = _reference(settings, params)
   fixed = Policy(
       config=config,
       tokenizer=tokenizer,
       placement=placement,
-      ref_params=_reference(settings, params),
+      base_params=reference,
+      ref_params=reference,
       task=task,
       problems=problems.splits,
       key=jax.random.fold_in(jax.random.key(settings.seed), _TRAINING),
@@ -96,7 +132,7 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
   )
   for line in report.manifest_lines(manifest):
     console.print(line)
-  recipe = _Recipe(settings, fixed, workdir, base, params)
+  recipe = _Recipe(settings, fixed, workdir, base, params, phases)
   del params  # from here on the recipe alone holds the policy
   results = recipe.run()
   if distributed.is_main():
@@ -104,7 +140,7 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
     curves.plot_learning_curves(
         metrics.read_metrics(workdir.metrics), workdir.curves
     )
-  return results
+  return recipe.outcome(results)
 
 
 def _compiling(
@@ -122,11 +158,17 @@ def _compiling(
   if placement.mesh is None or not jax.config.jax_compilation_cache_dir:
     return contextlib.nullcontext()
   spec = functools.partial(
-      stage_lib.conversation_spec, settings, tokenizer, task, placement
+      stage_lib.conversation_spec,
+      settings,
+      tokenizer,
+      task,
+      placement,
+      num_attempts=settings.rollout.num_attempts,
   )
   training = spec(
       temperature=settings.rollout.temperature,
       samples=settings.rollout.samples_per_problem,
+      corrections_per_attempt=settings.rollout.corrections_per_attempt,
   )
   return precompile.compiling(
       Job(settings, config, placement, training),
@@ -152,34 +194,43 @@ class _Recipe:
       workdir: Workdir,
       base: pathlib.Path,
       params: Params,
+      phases: Sequence[Phase],
   ):
     self._settings = settings
     self._params = params  # of the policy, as far as it is trained
     self._base = base
     self._fixed = fixed
     self._workdir = workdir
+    self._phases = phases
     self._evaluation = make_evaluation(
-        settings, fixed.config, fixed.tokenizer, fixed.task, fixed.placement
+        settings,
+        fixed.config,
+        fixed.tokenizer,
+        fixed.task,
+        fixed.placement,
+        num_attempts=phases_lib.evaluated_attempts(phases),
     )
-    self._stages = {"stage1": settings.stage1, "stage2": settings.stage2}
 
   def run(self) -> dict[str, Any]:
-    steps = {name: stage.steps for name, stage in self._stages.items()}
+    steps = {phase.name: phase.steps for phase in self._phases}
     resume_point = checkpoint.newest(
-        {name: self._workdir.checkpoints(name) for name in self._stages}
+        {name: self._workdir.checkpoints(name) for name in steps}
     )
+    first_step = 0
     with contextlib.ExitStack() as stack:
       writer = None
       if distributed.is_main():
         writer = stack.enter_context(
             MetricsWriter(
-                self._workdir.path, {"base": 0, **steps}, resume_point
+                self._workdir.path, {BASE: 0, **steps}, resume_point
             )
         )
-      results = {"base": self._test("base")}
-      for name in self._stages:
-        self._train(name, writer)
-        results[name] = self._test(name)
+      results = {BASE: self._test(BASE)}
+      for phase in self._phases:
+        train = {RlPhase: self._reinforce, SftPhase: self._imitate}[type(phase)]
+        train(phase, first_step, writer)
+        first_step += phase.sampling_steps
+        results[phase.name] = self._test(phase.name)
     if not distributed.agree(self._workdir.export.exists()):
       hf.save(
           self._workdir.export,
@@ -189,31 +240,94 @@ class _Recipe:
       )
     return results
 
-  def _train(self, name: str, writer: MetricsWriter | None) -> None:
-    """Runs what is left of a stage; other processes have no writer."""
-    settings = self._stages[name]
-    first_step = 0 if name == "stage1" else self._settings.stage1.steps
-    stage = Stage(self._fixed, self._settings, settings, first_step)
+  def outcome(self, results: dict[str, Any]) -> Outcome:
+    """What is handed to the caller."""
+    return Outcome(
+        results, self._evaluation, self._params, self._fixed.problems
+    )
+
+  def _reinforce(
+      self, phase: RlPhase, first_step: int, writer: MetricsWriter | None
+  ) -> None:
+    """Runs what is left of a phase; other processes have no writer."""
+    fixed = self._fixed
+    if phase.reference != BASE:
+      reference = _reference(self._settings, self._end_of(phase.reference))
+      fixed = dataclasses.replace(fixed, ref_params=reference)
+    stage = Stage(fixed, self._settings, phase, first_step)
     state = stage.init_state(self._params)
     self._params = None  # or there would be two of them
-    with Checkpointer(self._workdir.checkpoints(name)) as checkpointer:
+    with Checkpointer(self._workdir.checkpoints(phase.name)) as checkpointer:
       if checkpointer.latest_step() is not None:
         like = checkpoint.abstract(state)
         del state  # or there would be two of them
         state = checkpointer.restore(like)
-        console.print(f"{name}: continued from step {int(state.step)}")
-      elif settings.steps:
-        self._write(writer, name, 0, self._validate(state.params))
+        console.print(f"{phase.name}: continued from step {int(state.step)}")
+      elif phase.steps:
+        self._start(writer, phase, state, first_step)
       state = stage_lib.run_stage(
           stage,
           state,
-          description=report.stage_label(name),
-          steps=settings.steps,
+          description=report.stage_label(phase.name),
+          steps=phase.steps,
           checkpointer=checkpointer,
           checkpoint_every_steps=self._settings.output.checkpoint_every_steps,
-          on_step=lambda *args: self._record(name, writer, *args),
+          on_step=lambda *args: self._record(phase, writer, *args),
       )
     self._params = state.params
+
+  def _imitate(
+      self, phase: SftPhase, first_step: int, writer: MetricsWriter | None
+  ) -> None:
+    """Runs a supervised phase, which leaves one checkpoint, at its end."""
+    imitation = Imitation(self._fixed, self._settings, phase, first_step)
+    label = report.stage_label(phase.name)
+    with Checkpointer(self._workdir.checkpoints(phase.name)) as checkpointer:
+      if checkpointer.latest_step() is not None:
+        like = checkpoint.abstract(imitation.init_state(self._params))
+        self._params = checkpointer.restore(like).params
+        return
+      rollouts = imitation.sample(self._params, f"{label}: sampling")
+      self._write_rollouts(f"{phase.name}_sampled", rollouts[:1], self._rows)
+      state = imitation.init_state(self._end_of(phase.start))
+      chosen = imitation.select(rollouts)
+      last = sft.num_updates(phase, len(chosen))
+      self._start(writer, phase, state, first_step)
+
+      def on_step(step: int, state: TrainState, scalars: dict[str, float]):
+        if step == last:
+          scalars = scalars | self._validate(state.params)
+        self._write(writer, phase.name, step, scalars)
+
+      state = imitation.run(state, chosen, label, on_step)
+      checkpointer.save(state)
+    self._params = state.params
+
+  def _start(
+      self,
+      writer: MetricsWriter | None,
+      phase: Phase,
+      state: TrainState,
+      first_step: int,
+  ) -> None:
+    """Writes how a phase starts."""
+    rollout = self._settings.rollout
+    rows = rollout.problems_per_step * rollout.samples_per_problem
+    sampled = {"train/conversations": first_step * rows}
+    self._write(
+        writer, phase.name, 0, sampled | self._validate(state.params)
+    )
+
+  def _end_of(self, name: str) -> Params:
+    """The parameters that a phase ended with; the base model is read again."""
+    if name == BASE:
+      _, params = hf.load(
+          self._base, model_dtype(self._settings), self._fixed.placement.params
+      )
+      return params
+    like = checkpoint.abstract(self._params)
+    with Checkpointer(self._workdir.checkpoints(name)) as checkpointer:
+      return checkpointer.restore_params(like)
 
   def _write(
       self,
@@ -227,7 +341,7 @@ class _Recipe:
 
   def _record(
       self,
-      name: str,
+      phase: RlPhase,
       writer: MetricsWriter | None,
       done: int,
       state: TrainState,
@@ -236,19 +350,25 @@ class _Recipe:
   ) -> None:
     """Writes what one step has to show."""
     output, evaluation = self._settings.output, self._settings.evaluation
-    if done % evaluation.every_steps == 0 or done == self._stages[name].steps:
+    if done % evaluation.every_steps == 0 or done == phase.steps:
       scalars = scalars | self._validate(state.params)
-    self._write(writer, name, done, scalars)
+    self._write(writer, phase.name, done, scalars)
     timeouts = scalars.get("grade/status_timeout", 0.0)
     if timeouts > _MANY_TIMEOUTS:
       console.print(
-          f"{name}, step {done}: the grader gave up on {timeouts:.0%} of the"
-          " attempts, which count as wrong; look at rollouts/, or raise"
+          f"{phase.name}, step {done}: the grader gave up on {timeouts:.0%} of"
+          " the attempts, which count as wrong; look at rollouts/, or raise"
           " task.grader.timeout_s"
       )
     if done == 1 or done % output.rollouts_every_steps == 0:
-      rows = range(min(output.rollouts_rows, len(rollouts.tokens)))
-      self._write_rollouts(f"{name}_{done:06d}", [rollouts], rows)
+      self._write_rollouts(f"{phase.name}_{done:06d}", [rollouts], self._rows)
+
+  @property
+  def _rows(self) -> range:
+    """Of a step's conversations, those that are written."""
+    rollout = self._settings.rollout
+    rows = rollout.problems_per_step * rollout.samples_per_problem
+    return range(min(self._settings.output.rollouts_rows, rows))
 
   def _validate(self, params: Params) -> dict[str, float]:
     """Greedy metrics on some validation problems, by logged name."""
@@ -302,6 +422,7 @@ def make_evaluation(
     tokenizer: ConversationTokenizer,
     task: Task,
     placement: Placement,
+    num_attempts: int,
 ) -> Evaluation:
   """Greedy conversations as a run evaluates them."""
   return Evaluation(
@@ -309,7 +430,13 @@ def make_evaluation(
       tokenizer=tokenizer,
       task=task,
       spec=stage_lib.conversation_spec(
-          settings, tokenizer, task, placement, temperature=0.0, samples=1
+          settings,
+          tokenizer,
+          task,
+          placement,
+          temperature=0.0,
+          samples=1,
+          num_attempts=num_attempts,
       ),
       batch_size=settings.evaluation.batch_size,
       key=jax.random.fold_in(jax.random.key(settings.seed), _EVALUATION),
@@ -357,7 +484,14 @@ def _check_data(settings: RunSettings, task: Task) -> RunProblems:
     placement = make_placement(settings, config)
     placement_lib.check_rows(settings, placement)
     check_positions(
-        make_evaluation(settings, config, tokenizer, task, placement)
+        make_evaluation(
+            settings,
+            config,
+            tokenizer,
+            task,
+            placement,
+            settings.rollout.num_attempts,
+        )
     )
   problems = data.select_problems(
       task,

@@ -48,8 +48,8 @@ class ModelSettings:
   chat_template_options: Mapping[str, Any]
 
   def __post_init__(self):
-    _check_choice(self, "dtype", DTYPES)
-    _check_choice(self, "compute_dtype", DTYPES)
+    check_choice(self, "dtype", DTYPES)
+    check_choice(self, "compute_dtype", DTYPES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class MeshSettings:
 
   def __post_init__(self):
     _ = self.shape  # refuses what is no shape
-    _check_positive(self, "sampler_tensor")
+    check_positive(self, "sampler_tensor")
 
   @property
   def shape(self) -> MeshShape:
@@ -91,6 +91,7 @@ class TinyModelSettings:
   head_dim: int
   d_ff: int
   rope_theta: float
+  max_positions: int
   batch_size: int
   max_grad_norm: float
   answer_accuracy: float
@@ -110,13 +111,14 @@ class TinyModelSettings:
   slip_fraction: float
 
   def __post_init__(self):
-    _check_positive(
+    check_positive(
         self,
         "d_model",
         "num_layers",
         "num_heads",
         "head_dim",
         "d_ff",
+        "max_positions",
         "batch_size",
         "max_grad_norm",
         "max_answer_steps",
@@ -127,8 +129,8 @@ class TinyModelSettings:
         "skill_learning_rate",
         "habit_learning_rate",
     )
-    _check_not_negative(self, "habit_steps")
-    _check_fraction(
+    check_not_negative(self, "habit_steps")
+    check_fraction(
         self,
         "answer_accuracy",
         "skill_accuracy",
@@ -136,7 +138,7 @@ class TinyModelSettings:
         "slip_rate",
     )
     fractions = ("copy_fraction", "retry_fraction", "slip_fraction")
-    _check_fraction(self, *fractions)
+    check_fraction(self, *fractions)
     total = sum(vars(self)[name] for name in fractions)
     if total > 1:
       raise ValueError(
@@ -154,6 +156,11 @@ class RolloutSettings:
       holds that many times samples_per_problem rows.
     samples_per_problem: K.
     num_attempts: A.
+    corrections_per_attempt: K2, second attempts behind the same first one, out
+      of the K samples; 1 as in the paper. See
+      `shaping.conditional_leave_one_out`.
+    offline_first_attempt_fraction: of a step's problems, whose first attempts
+      are the base model's and are not trained; 0 for none (paper, section 5.3).
     max_prompt_tokens: P.
     num_prompt_buckets: lengths that prompts are padded to: P, its half, its
       quarter, ...
@@ -167,6 +174,8 @@ class RolloutSettings:
   problems_per_batch: int
   samples_per_problem: int
   num_attempts: int
+  corrections_per_attempt: int
+  offline_first_attempt_fraction: float
   max_prompt_tokens: int
   num_prompt_buckets: int
   long_prompts: str
@@ -175,19 +184,21 @@ class RolloutSettings:
   done_check_steps: int
 
   def __post_init__(self):
-    _check_positive(
+    check_positive(
         self,
         "problems_per_step",
         "problems_per_batch",
         "samples_per_problem",
         "num_attempts",
+        "corrections_per_attempt",
         "max_prompt_tokens",
         "num_prompt_buckets",
         "max_new_tokens",
         "temperature",
         "done_check_steps",
     )
-    _check_choice(self, "long_prompts", data.LONG_PROMPTS)
+    check_fraction(self, "offline_first_attempt_fraction")
+    check_choice(self, "long_prompts", data.LONG_PROMPTS)
     if self.problems_per_step % self.problems_per_batch:
       raise ValueError(
           f"problems_per_batch {self.problems_per_batch} does not divide"
@@ -199,6 +210,24 @@ class RolloutSettings:
             f"{name} is {vars(self)[name]}, expected at least 2: there must be"
             " another sample to compare with, and a second attempt"
         )
+    self._check_corrections()
+
+  def _check_corrections(self) -> None:
+    corrections = self.corrections_per_attempt
+    if corrections == 1:
+      return
+    if self.num_attempts != 2:
+      raise ValueError(
+          f"corrections_per_attempt is {corrections} with num_attempts"
+          f" {self.num_attempts}, expected 1 unless there are two attempts"
+      )
+    firsts, rest = divmod(self.samples_per_problem, corrections)
+    if rest or firsts < 2:
+      raise ValueError(
+          f"corrections_per_attempt {corrections} does not divide"
+          f" samples_per_problem {self.samples_per_problem} into two first"
+          " attempts or more: there must be another one to compare with"
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,8 +239,8 @@ class OptimizerSettings:
   max_grad_norm: float
 
   def __post_init__(self):
-    _check_positive(self, "learning_rate", "max_grad_norm")
-    _check_not_negative(self, "warmup_steps")
+    check_positive(self, "learning_rate", "max_grad_norm")
+    check_not_negative(self, "warmup_steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,11 +253,13 @@ class Stage1Settings:
   optimizer: OptimizerSettings
 
   def __post_init__(self):
-    _check_not_negative(self, "steps", "kl_coef", "first_attempt_kl_coef")
+    check_not_negative(self, "steps", "kl_coef", "first_attempt_kl_coef")
 
   @property
   def objective(self) -> objective.Stage1:
-    return objective.Stage1(self.kl_coef, self.first_attempt_kl_coef)
+    return objective.Stage1(
+        self.kl_coef, self.first_attempt_kl_coef, num_anchored=1
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,7 +272,7 @@ class Stage2Settings:
   optimizer: OptimizerSettings
 
   def __post_init__(self):
-    _check_not_negative(self, "steps", "kl_coef", "bonus_coef")
+    check_not_negative(self, "steps", "kl_coef", "bonus_coef")
 
   @property
   def objective(self) -> objective.Stage2:
@@ -273,13 +304,13 @@ class TrainSettings:
   reference: str
 
   def __post_init__(self):
-    _check_positive(self, "num_microbatches", "logprob_chunk_tokens")
-    _check_choice(self, "remat", transformer.REMAT_POLICIES)
-    _check_choice(self, "attention", transformer.ATTENTIONS)
-    _check_choice(self, "moment_dtype", DTYPES)
-    _check_choice(self, "reference", REFERENCE_PLACES)
-    _check_choice(self, "kl_estimator", objective.KL_ESTIMATORS)
-    _check_choice(self, "token_reduction", objective.TOKEN_REDUCTIONS)
+    check_positive(self, "num_microbatches", "logprob_chunk_tokens")
+    check_choice(self, "remat", transformer.REMAT_POLICIES)
+    check_choice(self, "attention", transformer.ATTENTIONS)
+    check_choice(self, "moment_dtype", DTYPES)
+    check_choice(self, "reference", REFERENCE_PLACES)
+    check_choice(self, "kl_estimator", objective.KL_ESTIMATORS)
+    check_choice(self, "token_reduction", objective.TOKEN_REDUCTIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,7 +322,7 @@ class EvaluationSettings:
   validation_problems: int
 
   def __post_init__(self):
-    _check_positive(self, "batch_size", "every_steps", "validation_problems")
+    check_positive(self, "batch_size", "every_steps", "validation_problems")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -303,7 +334,7 @@ class OutputSettings:
   rollouts_rows: int
 
   def __post_init__(self):
-    _check_positive(self, *(f.name for f in dataclasses.fields(self)))
+    check_positive(self, *(f.name for f in dataclasses.fields(self)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -422,25 +453,28 @@ def _nearest(key: str, known: Mapping[str, Any]) -> str:
   return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _check_positive(settings: Any, *names: str) -> None:
+def check_positive(settings: Any, *names: str) -> None:
+  """Refuses numbers of 0 or below."""
   for name in names:
     if not vars(settings)[name] > 0:
       raise ValueError(f"{name} is {vars(settings)[name]}, expected above 0")
 
 
-def _check_not_negative(settings: Any, *names: str) -> None:
+def check_not_negative(settings: Any, *names: str) -> None:
+  """Refuses numbers below 0."""
   for name in names:
     if not vars(settings)[name] >= 0:
       raise ValueError(f"{name} is {vars(settings)[name]}, expected 0 or more")
 
 
-def _check_fraction(settings: Any, *names: str) -> None:
+def check_fraction(settings: Any, *names: str) -> None:
+  """Refuses numbers outside of 0 to 1."""
   for name in names:
     if not 0 <= vars(settings)[name] <= 1:
       raise ValueError(f"{name} is {vars(settings)[name]}, expected 0 to 1")
 
 
-def _check_choice(settings: Any, name: str, choices: Iterable[str]) -> None:
+def check_choice(settings: Any, name: str, choices: Iterable[str]) -> None:
   if vars(settings)[name] not in choices:
     raise ValueError(
         f"{name} is {vars(settings)[name]!r}, expected one of"

@@ -1,4 +1,4 @@
-"""One stage of reinforcement learning: rollout, grade, update, repeat."""
+"""One phase of reinforcement learning: rollout, grade, update, repeat."""
 
 import collections
 from collections.abc import Callable
@@ -27,12 +27,11 @@ from score_jax.models.transformer import Params
 from score_jax.objective import KL_ESTIMATORS
 from score_jax.objective import TOKEN_REDUCTIONS
 from score_jax.objective import Scoring
+from score_jax.phases import RlPhase
 from score_jax.placement import Placement
 from score_jax.progress import TrainProgress
 from score_jax.rollout import ConversationSpec
 from score_jax.settings import RunSettings
-from score_jax.settings import Stage1Settings
-from score_jax.settings import Stage2Settings
 from score_jax.tasks.task import Task
 from score_jax.tokenization import ConversationTokenizer
 from score_jax.train import TrainState
@@ -50,8 +49,10 @@ class Policy:
     config: of the model.
     tokenizer: of the model.
     placement: where its parameters and batches lie.
-    ref_params: the base model, the reference policy of both stages, in the type
-      that it is computed in; on the devices or in the memory of their hosts.
+    base_params: the base model, in the type that it is computed in; on the
+      devices or in the memory of their hosts.
+    ref_params: the reference policy, likewise: the base model, but in phases
+      that say otherwise.
     task: prompts and grades.
     problems: of the task, by split.
     key: from which training samples are drawn.
@@ -60,6 +61,7 @@ class Policy:
   config: ModelConfig
   tokenizer: ConversationTokenizer
   placement: Placement
+  base_params: Params
   ref_params: Params
   task: Task
   problems: Mapping[str, Sequence[Problem]]
@@ -76,7 +78,7 @@ class StepTimes:
 
 
 class Stage:
-  """Runs updates of one stage.
+  """Runs updates of one phase.
 
   The programs (sampler, reference scores, update) are compiled on first use and
   reused for every step: all batches have one shape.
@@ -86,20 +88,21 @@ class Stage:
       self,
       fixed: Policy,
       settings: RunSettings,
-      stage: Stage1Settings | Stage2Settings,
+      phase: RlPhase,
       first_step: int,
   ):
-    """Prepares a stage.
+    """Prepares a phase.
 
     Args:
       fixed: what does not change over the run.
       settings: of the run.
-      stage: settings of this stage, a field of them.
-      first_step: updates of earlier stages; data and keys count on from there.
+      phase: what is trained.
+      first_step: steps that were sampled in earlier phases; data and keys count
+        on from there.
     """
     self._fixed = fixed
     self._settings = settings
-    self._objective = stage.objective
+    self._phase = phase
     self._first_step = first_step
     self._estimator = KL_ESTIMATORS[settings.train.kl_estimator]
     self._reduce = TOKEN_REDUCTIONS[settings.train.token_reduction]
@@ -110,11 +113,17 @@ class Stage:
         fixed.placement,
         temperature=settings.rollout.temperature,
         samples=settings.rollout.samples_per_problem,
+        num_attempts=phase.num_attempts,
+        corrections_per_attempt=phase.corrections_per_attempt,
     )
-    self._problems = fixed.problems["train"]
+    self._num_offline = round(
+        phase.offline_first_attempt_fraction
+        * settings.rollout.problems_per_step
+    )
+    self._base_copy = None
     scoring = Scoring(
         model=fixed.config,
-        num_attempts=settings.rollout.num_attempts,
+        num_attempts=phase.num_attempts,
         temperature=settings.rollout.temperature,
         chunk=settings.train.logprob_chunk_tokens,
         reduce=self._reduce,
@@ -128,7 +137,7 @@ class Stage:
         functools.partial(_logprobs, scoring, settings.train.num_microbatches)
     )
     optimizer = optim.make_optimizer(
-        **dataclasses.asdict(stage.optimizer),
+        **dataclasses.asdict(phase.optimizer),
         moment_dtype=jnp.dtype(settings.train.moment_dtype),
     )
     self._init = functools.partial(
@@ -137,7 +146,7 @@ class Stage:
         param_shardings=fixed.placement.params,
     )
     self._update = train.make_train_step(
-        objective.make_loss_fn(self._objective, self._estimator, scoring),
+        objective.make_loss_fn(phase.objective, self._estimator, scoring),
         optimizer,
         num_microbatches=settings.train.num_microbatches,
         param_shardings=fixed.placement.params,
@@ -155,7 +164,7 @@ class Stage:
 
     Args:
       state: donated.
-      step: updates of this stage so far.
+      step: updates of this phase so far.
 
     Returns:
       The new state, the rollouts it was updated with, and scalars by name.
@@ -164,23 +173,7 @@ class Stage:
       FloatingPointError: loss or gradient is not finite.
     """
     fixed, started = self._fixed, time.perf_counter()
-    conversations = rollout.sample(
-        fixed.placement.copy(state.params),
-        fixed.config,
-        fixed.tokenizer,
-        fixed.task,
-        data.step_problems(
-            self._problems,
-            seed=self._settings.seed,
-            step=self._first_step + step,
-            batch_size=self._settings.rollout.problems_per_step,
-        ),
-        self._spec,
-        key=fixed.key,
-        step=self._first_step + step,
-        mesh=fixed.placement.sampler_mesh,
-        problems_per_batch=self._settings.rollout.problems_per_batch,
-    )
+    conversations = self._sample(state.params, self._first_step + step)
     sampled = time.perf_counter()
     with sharding.use(fixed.placement.mesh):
       # Dispatched before grading: the device scores while the host grades.
@@ -200,7 +193,26 @@ class Stage:
         update_s=time.perf_counter() - graded,
     )
     _check_finite(metrics, step)
-    return state, rollouts, step_scalars(rollouts, metrics, times)
+    scalars = step_scalars(rollouts, metrics, times)
+    total = (self._first_step + step + 1) * len(rollouts.tokens)
+    return state, rollouts, scalars | {"train/conversations": total}
+
+  def _sample(self, params: Params, step: int) -> rollout.Conversations:
+    """A step's conversations; the first problems may have offline attempts."""
+    fixed, count = self._fixed, self._num_offline
+    sample = functools.partial(
+        sample_step, fixed, self._settings, self._spec, params, step
+    )
+    if not count:
+      return sample()
+    if self._base_copy is None:
+      self._base_copy = fixed.placement.copy(
+          self._on_device(fixed.base_params)
+      )
+    offline = sample(part=slice(0, count), first_params=self._base_copy)
+    if count == self._settings.rollout.problems_per_step:
+      return offline
+    return rollout.concatenate([offline, sample(part=slice(count, None))])
 
   def _make_batch(self, conversations: rollout.Conversations) -> TrainBatch:
     rows, attempts = len(conversations.tokens), self._spec.num_attempts
@@ -208,7 +220,7 @@ class Stage:
     batch = TrainBatch(
         tokens=place(conversations.tokens),
         mask=place(conversations.mask),
-        attempt_ids=place(conversations.attempt_ids),
+        attempt_ids=place(self._trained(conversations.attempt_ids)),
         advantages=place(np.zeros((rows, attempts), np.float32)),
     )
     if self._estimator.needs_ref_logprobs:
@@ -216,19 +228,28 @@ class Stage:
       batch = batch.replace(ref_logprobs=ref_logprobs)
     return batch
 
+  def _trained(self, attempt_ids: np.ndarray) -> np.ndarray:
+    """int32[R, T] without the first attempts that are not the policy's."""
+    row = np.arange(len(attempt_ids))[:, None]
+    count = self._num_offline * self._settings.rollout.samples_per_problem
+    return np.where((row < count) & (attempt_ids == 1), 0, attempt_ids)
+
   def _advantages(self, rollouts: Rollouts, batch: TrainBatch) -> jax.Array:
     return objective.advantages(
-        self._objective,
+        self._phase.objective,
         rollouts.rewards,
         batch,
         self._fixed.placement.rows(rollouts.behaviour_logprobs),
         is_in_reward=self._estimator.is_in_reward,
         reduce=self._reduce,
+        corrections_per_attempt=self._phase.corrections_per_attempt,
     )
 
   def _reference(self) -> Params:
-    """The reference policy on the devices, wherever it waits."""
-    params = self._fixed.ref_params
+    return self._on_device(self._fixed.ref_params)
+
+  def _on_device(self, params: Params) -> Params:
+    """A frozen policy on the devices, wherever it waits."""
     if self._settings.train.reference == "host":
       params = to_memory(params, "device")
     return params
@@ -252,6 +273,49 @@ def _logprobs(
   return sharding.constrain(logprobs, "rows", None)
 
 
+def sample_step(
+    fixed: Policy,
+    settings: RunSettings,
+    spec: ConversationSpec,
+    params: Params,
+    step: int,
+    *,
+    part: slice = slice(None),
+    first_params: Params | None = None,
+) -> rollout.Conversations:
+  """Samples the conversations of one step, or of some of its problems.
+
+  Args:
+    fixed: what does not change over the run.
+    settings: of the run.
+    spec: shape of the conversations.
+    params: policy to sample from.
+    step: number of the step, over all phases.
+    part: of the step's problems.
+    first_params: the sampler's copy of the policy that makes the first
+      attempts; None for the same one.
+  """
+  problems = data.step_problems(
+      fixed.problems["train"],
+      seed=settings.seed,
+      step=step,
+      batch_size=settings.rollout.problems_per_step,
+  )
+  return rollout.sample(
+      fixed.placement.copy(params),
+      fixed.config,
+      fixed.tokenizer,
+      fixed.task,
+      problems[part],
+      spec,
+      key=fixed.key,
+      step=step,
+      mesh=fixed.placement.sampler_mesh,
+      problems_per_batch=settings.rollout.problems_per_batch,
+      first_params=first_params,
+  )
+
+
 def conversation_spec(
     settings: RunSettings,
     tokenizer: ConversationTokenizer,
@@ -260,13 +324,16 @@ def conversation_spec(
     *,
     temperature: float,
     samples: int,
+    num_attempts: int,
+    corrections_per_attempt: int = 1,
 ) -> ConversationSpec:
   """Conversations as the run has them, at a temperature."""
   return rollout.make_spec(
       tokenizer,
       task.correction_prompt,
-      num_attempts=settings.rollout.num_attempts,
+      num_attempts=num_attempts,
       samples_per_problem=samples,
+      corrections_per_attempt=corrections_per_attempt,
       max_prompt_tokens=settings.rollout.max_prompt_tokens,
       num_prompt_buckets=settings.rollout.num_prompt_buckets,
       max_new_tokens=settings.rollout.max_new_tokens,
@@ -336,9 +403,8 @@ def run_stage(
       on_step(done, state, rollouts, scalars)
       progress.update(
           done,
-          reward_t1=scalars["train/accuracy_t1"],
-          reward_t2=scalars["train/accuracy_t2"],
-          kl=scalars["train/kl_t1"] + scalars["train/kl_t2"],
+          rewards=_by_attempt(scalars, "train/accuracy"),
+          kl=sum(_by_attempt(scalars, "train/kl")),
           tokens_per_second=scalars["time/tokens_per_s"],
       )
       if done % checkpoint_every_steps == 0 or done == steps:
@@ -346,11 +412,17 @@ def run_stage(
   return state
 
 
+def _by_attempt(scalars: Mapping[str, float], name: str) -> list[float]:
+  """The scalars name_t1, name_t2, ... as far as there are attempts."""
+  names = [f"{name}_t{i + 1}" for i in range(len(scalars))]
+  return [scalars[name] for name in names if name in scalars]
+
+
 def _check_finite(metrics: Mapping[str, float], step: int) -> None:
   bad = {k: v for k, v in metrics.items() if not np.isfinite(v)}
   if bad:
     raise FloatingPointError(
-        f"step {step} of the stage gave {bad}; the last checkpoint is good:"
+        f"step {step} of the phase gave {bad}; the last checkpoint is good:"
         " lower the learning rate, or look at the rollouts of this step"
     )
 

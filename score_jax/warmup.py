@@ -53,9 +53,7 @@ _LEARNING_RATE_WARMUP_STEPS = 20
 _VALIDATION_PROBLEMS = 500
 
 
-def model_config(
-    settings: TinyModelSettings, vocab_size: int, max_positions: int
-) -> ModelConfig:
+def model_config(settings: TinyModelSettings, vocab_size: int) -> ModelConfig:
   """Configuration of the tiny model: the llama family, untied."""
   return ModelConfig(
       model_type="llama",
@@ -69,7 +67,7 @@ def model_config(
       rope=Rope(settings.rope_theta),
       norm_eps=1e-5,
       is_tied=False,
-      max_positions=max_positions,
+      max_positions=settings.max_positions,
   )
 
 
@@ -112,7 +110,7 @@ def make_base_model(
       temperature=0.0,
       check_every=rollout_settings.done_check_steps,
   )
-  config = model_config(settings, len(tokenizer.tokenizer), spec.max_tokens)
+  config = model_config(settings, len(tokenizer.tokenizer))
   maker = _Maker(settings, task, tokenizer, config, spec, key, seed)
   params = maker.learn_answers(transformer.init_params(key, config))
   answerer = params

@@ -22,45 +22,17 @@ class Workdir:
       config: the resolved config, JSON-serialisable.
 
     Raises:
-      ValueError: it cannot be written, is not empty and no run, or holds the
-        run of another config (the differences are listed); or the hosts of
-        the run see different directories.
+      ValueError: see `claim`; or the hosts of the run see different
+        directories.
     """
     self.path = pathlib.Path(path)
     distributed.on_main(lambda: self._open(config))
     _check_shared(self.path)
 
   def _open(self, config: Mapping[str, Any]) -> None:
-    try:
-      self.path.mkdir(parents=True, exist_ok=True)
-      files.write_text(self.path / ".writable", "")
-      (self.path / ".writable").unlink()
-    except OSError as error:
-      raise ValueError(
-          f"workdir {str(self.path)!r} cannot be written ({error}): choose"
-          " another --workdir"
-      ) from error
-    self._claim(config)
+    claim(self.path, config)
     for name in ("rollouts", "evaluations", "checkpoints"):
       (self.path / name).mkdir(exist_ok=True)
-
-  def _claim(self, config: Mapping[str, Any]) -> None:
-    file = self.path / "config.json"
-    if file.exists():
-      differences = _differences(files.read_json(file), config)
-      if differences:
-        raise ValueError(
-            f"workdir {str(self.path)!r} holds a run of another config: "
-            + "; ".join(differences)
-            + ". Choose another --workdir, or give the same config to resume"
-        )
-    elif any(self.path.iterdir()):
-      raise ValueError(
-          f"workdir {str(self.path)!r} is not empty and holds no run: choose"
-          " another --workdir"
-      )
-    else:
-      files.write_json(file, config)
 
   @property
   def base(self) -> pathlib.Path:
@@ -103,6 +75,40 @@ class Workdir:
   def rollouts(self, name: str) -> pathlib.Path:
     """Conversations, one JSON line each."""
     return self.path / "rollouts" / f"{name}.jsonl"
+
+
+def claim(path: pathlib.Path, config: Mapping[str, Any]) -> None:
+  """Makes a directory of this config, or checks that it is one.
+
+  Raises:
+    ValueError: it cannot be written, is not empty and no run, or holds the run
+      of another config (the differences are listed).
+  """
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+    files.write_text(path / ".writable", "")
+    (path / ".writable").unlink()
+  except OSError as error:
+    raise ValueError(
+        f"workdir {str(path)!r} cannot be written ({error}): choose another"
+        " --workdir"
+    ) from error
+  file = path / "config.json"
+  if file.exists():
+    differences = _differences(files.read_json(file), config)
+    if differences:
+      raise ValueError(
+          f"workdir {str(path)!r} holds a run of another config: "
+          + "; ".join(differences)
+          + ". Choose another --workdir, or give the same config to resume"
+      )
+  elif any(path.iterdir()):
+    raise ValueError(
+        f"workdir {str(path)!r} is not empty and holds no run: choose another"
+        " --workdir"
+    )
+  else:
+    files.write_json(file, config)
 
 
 def _check_shared(path: pathlib.Path) -> None:

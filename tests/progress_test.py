@@ -41,8 +41,7 @@ def _train(total: int, seconds_per_step: float, **options) -> str:
       clock.now += seconds_per_step
       bar.update(
           step,
-          reward_t1=0.25,
-          reward_t2=0.5,
+          rewards=[0.25, 0.5],
           kl=0.0321,
           tokens_per_second=12345.0,
       )
@@ -133,7 +132,7 @@ class TerminalTest(absltest.TestCase):
       for step in (1, 2):
         clock.now += 10.0
         bar.update(
-            step, reward_t1=0.4, reward_t2=0.5, kl=0.1, tokens_per_second=9876
+            step, rewards=[0.4, 0.5], kl=0.1, tokens_per_second=9876
         )
     self.assertIn("\x1b[", terminal.getvalue())
     last = _last_line(terminal)

@@ -49,7 +49,7 @@ def _make_base(path):
   """A model that knows nothing, in place of the one that is warmed up."""
   tokenizer = warmup.make_tokenizer()
   config = warmup.model_config(
-      TinyModelSettings(**SETTINGS["tiny_model"]), len(tokenizer.tokenizer), 64
+      TinyModelSettings(**SETTINGS["tiny_model"]), len(tokenizer.tokenizer)
   )
   params = transformer.init_params(jax.random.key(0), config)
   hf.save(path, config, params, tokenizer=tokenizer.tokenizer)

@@ -1,0 +1,108 @@
+"""What a comparison of methods can be told; see settings.py."""
+
+import dataclasses
+
+from score_jax.settings import OptimizerSettings
+from score_jax.settings import RunSettings
+from score_jax.settings import check_not_negative
+from score_jax.settings import check_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class SftSettings:
+  """Supervised fine-tuning of STaR and Pair-SFT.
+
+  Attributes:
+    star_iterations: rounds of sampling and fine-tuning; the paper has 3.
+    steps: updates of one round, at the most.
+    batch_size: conversations of an update.
+    optimizer: of every round, which starts afresh.
+  """
+
+  star_iterations: int
+  steps: int
+  batch_size: int
+  optimizer: OptimizerSettings
+
+  def __post_init__(self):
+    check_positive(self, "star_iterations", "steps", "batch_size")
+
+
+@dataclasses.dataclass(frozen=True)
+class TestTimeSettings:
+  """What is asked of every trained policy beside two greedy attempts.
+
+  Attributes:
+    num_attempts: of one greedy conversation, at least 2.
+    samples: K; votes of up to 2K parallel first attempts are compared with
+      those of K conversations.
+    temperature: of these samples; the paper has 0.7.
+    problems: the first of the test split.
+  """
+
+  num_attempts: int
+  samples: int
+  temperature: float
+  problems: int
+
+  def __post_init__(self):
+    check_positive(self, "samples", "temperature", "problems")
+    if self.num_attempts < 2:
+      raise ValueError(
+          f"num_attempts is {self.num_attempts}, expected at least 2"
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodSettings:
+  """What some of the methods need beside the settings of a run.
+
+  Attributes:
+    sft: of the supervised methods.
+    corrections_per_attempt: K2 of `score_k2`.
+    stage1b_steps: updates of the stage that three-attempt SCoRe has in between,
+      taken from those of Stage II.
+  """
+
+  sft: SftSettings
+  corrections_per_attempt: int
+  stage1b_steps: int
+
+  def __post_init__(self):
+    check_positive(self, "corrections_per_attempt", "stage1b_steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class StudySettings:
+  """A comparison: every method with every seed.
+
+  Attributes:
+    run: what all methods share; its seed is replaced, and its two stages set
+      the sampling budget of every method.
+    methods: names out of methods.METHODS.
+    num_seeds: seeds 0, 1, ...; each has a base model, data order and samples of
+      its own, shared by all methods.
+    method: of single methods.
+    test_time: more attempts and votes at test time; None for none.
+    workers: cells that run side by side; 0 for as many as cores and memory
+      allow, on accelerators one.
+    cell_memory_gb: what one cell needs at its peak, GB.
+  """
+
+  run: RunSettings
+  methods: list
+  num_seeds: int
+  method: MethodSettings
+  test_time: TestTimeSettings | None
+  workers: int
+  cell_memory_gb: float
+
+  def __post_init__(self):
+    check_positive(self, "num_seeds", "cell_memory_gb")
+    check_not_negative(self, "workers")
+    stage2 = self.run.stage2.steps
+    if self.method.stage1b_steps >= stage2:
+      raise ValueError(
+          f"method.stage1b_steps is {self.method.stage1b_steps}, expected fewer"
+          f" than run.stage2.steps {stage2}, from which they are taken"
+      )
