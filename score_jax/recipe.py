@@ -292,7 +292,8 @@ class _Recipe:
       state = imitation.init_state(self._end_of(phase.start))
       chosen = imitation.select(rollouts)
       last = sft.num_updates(phase, len(chosen))
-      self._start(writer, phase, state, first_step)
+      if not first_step:
+        self._start(writer, phase, state, first_step)
 
       def on_step(step: int, state: TrainState, scalars: dict[str, float]):
         if step == last:

@@ -14,7 +14,19 @@ import rich.text
 from score_jax.progress import console
 from score_jax.progress import is_terminal
 
-_STAGE_NAMES = {"base": "base", "stage1": "Stage I", "stage2": "Stage II"}
+_STAGE_NAMES = {
+    "base": "base",
+    "stage1": "Stage I",
+    "stage1b": "Stage I(b)",
+    "stage2": "Stage II",
+    "first_part": "first part",
+    "second_part": "second part",
+    "star_1": "STaR, round 1",
+    "star_2": "STaR, round 2",
+    "star_3": "STaR, round 3",
+    "pair_sft": "Pair-SFT",
+    "self_refine": "Self-Refine",
+}
 
 
 def manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
@@ -84,6 +96,11 @@ def print_results(
         file=console.file, width=100, force_terminal=False
     )
     log.print(table)
+
+
+def print_warning(text: str) -> None:
+  """Prints something that a reader of the log should not miss."""
+  console.print(f"warning: {text}", markup=False, soft_wrap=True)
 
 
 def results_markdown(results: Mapping[str, Mapping]) -> str:

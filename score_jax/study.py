@@ -189,9 +189,18 @@ def _pinned(core: int | None) -> list[str]:
 
 
 def _environment(root: pathlib.Path) -> Mapping[str, str]:
-  """Cells of a study run the same programs: compiled once, kept there."""
-  kept = {"JAX_COMPILATION_CACHE_DIR": str(root.absolute() / "programs")}
-  return {**kept, **os.environ}
+  """What a cell's process is told; what the user says goes first."""
+  return {
+      # Cells of a study run the same programs: compiled once, kept there.
+      "JAX_COMPILATION_CACHE_DIR": str(root.absolute() / "programs"),
+      # XLA asks for its temporaries anew at every call. With large pages, kept
+      # by the allocator, an update takes 0.51 s of CPU time instead of 0.59.
+      "GLIBC_TUNABLES": (
+          "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8589934592"
+          ":glibc.malloc.trim_threshold=8589934592"
+      ),
+      **os.environ,
+  }
 
 
 def _cores() -> list[int]:
