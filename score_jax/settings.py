@@ -228,7 +228,9 @@ class Stage1Settings:
 
   @property
   def objective(self) -> objective.Stage1:
-    return objective.Stage1(self.kl_coef, self.first_attempt_kl_coef)
+    return objective.Stage1(
+        self.kl_coef, self.first_attempt_kl_coef, num_anchored=1
+    )
 
 
 @dataclasses.dataclass(frozen=True)
