@@ -59,11 +59,14 @@ def stage1_loss(
     *,
     kl_coef: float,
     first_attempt_kl_coef: float,
+    num_anchored: int,
     reduce: Reduce = shaping.attempt_sums,
 ) -> jax.Array:
   """Stage I (Eq. 3): raise r_2 while the first attempt is held to the base.
 
     -E[ r_2 - beta2 KL_1 - beta1 KL_2 ]
+
+  With more attempts the first `num_anchored` stand where attempt 1 stands here.
 
   Args:
     logprobs: float32[R, T - 1], nats; receives the gradient.
@@ -71,16 +74,17 @@ def stage1_loss(
     advantages: float32[R, A], of `shaping.stage1_rewards`.
     kl: float32[R, A], surrogate of an estimator below; receives the gradient.
       Zeros where the KL is part of the rewards.
-    kl_coef: beta1, per nat, for attempts after the first.
-    first_attempt_kl_coef: beta2, per nat, for the first attempt.
+    kl_coef: beta1, per nat, for attempts after the anchored ones.
+    first_attempt_kl_coef: beta2, per nat, for the anchored attempts.
+    num_anchored: see `shaping.stage1_rewards`.
     reduce: over the tokens of an attempt.
 
   Returns:
     float32[].
   """
   chex.assert_equal_shape([advantages, kl])
-  later = kl_coef * jnp.sum(kl[:, 1:], axis=1)
-  anchor = first_attempt_kl_coef * kl[:, 0] + later
+  first = first_attempt_kl_coef * jnp.sum(kl[:, :num_anchored], axis=1)
+  anchor = first + kl_coef * jnp.sum(kl[:, num_anchored:], axis=1)
   policy = reinforce_loss(logprobs, attempt_ids, advantages, reduce=reduce)
   return policy + jnp.mean(anchor)
 
@@ -97,6 +101,8 @@ def stage2_loss(
   """Stage II (Eq. 4): raise all rewards, bonus included, near the base.
 
     -E[ sum_i r~_i - beta1 KL_i ]
+
+  With one attempt there is no bonus: single-turn reinforcement learning.
 
   Args:
     logprobs: float32[R, T - 1], nats; receives the gradient.

@@ -28,6 +28,7 @@ class Stage1:
 
   kl_coef: float
   first_attempt_kl_coef: float
+  num_anchored: int
 
   def rewards(self, rewards: jax.Array, sequence_kl: jax.Array) -> jax.Array:
     """Shaped rewards float32[..., A]."""
@@ -203,7 +204,15 @@ def make_loss_fn(
   return loss_fn
 
 
-@functools.partial(jax.jit, static_argnames=("stage", "is_in_reward", "reduce"))
+@functools.partial(
+    jax.jit,
+    static_argnames=(
+        "stage",
+        "is_in_reward",
+        "reduce",
+        "corrections_per_attempt",
+    ),
+)
 def advantages(
     stage: Stage1 | Stage2,
     rewards: jax.Array,
@@ -212,6 +221,7 @@ def advantages(
     *,
     is_in_reward: bool,
     reduce: losses.Reduce,
+    corrections_per_attempt: int = 1,
 ) -> jax.Array:
   """Raw rewards -> shaped rewards -> leave-one-out advantages.
 
@@ -222,9 +232,14 @@ def advantages(
     behaviour_logprobs: float32[R, T], nats, recorded by the sampler.
     is_in_reward: subtract the k1 estimate of each attempt's KL.
     reduce: over the tokens of an attempt.
+    corrections_per_attempt: K2; above 1 the baseline of the second attempt is
+      conditional on the first, see `shaping.conditional_leave_one_out`.
 
   Returns:
     float32[R, A].
+
+  Raises:
+    ValueError: too few samples, or K2 does not fit, as the two baselines say.
   """
   sequence_kl = jnp.zeros_like(rewards)
   if is_in_reward:
@@ -233,4 +248,8 @@ def advantages(
         difference, batch.attempt_ids, rewards.shape[-1]
     ).reshape(rewards.shape)
   shaped = stage.rewards(rewards, sequence_kl)
-  return shaping.leave_one_out(shaped).reshape(-1, rewards.shape[-1])
+  if corrections_per_attempt == 1:
+    result = shaping.leave_one_out(shaped)
+  else:
+    result = shaping.conditional_leave_one_out(shaped, corrections_per_attempt)
+  return result.reshape(-1, rewards.shape[-1])

@@ -1,7 +1,7 @@
 """Rollouts: conversations of several attempts, sampled, packed and graded.
 
 1. prompts of B problems as ids, left-padded;
-2. one jitted program samples all attempts of B x K rows;
+2. jitted programs sample all attempts of B x K rows;
 3. rows are packed without holes, with each token's attempt;
 4. attempts are decoded once, for the grader alone.
 
@@ -44,6 +44,9 @@ class ConversationSpec:
     turn_ids: ids of the correction turn.
     num_prompt_buckets: prompts are padded to P, or to the half of it, its
       quarter, ..., this many lengths in all: each has programs of its own.
+    corrections_per_attempt: K2. Above 1, K / K2 first attempts are sampled per
+      problem and each is corrected K2 times: sample k1 * K2 + k2 is correction
+      k2 of first attempt k1.
   """
 
   num_attempts: int
@@ -52,12 +55,30 @@ class ConversationSpec:
   sampling: SamplingSpec
   turn_ids: tuple[int, ...]
   num_prompt_buckets: int = 1
+  corrections_per_attempt: int = 1
 
   def __post_init__(self):
+    corrections = self.corrections_per_attempt
+    if corrections < 1 or self.samples_per_problem % corrections:
+      raise ValueError(
+          f"corrections_per_attempt is {corrections}, expected a divisor of"
+          f" samples_per_problem, which is {self.samples_per_problem}"
+      )
+    if corrections > 1 and self.num_attempts != 2:
+      raise ValueError(
+          f"corrections_per_attempt is {corrections} with"
+          f" {self.num_attempts} attempts: set num_attempts to 2, or"
+          " corrections_per_attempt to 1"
+      )
     if not self.turn_ids:
       raise ValueError(
           "the correction turn has no tokens: nothing asks for a second attempt"
       )
+
+  @property
+  def first_attempts_per_problem(self) -> int:
+    """K1, distinct first attempts."""
+    return self.samples_per_problem // self.corrections_per_attempt
 
   @property
   def max_tokens(self) -> int:
@@ -97,6 +118,7 @@ def make_spec(
     attention: str = "xla",
     column_multiple: int = 1,
     num_prompt_buckets: int = 1,
+    corrections_per_attempt: int = 1,
 ) -> ConversationSpec:
   """Conversations of a tokenizer, with its ids of the correction turn."""
   return ConversationSpec(
@@ -104,6 +126,7 @@ def make_spec(
       samples_per_problem=samples_per_problem,
       max_prompt_tokens=max_prompt_tokens,
       num_prompt_buckets=num_prompt_buckets,
+      corrections_per_attempt=corrections_per_attempt,
       sampling=SamplingSpec(
           max_new_tokens=max_new_tokens,
           temperature=temperature,
@@ -123,12 +146,17 @@ class Conversations:
   """Sampled rows before grading; the fields are those of Rollouts.
 
   But `texts` holds only the rows that this process grades, see `own_rows`.
+
+  Attributes:
+    trained_attempt_ids: int32[R, T], attempt_ids with 0 on attempts that the
+      trained policy did not write: a loss must not see them.
   """
 
   problems: tuple[Problem, ...]
   tokens: np.ndarray
   mask: np.ndarray
   attempt_ids: np.ndarray
+  trained_attempt_ids: np.ndarray
   behaviour_logprobs: np.ndarray
   texts: tuple[tuple[str, ...], ...]
   is_truncated: np.ndarray
@@ -151,11 +179,18 @@ def sample(
     step: int,
     mesh: Mesh | None = None,
     problems_per_batch: int | None = None,
+    first_params: Params | None = None,
 ) -> Conversations:
   """Samples K conversations of each problem.
 
   A row is a function of (params, key, step, problem id, sample number): which
   other problems are in the batch does not matter.
+
+  With `first_params` the first attempts are offline (paper, section 5): more
+  prompts for the second attempt, written by another policy. They are in
+  `attempt_ids`, for grades and figures, and not in `trained_attempt_ids`, since
+  their score under `params` is no policy gradient. Their behaviour_logprobs are
+  those of the policy that wrote them.
 
   Args:
     params: policy to sample from, as made by `sampler.make_copy`.
@@ -168,37 +203,123 @@ def sample(
     step: number of the occasion, see `sampler.row_keys`.
     mesh: of the sampler; None for the default device.
     problems_per_batch: of them, sampled at once; None for all. A divisor of B.
+    first_params: policy that the first attempts are sampled from, as made by
+      `sampler.make_copy`; None for `params`.
 
   Raises:
-    ValueError: a prompt longer than max_prompt_tokens.
+    ValueError: a prompt longer than max_prompt_tokens, or first_params where
+      conversations have one attempt.
   """
+  if first_params is not None and spec.num_attempts < 2:
+    raise ValueError(
+        "first attempts of another policy in conversations of one attempt:"
+        " nothing is left to train; set num_attempts to 2 or more"
+    )
   prompts = tokenizer.prompt_ids([task.first_prompt(p) for p in problems])
   ids = np.asarray([p.id for p in problems], np.int32)
   size = problems_per_batch or len(problems)
   batches = []
   for start in range(0, len(problems), size):
     part = slice(start, start + size)
-    tokens, mask = tokenization.left_pad(
-        prompts[part], spec.prompt_bucket(prompts[part]), tokenizer.pad_id
-    )
+    args = prompts[part], ids[part], spec, key, step
     with sharding.use(mesh):
-      attempts = sampler.sample_attempts(
-          params,
-          config,
-          tokens,
-          mask,
-          np.asarray(spec.turn_ids, np.int32),
-          ids[part],
-          key,
-          step,
-          num_attempts=spec.num_attempts,
-          samples=spec.samples_per_problem,
-          spec=spec.sampling,
-      )
-    # Waits: otherwise several batches would be on the devices at once.
-    batches.append(distributed.to_host(attempts))
+      if first_params is None:
+        attempts = _attempts(params, config, *args)
+      else:
+        attempts = _attempts_after(params, first_params, config, *args)
+    batches.append(attempts)
   attempts = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
-  return pack(tokenizer, problems, prompts, attempts, spec)
+  conversations = pack(tokenizer, problems, prompts, attempts, spec)
+  if first_params is not None:
+    ids = conversations.attempt_ids
+    conversations = dataclasses.replace(
+        conversations, trained_attempt_ids=np.where(ids == 1, 0, ids)
+    )
+  return conversations
+
+
+def _attempts(
+    params: Params,
+    config: ModelConfig,
+    prompts: Sequence[Sequence[int]],
+    problem_ids: np.ndarray,
+    spec: ConversationSpec,
+    key: jax.Array,
+    step: int,
+) -> tuple[Attempt, ...]:
+  """All attempts of one policy, on the host."""
+  attempts = sampler.sample_attempts(
+      params,
+      config,
+      *tokenization.left_pad(
+          prompts, spec.prompt_bucket(prompts), spec.sampling.pad_id
+      ),
+      np.asarray(spec.turn_ids, np.int32),
+      problem_ids,
+      key,
+      step,
+      num_attempts=spec.num_attempts,
+      samples=spec.samples_per_problem,
+      spec=spec.sampling,
+      corrections_per_attempt=spec.corrections_per_attempt,
+  )
+  # Waits: otherwise several batches would be on the devices at once.
+  return distributed.to_host(attempts)
+
+
+def _attempts_after(
+    params: Params,
+    first_params: Params,
+    config: ModelConfig,
+    prompts: Sequence[Sequence[int]],
+    problem_ids: np.ndarray,
+    spec: ConversationSpec,
+    key: jax.Array,
+    step: int,
+) -> tuple[Attempt, ...]:
+  """First attempts of another policy, the later ones of `params`.
+
+  Keys and values of the one are of no use to the other: the later attempts
+  start from the whole conversation so far, as from a prompt.
+  """
+  distinct = spec.first_attempts_per_problem
+  first_spec = dataclasses.replace(
+      spec,
+      num_attempts=1,
+      samples_per_problem=distinct,
+      corrections_per_attempt=1,
+  )
+  (first,) = _attempts(
+      first_params, config, prompts, problem_ids, first_spec, key, step
+  )
+  conversations = [
+      [
+          *prompts[row // distinct],
+          *first.tokens[row][first.mask[row]],
+          *_closing(spec.sampling.eos_id, first, row),
+          *spec.turn_ids,
+      ]
+      for row in range(len(first.tokens))
+  ]
+  length = spec.prompt_bucket(prompts) + spec.sampling.max_new_tokens
+  later = sampler.sample_messages(
+      params,
+      config,
+      *tokenization.left_pad(
+          conversations, length + 1 + len(spec.turn_ids), spec.sampling.pad_id
+      ),
+      (np.asarray(spec.turn_ids, np.int32),) * (spec.num_attempts - 2),
+      problem_ids,
+      key,
+      step,
+      samples=spec.samples_per_problem,
+      spec=spec.sampling,
+      first_number=2,
+  )
+  repeated = jax.tree.map(
+      lambda a: np.repeat(a, spec.corrections_per_attempt, axis=0), first
+  )
+  return (repeated, *distributed.to_host(later))
 
 
 def pack(
@@ -209,17 +330,52 @@ def pack(
     spec: ConversationSpec,
 ) -> Conversations:
   """Writes each conversation's pieces one behind the other, without holes."""
+  return pack_messages(
+      tokenizer,
+      problems,
+      prompts,
+      attempts,
+      turns=(spec.turn_ids,) * (len(attempts) - 1),
+      numbers=range(1, len(attempts) + 1),
+      row_tokens=spec.row_tokens,
+  )
+
+
+def pack_messages(
+    tokenizer: ConversationTokenizer,
+    problems: Sequence[Problem],
+    prompts: Sequence[Sequence[int]],
+    messages: Sequence[Attempt],
+    *,
+    turns: Sequence[tuple[int, ...]],
+    numbers: Sequence[int],
+    row_tokens: int,
+) -> Conversations:
+  """As `pack`, where some of the model's messages may be no attempts.
+
+  Args:
+    tokenizer: of the model.
+    problems: B problems.
+    prompts: ids of each.
+    messages: of B * K rows each.
+    turns: ids between two messages.
+    numbers: which attempt each message is, from 1 in order; 0 for a message
+      that is none: it is kept as context and never graded or trained.
+    row_tokens: length of every packed row.
+  """
+  samples = len(messages[0].tokens) // len(problems)
+  attempts = [m for m, n in zip(messages, numbers, strict=True) if n]
   rows, logprobs = [], []
-  for row in range(len(problems) * spec.samples_per_problem):
-    pieces = [(prompts[row // spec.samples_per_problem], 0)]
-    for i, attempt in enumerate(attempts):
+  for row in range(len(problems) * samples):
+    pieces = [(prompts[row // samples], 0)]
+    for i, message in enumerate(messages):
       if i:
-        closing = (tokenizer.eos_id,) * int(attempts[i - 1].is_truncated[row])
-        pieces.append((closing + spec.turn_ids, 0))
-      pieces.append((attempt.tokens[row][attempt.mask[row]], i + 1))
+        closing = _closing(tokenizer.eos_id, messages[i - 1], row)
+        pieces.append((closing + turns[i - 1], 0))
+      pieces.append((message.tokens[row][message.mask[row]], numbers[i]))
     rows.append(pieces)
     logprobs += [a.behaviour_logprobs[row][a.mask[row]] for a in attempts]
-  packed = tokenization.pack_rows(rows, spec.row_tokens, tokenizer.pad_id)
+  packed = tokenization.pack_rows(rows, row_tokens, tokenizer.pad_id)
   behaviour_logprobs = np.zeros(packed.tokens.shape, np.float32)
   behaviour_logprobs[packed.labels > 0] = np.concatenate(logprobs)
   is_truncated = np.stack([a.is_truncated for a in attempts], axis=-1)
@@ -228,11 +384,36 @@ def pack(
       tokens=packed.tokens,
       mask=packed.mask,
       attempt_ids=packed.labels,
+      trained_attempt_ids=packed.labels,
       behaviour_logprobs=behaviour_logprobs,
       texts=_texts(tokenizer, attempts),
-      is_truncated=is_truncated.reshape(
-          len(problems), spec.samples_per_problem, spec.num_attempts
-      ),
+      is_truncated=is_truncated.reshape(len(problems), samples, len(attempts)),
+  )
+
+
+def _closing(eos_id: int, message: Attempt, row: int) -> tuple[int, ...]:
+  """What stands between a message and the next turn: EOS if it was cut."""
+  return (eos_id,) * int(message.is_truncated[row])
+
+
+def concatenate(parts: Sequence[Conversations]) -> Conversations:
+  """One batch of all problems of several, in their order.
+
+  Args:
+    parts: of one shape of conversations, with distinct problems.
+  """
+  joined = {
+      f.name: [getattr(part, f.name) for part in parts]
+      for f in dataclasses.fields(Conversations)
+  }
+  # Each process decoded its share of every part: it needs that of the whole.
+  shares = [distributed.gather_json(texts) for texts in joined.pop("texts")]
+  texts = [tuple(row) for part in shares for share in part for row in share]
+  problems = joined.pop("problems")
+  return Conversations(
+      problems=tuple(problem for part in problems for problem in part),
+      texts=tuple(texts[row] for row in own_rows(len(texts))),
+      **{name: np.concatenate(arrays) for name, arrays in joined.items()},
   )
 
 
@@ -248,29 +429,34 @@ def _texts(
 
 
 def grade(task: Task, conversations: Conversations) -> Rollouts:
-  """Grades every attempt by its own text; a grader that fails raises."""
+  """Grades every attempt by its own text; a grader that fails raises.
+
+  Equal texts at one problem are judged once: copies of an attempt, and a first
+  attempt that several corrections share.
+  """
   c = conversations
   samples = c.is_truncated.shape[1]
-  attempts = c.is_truncated.shape[2]
-  own = own_rows(len(c.tokens))
+  attempts = [
+      [(c.problems[row // samples], text) for text in texts]
+      for row, texts in zip(own_rows(len(c.tokens)), c.texts, strict=True)
+  ]
   # All at once: graders with worker processes keep all of them busy.
-  flat = task.grade(
-      [c.problems[row // samples] for row in own for _ in range(attempts)],
-      [text for texts in c.texts for text in texts],
-  )
-  if len(flat) != len(own) * attempts:
+  distinct = {(p.id, text): p for row in attempts for p, text in row}
+  flat = task.grade(list(distinct.values()), [text for _, text in distinct])
+  if len(flat) != len(distinct):
     raise GraderError(
         f"task {task.name!r} gave {len(flat)} grades for"
-        f" {len(own) * attempts} attempts"
+        f" {len(distinct)} attempts"
     )
+  by_text = dict(zip(distinct, flat, strict=True))
   texts, grades = _gather(
-      c.texts,
-      [flat[i * attempts : (i + 1) * attempts] for i in range(len(own))],
+      c.texts, [[by_text[p.id, text] for p, text in row] for row in attempts]
   )
   rewards = np.asarray(
       [[float(g.is_correct) for g in row] for row in grades], np.float32
   )
   fields = {f.name: getattr(c, f.name) for f in dataclasses.fields(c)}
+  del fields["trained_attempt_ids"]
   return Rollouts(
       **fields | {"texts": texts},
       grades=grades,

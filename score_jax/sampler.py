@@ -2,14 +2,16 @@
 
 The prompt is prefilled once per problem and broadcast to its samples, attempt 1
 is decoded, the correction turn extends the same cache, attempt 2 is decoded on
-top, by the same program. Each of these is one jitted program: between two
-tokens nothing happens on the host. All take the sampler's own copy of the
-parameters (`make_copy`), which is made once per update. The newest token of a
-row is pending: it enters the cache together with whatever comes next, so that
-each sampled token costs one forward pass.
+top, by the same program. Where several corrections share a first attempt, the
+state is broadcast once more between the two. Each of these is one jitted
+program: between two tokens nothing happens on the host. All take the sampler's
+own copy of the parameters (`make_copy`), which is made once per update. The
+newest token of a row is pending: it enters the cache together with whatever
+comes next, so that each sampled token costs one forward pass.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
 
 import flax.struct
@@ -310,12 +312,9 @@ def sample_attempts(
     num_attempts: int,
     samples: int,
     spec: SamplingSpec,
+    corrections_per_attempt: int = 1,
 ) -> tuple[Attempt, ...]:
   """Samples whole conversations: prompt, attempt, turn, attempt, ...
-
-  A truncated attempt is closed with eos_id as context before the next turn, so
-  that the turn always follows an ended message; that id is no part of the
-  attempt and receives no credit.
 
   Args:
     params: as made by `make_copy`.
@@ -329,22 +328,90 @@ def sample_attempts(
     num_attempts: A.
     samples: K.
     spec: static choices.
+    corrections_per_attempt: see `sample_messages`.
 
   Returns:
     A attempts of R rows, problem-major.
   """
-  columns = cache_columns(prompts.shape[1], turn.shape[0], num_attempts, spec)
-  state = _start(
-      params, config, prompts, prompt_mask, samples, columns, spec.attention
+  return sample_messages(
+      params,
+      config,
+      prompts,
+      prompt_mask,
+      (turn,) * (num_attempts - 1),
+      problem_ids,
+      key,
+      step,
+      samples=samples,
+      spec=spec,
+      corrections_per_attempt=corrections_per_attempt,
   )
-  attempts = []
-  for number in range(1, num_attempts + 1):
-    if attempts:
-      state = _turn(params, config, state, turn, attempts[-1], spec.eos_id)
+
+
+def sample_messages(
+    params: Params,
+    config: ModelConfig,
+    prompts: jax.Array,
+    prompt_mask: jax.Array,
+    turns: Sequence[jax.Array],
+    problem_ids: jax.Array,
+    key: jax.Array,
+    step: int | jax.Array,
+    *,
+    samples: int,
+    spec: SamplingSpec,
+    corrections_per_attempt: int = 1,
+    first_number: int = 1,
+) -> tuple[Attempt, ...]:
+  """Samples the model's messages of conversations, with given turns between.
+
+  A truncated message is closed with eos_id as context before the next turn, so
+  that the turn always follows an ended message; that id is no part of the
+  message and receives no credit.
+
+  Args:
+    params: as made by `make_copy`.
+    config: the model's configuration.
+    prompts: int32[B, P], left-padded. Or int32[B * K', P], problem-major, where
+      conversations go on that differ within a problem; K' divides K.
+    prompt_mask: bool, of the same shape.
+    turns: between two messages, int32[C] each, the same for every row.
+    problem_ids: int32[B], for the keys.
+    key: the run's key.
+    step: number of the occasion, see `row_keys`.
+    samples: K.
+    spec: static choices.
+    corrections_per_attempt: K2, a divisor of K. K / K2 first messages are
+      sampled per problem, and each is gone on with K2 times: row k1 * K2 + k2
+      of a problem has its first message k1.
+    first_number: of the first message, as the purpose of its keys; those of
+      the others count on.
+
+  Returns:
+    1 + len(turns) messages of B * K rows, problem-major.
+  """
+  columns = cache_columns(
+      prompts.shape[1],
+      max((turn.shape[0] for turn in turns), default=0),
+      1 + len(turns),
+      spec,
+  )
+  first_samples = samples // corrections_per_attempt
+  copies = problem_ids.shape[0] * first_samples // prompts.shape[0]
+  state = _start(
+      params, config, prompts, prompt_mask, copies, columns, spec.attention
+  )
+  keys = _row_keys(key, step, problem_ids, first_samples, first_number)
+  state, message = _decode(params, config, state, keys, spec)
+  messages = [message]
+  for number, turn in enumerate(turns, start=first_number + 1):
+    state = _turn(params, config, state, turn, messages[-1], spec.eos_id)
+    if len(messages) == 1 and corrections_per_attempt > 1:
+      state, messages[0] = _repeat(state, messages[0], corrections_per_attempt)
     keys = _row_keys(key, step, problem_ids, samples, number)
-    state, attempt = _decode(params, config, state, keys, spec)
-    attempts.append(attempt)
-  return tuple(attempts)
+    state, message = _decode(params, config, state, keys, spec)
+    messages.append(message)
+  return tuple(messages)
 
 
 def cache_columns(
@@ -390,6 +457,14 @@ def _extend_by_turn(
   return _divided(extend(params, config, state, tokens, mask))
 
 
+def _repeat_rows(
+    state: DecodeState, attempt: Attempt, copies: int
+) -> tuple[DecodeState, Attempt]:
+  """Conversations and their newest attempt, every row `copies` times."""
+  attempt = jax.tree.map(lambda a: jnp.repeat(a, copies, axis=0), attempt)
+  return _divided(broadcast(state, copies)), attempt
+
+
 def _divided(state: DecodeState) -> DecodeState:
   """The same, divided by rows: each attempt starts with the same layout."""
 
@@ -406,4 +481,5 @@ def _divided(state: DecodeState) -> DecodeState:
 _start = jax.jit(_prefill_and_broadcast, static_argnums=(1, 4, 5, 6))
 _decode = jax.jit(decode, static_argnums=(1, 4), donate_argnums=2)
 _turn = jax.jit(_extend_by_turn, static_argnums=(1, 5), donate_argnums=2)
+_repeat = jax.jit(_repeat_rows, static_argnums=2)
 _row_keys = jax.jit(row_keys, static_argnums=3)

@@ -16,10 +16,14 @@ def stage1_rewards(
     *,
     kl_coef: float,
     first_attempt_kl_coef: float,
+    num_anchored: int,
 ) -> jax.Array:
   """Stage I (Eq. 3): later attempts are rewarded, the first is only anchored.
 
-    attempt 1: -beta2 KL_1          attempt i > 1: r_i - beta1 KL_i
+    attempt i <= num_anchored: -beta2 KL_i        later: r_i - beta1 KL_i
+
+  With two attempts the first one is anchored. With three, Stage I (a) anchors
+  the first and Stage I (b) the first two.
 
   Args:
     rewards: float[..., A], 1 where the attempt is correct, else 0.
@@ -27,13 +31,23 @@ def stage1_rewards(
       attempt from the reference policy; zeros where the KL is a loss term.
     kl_coef: beta1, per nat.
     first_attempt_kl_coef: beta2, per nat; the strict one.
+    num_anchored: attempts that are held to the reference.
 
   Returns:
     float[..., A] shaped rewards.
+
+  Raises:
+    ValueError: no attempt is anchored, or none is rewarded.
   """
   chex.assert_equal_shape([rewards, sequence_kl])
-  first = -first_attempt_kl_coef * sequence_kl[..., :1]
-  later = rewards[..., 1:] - kl_coef * sequence_kl[..., 1:]
+  attempts = rewards.shape[-1]
+  if not 0 < num_anchored < attempts:
+    raise ValueError(
+        f"num_anchored is {num_anchored}, expected 1 to {attempts - 1}: of"
+        f" {attempts} attempts the first are anchored, the rest are rewarded"
+    )
+  first = -first_attempt_kl_coef * sequence_kl[..., :num_anchored]
+  later = (rewards - kl_coef * sequence_kl)[..., num_anchored:]
   return jnp.concatenate([first, later], axis=-1)
 
 
@@ -94,6 +108,63 @@ def leave_one_out(rewards: jax.Array) -> jax.Array:
     )
   mean = jnp.mean(rewards, axis=1, keepdims=True)
   return (rewards - mean) * (samples / (samples - 1))
+
+
+def conditional_leave_one_out(
+    rewards: jax.Array, corrections_per_attempt: int
+) -> jax.Array:
+  """Leave-one-out where several corrections share their first attempt.
+
+  Sample k = k1 K2 + k2 is correction k2 of first attempt k1, so that there are
+  K1 = K / K2 first attempts. With r_i the shaped reward of attempt i,
+
+    attempt 1: A = r_1(k1) - mean_{j != k1} r_1(j)              over K1
+    attempt 2: A = r_2(k1, k2) - mean_{j != k2} r_2(k1, j)      over K2
+
+  Unbiased: given y1 and the problem, the K2 corrections are independent draws
+  of pi(. | x2), so the mean of the others does not depend on y2(k1, k2), and
+  E[grad log pi(y2 | x2) b] = b E[grad log pi(y2 | x2)] = 0 for each b. It is
+  the gradient of the same objective as `leave_one_out`, since a mean over K2
+  corrections of K1 first attempts is a mean over episodes. What r_2 has in
+  common over corrections of one y1 cancels: -alpha r_1 of the bonus does, and
+  so does how hard it is to correct that y1. `leave_one_out` keeps both as
+  noise. The price: K1 < K distinct first attempts, and a mean over K2 - 1
+  others instead of K - 1. With K2 = 2 it can exceed the gain.
+
+  Args:
+    rewards: float32[B, K, 2], shaped rewards; rewards[..., 0] are the same for
+      all corrections of a first attempt.
+    corrections_per_attempt: K2.
+
+  Returns:
+    float32[B, K, 2]; attempt 2 sums to 0 over the K2 of a first attempt.
+
+  Raises:
+    ValueError: not two attempts, K2 does not divide K, K1 or K2 is 1.
+  """
+  chex.assert_rank(rewards, 3)
+  problems, samples, attempts = rewards.shape
+  if attempts != 2:
+    raise ValueError(
+        f"found {attempts} attempts, expected 2: corrections_per_attempt above"
+        " 1 is for conversations of two attempts"
+    )
+  corrections = corrections_per_attempt
+  if corrections < 2 or samples % corrections or samples < 2 * corrections:
+    raise ValueError(
+        f"{samples} samples per problem with {corrections} corrections per"
+        " first attempt: expected at least 2 first attempts with at least 2"
+        " corrections each; change samples_per_problem or"
+        " corrections_per_attempt"
+    )
+  distinct = samples // corrections
+  grouped = rewards.reshape(problems, distinct, corrections, 2)
+  first = leave_one_out(grouped[:, :, 0, :1])
+  first = jnp.repeat(first, corrections, axis=1)
+  second = leave_one_out(
+      grouped[..., 1:].reshape(problems * distinct, corrections, 1)
+  )
+  return jnp.concatenate([first, second.reshape(first.shape)], axis=-1)
 
 
 def sequence_kl_k1(

@@ -14,7 +14,7 @@ from tests import enumerable
 ALPHA = 10.0
 BETA1 = 0.3
 BETA2 = 0.7
-COEFS = {"kl_coef": BETA1, "first_attempt_kl_coef": BETA2}
+COEFS = {"kl_coef": BETA1, "first_attempt_kl_coef": BETA2, "num_anchored": 1}
 
 SIZES = {1: (3, 1), 2: (3, 2), 3: (2, 3)}  # max_tokens: (V, max_tokens)
 POLICIES = {

@@ -74,7 +74,7 @@ def _mesh(data, fsdp, tensor, slices=1):
 
 
 @functools.cache
-def _sample(config, data=None, tensor=None):
+def _sample(config, data=None, tensor=None, samples=2, corrections=1):
   """Two attempts at eight problems, two samples each."""
   mesh = None
   if data is not None:
@@ -96,8 +96,9 @@ def _sample(config, data=None, tensor=None):
         jax.random.key(3),
         0,
         num_attempts=2,
-        samples=2,
+        samples=samples,
         spec=spec,
+        corrections_per_attempt=corrections,
     )
   return jax.device_get(attempts)
 
@@ -129,7 +130,7 @@ def _update(config, mesh, estimator="k2", rows=ROWS, **execution):
       execution=transformer.Execution(**execution),
   )
   loss_fn = objective.make_loss_fn(
-      objective.Stage1(kl_coef=0.01, first_attempt_kl_coef=0.1),
+      objective.Stage1(kl_coef=0.01, first_attempt_kl_coef=0.1, num_anchored=1),
       objective.KL_ESTIMATORS[estimator],
       scoring,
   )
@@ -204,6 +205,12 @@ class MeshesTest(parameterized.TestCase):
   )
   def test_samples_are_those_of_one_device(self, data, tensor):
     self.assert_same_samples(_sample(CONFIG, data, tensor), _sample(CONFIG))
+
+  def test_corrections_are_those_of_one_device(self):
+    options = dict(samples=4, corrections=2)
+    self.assert_same_samples(
+        _sample(CONFIG, 4, 2, **options), _sample(CONFIG, **options)
+    )
 
   def test_an_untied_model_with_grouped_heads_and_exact_kl(self):
     options = dict(estimator="exact", remat="full")

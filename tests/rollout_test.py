@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 from absl.testing import absltest
+from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -280,9 +281,19 @@ def model_params():
   )
 
 
-def _sample(problems=PROBLEMS, spec=SPEC, step=0):
+@functools.cache
+def other_params():
+  """Another policy over the same tokens."""
+  return jax.tree.map(lambda a: 0.8 * jnp.flip(a, -1), model_params())
+
+
+def _copy(params):
+  return sampler.make_copy(CONFIG, dtype=None, mesh=None)(params)
+
+
+def _sample(problems=PROBLEMS, spec=SPEC, step=0, **options):
   return rollout.sample(
-      sampler.make_copy(CONFIG, dtype=None, mesh=None)(model_params()),
+      _copy(model_params()),
       CONFIG,
       TOKENIZER,
       TagTask(),
@@ -290,7 +301,11 @@ def _sample(problems=PROBLEMS, spec=SPEC, step=0):
       spec,
       key=jax.random.key(3),
       step=step,
+      **options,
   )
+
+
+_token_logprobs = jax.jit(policy.token_logprobs, static_argnums=1)
 
 
 class SampleTest(absltest.TestCase):
@@ -304,9 +319,7 @@ class SampleTest(absltest.TestCase):
     c = _sample()
     self.assertTrue(c.is_truncated[..., 0].any())
     self.assertFalse(c.is_truncated.all())
-    logprobs = jax.jit(policy.token_logprobs, static_argnums=1)(
-        model_params(), CONFIG, c.tokens, c.mask
-    )
+    logprobs = _token_logprobs(model_params(), CONFIG, c.tokens, c.mask)
     is_written = c.attempt_ids[:, 1:] > 0
     np.testing.assert_allclose(
         np.where(is_written, logprobs, 0),
@@ -352,6 +365,163 @@ class SampleTest(absltest.TestCase):
     """Pitfall 11: nothing is cut away silently."""
     with self.assertRaisesRegex(ValueError, "prompt 1 has 4 tokens.* 1 to 3"):
       _sample(spec=dataclasses.replace(SPEC, max_prompt_tokens=3))
+
+
+SHARED = dataclasses.replace(
+    SPEC, samples_per_problem=4, corrections_per_attempt=2
+)
+
+
+class CorrectionsTest(parameterized.TestCase):
+  """Several second attempts at one first attempt."""
+
+  def test_rows_of_a_first_attempt_share_it(self):
+    c = _sample(spec=SHARED)
+    self.assertEqual(c.is_truncated.shape, (3, 4, 2))
+    for r in range(0, 12, 2):
+      first = [
+          np.where(c.attempt_ids[i] == 1, c.tokens[i], 0) for i in (r, r + 1)
+      ]
+      np.testing.assert_array_equal(*first)
+      self.assertEqual(c.texts[r][0], c.texts[r + 1][0])
+    grouped = c.is_truncated[..., 0].reshape(3, 2, 2)
+    np.testing.assert_array_equal(grouped[..., 0], grouped[..., 1])
+    self.assertGreater(len({texts[0] for texts in c.texts}), 3)
+    self.assertGreater(len({texts[1] for texts in c.texts}), 6)
+
+  def test_the_scorer_agrees_with_the_sampler(self):
+    c = _sample(spec=SHARED)
+    logprobs = _token_logprobs(model_params(), CONFIG, c.tokens, c.mask)
+    is_written = c.attempt_ids[:, 1:] > 0
+    np.testing.assert_allclose(
+        np.where(is_written, logprobs, 0),
+        c.behaviour_logprobs[:, 1:],
+        atol=1e-4,
+    )
+
+  def test_a_shared_first_attempt_is_judged_once(self):
+    task, c = TagTask(), _sample(spec=SHARED)
+    graded = rollout.grade(task, c)
+    asked = [
+        (PROBLEMS[r // 4].id, text) for r in range(12) for text in c.texts[r]
+    ]
+    self.assertLen(task.seen, len(set(asked)))
+    self.assertEqual(set(task.seen), set(asked))
+    answers = [grade.answer for row in graded.grades for grade in row]
+    self.assertEqual(answers, [text for _, text in asked])
+
+  def test_equal_texts_at_other_problems_are_judged_apart(self):
+    c = _tagged()
+    texts = (("7100", "7100"),) * len(c.texts)
+    graded = rollout.grade(TagTask(), dataclasses.replace(c, texts=texts))
+    np.testing.assert_array_equal(graded.rewards[0], 1)
+    np.testing.assert_array_equal(graded.rewards[1:], 0)
+
+  @parameterized.parameters(
+      ({"corrections_per_attempt": 3}, "is 3, expected a divisor .* is 4"),
+      ({"corrections_per_attempt": 0}, "is 0, expected a divisor"),
+      ({"num_attempts": 3}, "is 2 with 3 attempts: set num_attempts to 2"),
+  )
+  def test_shapes_that_do_not_fit_are_refused(self, changes, message):
+    with self.assertRaisesRegex(ValueError, message):
+      dataclasses.replace(SHARED, **changes)
+
+
+class OfflineFirstAttemptsTest(parameterized.TestCase):
+  """First attempts of another policy."""
+
+  @parameterized.parameters(SPEC, SHARED)
+  def test_of_the_same_policy_they_are_what_it_samples(self, spec):
+    """Whose second attempts are those of a plain loop, see sampler_test."""
+    online = _sample(spec=spec)
+    offline = _sample(spec=spec, first_params=_copy(model_params()))
+    np.testing.assert_array_equal(offline.tokens, online.tokens)
+    np.testing.assert_array_equal(offline.attempt_ids, online.attempt_ids)
+    np.testing.assert_array_equal(offline.is_truncated, online.is_truncated)
+    np.testing.assert_allclose(
+        offline.behaviour_logprobs, online.behaviour_logprobs, atol=1e-5
+    )
+    self.assertEqual(offline.texts, online.texts)
+
+  @parameterized.parameters(SPEC, SHARED)
+  def test_each_attempt_has_the_log_probabilities_of_who_wrote_it(self, spec):
+    c = _sample(spec=spec, first_params=_copy(other_params()))
+    for attempt, (own, other) in enumerate(
+        [(other_params(), model_params()), (model_params(), other_params())],
+        start=1,
+    ):
+      is_own = c.attempt_ids[:, 1:] == attempt
+      recorded = c.behaviour_logprobs[:, 1:][is_own]
+      scores, others = (
+          np.asarray(_token_logprobs(p, CONFIG, c.tokens, c.mask))[is_own]
+          for p in (own, other)
+      )
+      np.testing.assert_allclose(recorded, scores, atol=1e-4)
+      self.assertGreater(np.abs(recorded - others).max(), 0.1)
+
+  def test_first_attempts_are_not_trained(self):
+    c = _sample(first_params=_copy(other_params()))
+    np.testing.assert_array_equal(
+        c.trained_attempt_ids, np.where(c.attempt_ids == 1, 0, c.attempt_ids)
+    )
+    self.assertIn(1, c.attempt_ids)
+    online = _sample()
+    np.testing.assert_array_equal(
+        online.trained_attempt_ids, online.attempt_ids
+    )
+
+  def test_three_attempts(self):
+    spec = dataclasses.replace(SPEC, num_attempts=3)
+    online = _sample(spec=spec)
+    offline = _sample(spec=spec, first_params=_copy(model_params()))
+    np.testing.assert_array_equal(offline.tokens, online.tokens)
+    self.assertEqual(set(offline.trained_attempt_ids.flat), {0, 2, 3})
+
+  def test_pieces_of_a_batch_are_the_batch(self):
+    options = dict(first_params=_copy(other_params()))
+    np.testing.assert_array_equal(
+        _sample(problems_per_batch=1, **options).tokens,
+        _sample(**options).tokens,
+    )
+
+  def test_one_attempt_is_refused(self):
+    spec = dataclasses.replace(SPEC, num_attempts=1)
+    with self.assertRaisesRegex(ValueError, "nothing is left to train"):
+      _sample(spec=spec, first_params=_copy(other_params()))
+
+
+class ConcatenateTest(absltest.TestCase):
+
+  def test_is_one_batch_of_all_problems(self):
+    whole = _sample()
+    parts = [_sample(PROBLEMS[:1]), _sample(PROBLEMS[1:])]
+    joined = rollout.concatenate(parts)
+    for field in dataclasses.fields(joined):
+      name = field.name
+      expected = getattr(whole, name)
+      if isinstance(expected, np.ndarray):
+        np.testing.assert_array_equal(
+            getattr(joined, name).shape, expected.shape
+        )
+      else:
+        self.assertEqual(getattr(joined, name), expected)
+    np.testing.assert_array_equal(joined.tokens, whole.tokens)
+    np.testing.assert_array_equal(joined.attempt_ids, whole.attempt_ids)
+    self.assertEqual(
+        rollout.grade(TagTask(), joined).grades,
+        rollout.grade(TagTask(), whole).grades,
+    )
+
+  def test_each_part_keeps_what_is_trained(self):
+    parts = [
+        _sample(PROBLEMS[:1], first_params=_copy(other_params())),
+        _sample(PROBLEMS[1:]),
+    ]
+    joined = rollout.concatenate(parts)
+    is_first = joined.attempt_ids == 1
+    trained = (joined.trained_attempt_ids == 1).any(axis=1)
+    self.assertTrue(is_first.any(axis=1).all())
+    self.assertEqual(trained.tolist(), [False] * 2 + [True] * 4)
 
 
 if __name__ == "__main__":

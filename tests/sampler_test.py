@@ -81,6 +81,7 @@ def _sample(
     step=STEP,
     params=None,
     num_attempts=2,
+    corrections_per_attempt=1,
 ):
   tokens, mask = _left_pad(prompts, length, spec.pad_id)
   params = _params() if params is None else params
@@ -96,6 +97,7 @@ def _sample(
       num_attempts=num_attempts,
       samples=samples,
       spec=spec,
+      corrections_per_attempt=corrections_per_attempt,
   )
   return jax.device_get(attempts)
 
@@ -229,6 +231,91 @@ class ReferenceTest(parameterized.TestCase):
       second = attempts[1].behaviour_logprobs[r][attempts[1].mask[r]]
       difference = np.abs(score[swapped[r][1][1]] - second)
       self.assertGreater(difference.max(), 1e-3)
+
+
+class CorrectionsTest(parameterized.TestCase):
+  """Several second attempts at one first attempt."""
+
+  def test_equals_a_plain_loop_over_rows_and_tokens(self):
+    attempts = _sample(corrections_per_attempt=2)
+    for r in range(len(PROMPTS) * SAMPLES):
+      problem, sample = divmod(r, SAMPLES)
+      ids = list(PROMPTS[problem])
+      for number, attempt, key_sample in zip(
+          (1, 2), attempts, (sample // 2, sample), strict=True
+      ):
+        key = _row_key(IDS[problem], key_sample, number)
+        tokens, logprobs = _reference_attempt(ids, key, SPEC)
+        mask = attempt.mask[r]
+        self.assertEqual(attempt.tokens[r][mask].tolist(), tokens)
+        np.testing.assert_allclose(
+            attempt.behaviour_logprobs[r][mask], logprobs, atol=1e-4
+        )
+        self.assertEqual(bool(attempt.is_truncated[r]), EOS not in tokens)
+        ids += tokens + [EOS] * (EOS not in tokens) + list(TURN)
+
+  def test_log_probabilities_equal_the_scorers(self):
+    attempts = _sample(corrections_per_attempt=2)
+    conversations = _conversations(attempts)
+    for r, score in enumerate(_score(conversations)):
+      for attempt, place in zip(attempts, conversations[r][1], strict=True):
+        np.testing.assert_allclose(
+            attempt.behaviour_logprobs[r][attempt.mask[r]],
+            score[place],
+            atol=1e-4,
+        )
+
+  def test_corrections_share_their_first_attempt_and_differ(self):
+    first, second = _sample(corrections_per_attempt=4)
+    for b in range(len(PROMPTS)):
+      rows = slice(b * SAMPLES, (b + 1) * SAMPLES)
+      for array in jax.tree.leaves(first):
+        np.testing.assert_array_equal(array[rows], array[rows][:1].repeat(4, 0))
+      self.assertGreater(len(set(map(tuple, second.tokens[rows]))), 2)
+
+  def test_first_attempts_are_those_of_fewer_samples(self):
+    first, _ = _sample(corrections_per_attempt=2)
+    distinct = jax.tree.map(lambda a: a[::2], first)
+    _assert_same_samples([distinct], _sample(samples=2)[:1])
+
+  def test_no_two_second_attempts_share_a_key(self):
+    """Not within a first attempt, and not with the same one drawn twice."""
+    keys = sampler.row_keys(jax.random.key(0), 0, np.arange(5), 4, purpose=2)
+    self.assertLen(np.unique(jax.random.key_data(keys), axis=0), 20)
+    greedy = dataclasses.replace(SPEC, temperature=0.0)
+    prompts = _conversations(_sample(spec=greedy))
+    prompts = [ids[: places[1][0]] for ids, places in prompts[::2]]
+    _, second = _continue(prompts)
+    for b in range(len(PROMPTS)):
+      rows = second.tokens[b * SAMPLES : (b + 1) * SAMPLES]
+      self.assertGreater(len(set(map(tuple, rows))), 2)
+
+  def test_conversations_go_on_as_if_they_had_not_stopped(self):
+    """The second prompt read at once, row by row, and not from the cache."""
+    attempts = _sample(corrections_per_attempt=2)
+    prompts = [
+        ids[: places[1][0]] for ids, places in _conversations(attempts)[::2]
+    ]
+    _assert_same_samples(_continue(prompts)[1:], attempts[1:])
+
+
+def _continue(prompts):
+  """(prompts, attempt 2): two corrections each of two conversations."""
+  tokens, mask = _left_pad(prompts, 5 + SPEC.max_new_tokens + 1 + len(TURN))
+  (second,) = sampler.sample_messages(
+      transformer.decoding_layout(_params(), CONFIG),
+      CONFIG,
+      tokens,
+      mask,
+      (),
+      np.asarray(IDS, np.int32),
+      jax.random.key(SEED),
+      STEP,
+      samples=SAMPLES,
+      spec=SPEC,
+      first_number=2,
+  )
+  return prompts, jax.device_get(second)
 
 
 class InvarianceTest(parameterized.TestCase):

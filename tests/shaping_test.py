@@ -30,13 +30,16 @@ def _stage2(rewards, sequence_kl=None, *, kl_coef=0.0, bonus_coef=ALPHA):
   )
 
 
-class Stage1RewardsTest(chex.TestCase):
+class Stage1RewardsTest(chex.TestCase, parameterized.TestCase):
 
   @chex.variants(with_jit=True, without_jit=True)
   def test_first_attempt_is_anchored_and_not_rewarded(self):
     shape = self.variant(
         functools.partial(
-            shaping.stage1_rewards, kl_coef=0.5, first_attempt_kl_coef=2.0
+            shaping.stage1_rewards,
+            kl_coef=0.5,
+            first_attempt_kl_coef=2.0,
+            num_anchored=1,
         )
     )
     kl = jnp.array([3.0, 4.0])
@@ -45,14 +48,27 @@ class Stage1RewardsTest(chex.TestCase):
           shape(jnp.array([r1, r2]), kl), jnp.array([-6.0, r2 - 2.0])
       )
 
-  def test_all_attempts_but_the_first_are_rewarded(self):
+  @parameterized.parameters((1, [-2.0, -1.0, -0.5]), (2, [-2.0, -4.0, -0.5]))
+  def test_all_attempts_but_the_anchored_are_rewarded(self, anchored, expected):
     shaped = shaping.stage1_rewards(
         jnp.array([1.0, 0.0, 1.0]),
         jnp.array([1.0, 2.0, 3.0]),
         kl_coef=0.5,
         first_attempt_kl_coef=2.0,
+        num_anchored=anchored,
     )
-    chex.assert_trees_all_equal(shaped, jnp.array([-2.0, -1.0, -0.5]))
+    chex.assert_trees_all_equal(shaped, jnp.array(expected))
+
+  @parameterized.parameters(0, 2)
+  def test_nothing_anchored_or_nothing_rewarded_is_refused(self, anchored):
+    with self.assertRaisesRegex(ValueError, f"is {anchored}, expected 1 to 1"):
+      shaping.stage1_rewards(
+          jnp.zeros((4, 2)),
+          jnp.zeros((4, 2)),
+          kl_coef=0.5,
+          first_attempt_kl_coef=2.0,
+          num_anchored=anchored,
+      )
 
   def test_kl_per_sample_is_not_shared(self):
     """A KL of another shape is refused, not broadcast (11, 21)."""
@@ -62,6 +78,7 @@ class Stage1RewardsTest(chex.TestCase):
           jnp.zeros((1, 2)),
           kl_coef=0.5,
           first_attempt_kl_coef=2.0,
+          num_anchored=1,
       )
 
 
@@ -88,6 +105,11 @@ class Stage2RewardsTest(chex.TestCase):
       chex.assert_trees_all_equal(
           _stage2(rewards), jnp.array(expected, jnp.float32)
       )
+
+  def test_one_attempt_is_single_turn_reinforcement_learning(self):
+    """No bonus: r_1 - beta1 KL_1, whatever alpha."""
+    shaped = _stage2([[0], [1]], jnp.array([[2.0], [4.0]]), kl_coef=0.5)
+    chex.assert_trees_all_equal(shaped, jnp.array([[-1.0], [-1.0]]))
 
   def test_kl_of_each_attempt_is_its_own(self):
     shaped = _stage2([0, 1], jnp.array([2.0, 4.0]), kl_coef=0.5)
@@ -139,6 +161,65 @@ class LeaveOneOutTest(chex.TestCase):
   def test_rows_without_a_problem_axis_are_refused(self):
     with self.assertRaises(AssertionError):
       shaping.leave_one_out(self.rewards[:, 0])
+
+
+class ConditionalLeaveOneOutTest(chex.TestCase, parameterized.TestCase):
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_numbers(self):
+    """Two first attempts with shaped rewards 1 and 0, three corrections each.
+
+    The second rewards of the truth table: the wrong first attempt is corrected
+    once, the right one is kept once. Of the second problem all are the same.
+    """
+    rewards = [[1, 1], [1, -10], [1, -10], [0, 11], [0, 0], [0, 0]]
+    rewards = jnp.array([rewards, [[1, 1]] * 6], jnp.float32)
+    advantages = self.variant(
+        functools.partial(
+            shaping.conditional_leave_one_out, corrections_per_attempt=3
+        )
+    )(rewards)
+    expected = [[1, 11], [1, -5.5], [1, -5.5], [-1, 11], [-1, -5.5], [-1, -5.5]]
+    chex.assert_trees_all_close(
+        advantages, jnp.array([expected, [[0, 0]] * 6], jnp.float32), atol=1e-5
+    )
+
+  def test_first_attempts_are_compared_with_the_other_first_attempts(self):
+    first = jnp.repeat(jnp.array([1.0, 4.0, 10.0]), 2)
+    rewards = jnp.stack([first, first], axis=-1)[None]
+    advantages = shaping.conditional_leave_one_out(rewards, 2)
+    expected = jnp.repeat(jnp.array([-6.0, -1.5, 7.5]), 2)
+    chex.assert_trees_all_close(advantages[0, :, 0], expected, atol=1e-5)
+    chex.assert_trees_all_equal(advantages[0, :, 1], jnp.zeros(6))
+
+  def test_what_corrections_have_in_common_cancels(self):
+    """So does -alpha r_1, which stays in the plain advantage as noise."""
+    rewards = np.random.default_rng(0).integers(0, 2, (4, 6, 2))
+    rewards[:, 1::2, 0] = rewards[:, ::2, 0]
+    plain, shaped = _stage2(rewards, bonus_coef=0.0), _stage2(rewards)
+    for estimator, is_equal in (
+        (lambda r: shaping.conditional_leave_one_out(r, 2), True),
+        (shaping.leave_one_out, False),
+    ):
+      scaled = (1 + ALPHA) * estimator(plain)[..., 1]
+      found = np.allclose(estimator(shaped)[..., 1], scaled, atol=1e-4)
+      self.assertEqual(found, is_equal)
+
+  @parameterized.parameters(
+      (6, 4, 2, "6 samples per problem with 4"),
+      (2, 2, 2, "at least 2 first attempts"),
+      (4, 1, 2, "at least 2 corrections"),
+      (4, 0, 2, "at least 2 corrections"),
+      (4, 2, 3, "found 3 attempts, expected 2"),
+      (4, 2, 1, "found 1 attempts, expected 2"),
+  )
+  def test_groups_that_are_none_are_refused(
+      self, samples, corrections, attempts, message
+  ):
+    with self.assertRaisesRegex(ValueError, message):
+      shaping.conditional_leave_one_out(
+          jnp.zeros((3, samples, attempts)), corrections
+      )
 
 
 class AttemptReductionTest(chex.TestCase):

@@ -63,6 +63,7 @@ def _loss(params, ref_params, batch):
       losses.exact_kl(token_kl, logprobs, ids, 2),
       kl_coef=0.3,
       first_attempt_kl_coef=0.7,
+      num_anchored=1,
   )
   return loss, {"advantage": jnp.mean(batch["advantages"])}
 
