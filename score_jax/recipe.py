@@ -137,9 +137,9 @@ def run_phases(
   results = recipe.run()
   if distributed.is_main():
     files.write_json(workdir.results, results)
-    curves.plot_learning_curves(
-        metrics.read_metrics(workdir.metrics), workdir.curves
-    )
+    records = metrics.read_metrics(workdir.metrics)
+    if records:  # none where nothing was trained
+      curves.plot_learning_curves(records, workdir.curves)
   return recipe.outcome(results)
 
 

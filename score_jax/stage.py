@@ -220,19 +220,13 @@ class Stage:
     batch = TrainBatch(
         tokens=place(conversations.tokens),
         mask=place(conversations.mask),
-        attempt_ids=place(self._trained(conversations.attempt_ids)),
+        attempt_ids=place(conversations.trained_attempt_ids),
         advantages=place(np.zeros((rows, attempts), np.float32)),
     )
     if self._estimator.needs_ref_logprobs:
       ref_logprobs = self._ref_logprobs(self._reference(), batch)
       batch = batch.replace(ref_logprobs=ref_logprobs)
     return batch
-
-  def _trained(self, attempt_ids: np.ndarray) -> np.ndarray:
-    """int32[R, T] without the first attempts that are not the policy's."""
-    row = np.arange(len(attempt_ids))[:, None]
-    count = self._num_offline * self._settings.rollout.samples_per_problem
-    return np.where((row < count) & (attempt_ids == 1), 0, attempt_ids)
 
   def _advantages(self, rollouts: Rollouts, batch: TrainBatch) -> jax.Array:
     return objective.advantages(
