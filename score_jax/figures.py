@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import math
 import os
 import pathlib
+import textwrap
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -113,7 +114,7 @@ def _draw_method(axes: Axes, y: int, summary: Mapping[str, Any]) -> None:
   first, second = (100 * summary[name]["mean"] for name in _ACCURACIES)
   axes.plot([first, second], [y, y], color="#BBBBBB", linewidth=1.2, zorder=1)
   for name, color, shift in zip(
-      _ACCURACIES, curves.ATTEMPT_COLORS, (-0.13, 0.13), strict=True
+      _ACCURACIES, curves.ATTEMPT_COLORS, (0.13, -0.13), strict=True
   ):
     low, high = (100 * end for end in summary[name]["ci95"])
     axes.plot([low, high], [y + shift] * 2, color=color, linewidth=1.8)
@@ -126,12 +127,12 @@ def plot_budget_curves(
   """Draws accuracy of attempt 2 over the conversations sampled for training.
 
   Args:
-    study: content of `study.json`. Drawn are the `curve`s of trained methods
-      (greedy, validation problems, mean over seeds); the base model is a line.
+    study: content of `study.json`. Drawn are the `curve`s (greedy, validation
+      problems, mean over seeds); methods without training are dotted lines.
     path: the PNG to write, 1600 pixels wide.
   """
-  methods = list(study["methods"].values())
-  trained = [m for m in methods if m["is_trained"] and m["curve"]]
+  methods = [m for m in study["methods"].values() if m["curve"]]
+  trained = [m for m in methods if m["is_trained"]]
   _check_any(trained, "curve of a trained method")
   with curves.plot_style():
     figure = _make_figure(4.4)
@@ -142,6 +143,9 @@ def plot_budget_curves(
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     lines = [_draw_budget(axes, i, m) for i, m in enumerate(trained)]
+    end = max(line.get_xdata()[-1] for line in lines)
+    untrained = [m for m in methods if not m["is_trained"]]
+    lines += [_draw_untrained(axes, end, m) for m in untrained]
     axes.set_xlim(left=0)
     _label_ends(axes, lines)
     figure.savefig(os.fspath(path), format="png")
@@ -158,6 +162,21 @@ def _draw_budget(axes: Axes, index: int, method: Mapping[str, Any]) -> Line2D:
       linewidth=1.6,
       marker="o",
       markersize=3,
+      label=method["label"],
+  )
+  return line
+
+
+def _draw_untrained(
+    axes: Axes, end: float, method: Mapping[str, Any]
+) -> Line2D:
+  height = 100 * method["curve"][-1]["accuracy_t2"]
+  (line,) = axes.plot(
+      [0, end],
+      [height, height],
+      color="#555555",
+      linestyle=":",
+      linewidth=1.2,
       label=method["label"],
   )
   return line
@@ -182,7 +201,8 @@ def _label_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
             "arrowstyle": "-",
             "color": line.get_color(),
             "linewidth": 0.6,
-            "linestyle": line.get_linestyle(),
+            "linestyle": ":",
+            "relpos": (0, 0.5),
             "shrinkA": 1,
             "shrinkB": 2,
         },
@@ -225,7 +245,7 @@ def plot_edit_distance(
   columns = min(4, len(methods))
   rows = math.ceil(len(methods) / columns)
   with curves.plot_style():
-    figure = _make_figure(0.5 + 1.45 * rows)
+    figure = _make_figure(0.5 + 1.5 * rows)
     panels = figure.subplots(
         rows, columns, sharex=True, sharey=True, squeeze=False
     ).ravel()
@@ -233,6 +253,8 @@ def plot_edit_distance(
       _draw_histogram(axes, method)
     for axes in panels[len(methods) :]:
       axes.set_axis_off()
+    for axes in panels[len(methods) - columns : len(methods)]:
+      axes.tick_params(labelbottom=True)
     figure.supxlabel("edit distance / length of both attempts", fontsize=8.5)
     figure.supylabel("percent of problems", fontsize=8.5)
     figure.savefig(os.fspath(path), format="png")
@@ -241,7 +263,7 @@ def plot_edit_distance(
 def _draw_histogram(axes: Axes, method: Mapping[str, Any]) -> None:
   edges = np.asarray(method["edit_distance"]["edges"])
   counts = np.asarray(method["edit_distance"]["counts"], float)
-  axes.set_title(method["label"], pad=4, fontsize=8.5)
+  axes.set_title(textwrap.fill(method["label"], 24), pad=4, fontsize=8)
   axes.bar(
       edges[:-1],
       100 * counts / max(counts.sum(), 1.0),

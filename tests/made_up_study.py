@@ -234,7 +234,7 @@ def _make_method(
           "per_seed": values,
           "std": float(np.std(values, ddof=1)) if len(seeds) > 1 else None,
       }
-  budget = 256 * _STEPS * (len(phases) - 1)
+  budget = 256 * _STEPS * sum(phase != "base" for phase in phases)
   means = [summary[f"accuracy_t{t}"]["mean"] for t in (1, 2)]
   return {
       "label": label,
@@ -265,7 +265,7 @@ def _make_method(
               "accuracy_t1": 0.58 + (means[0] - 0.58) * s,
               "accuracy_t2": 0.57 + (means[1] - 0.57) * s**0.5,
           }
-          for s in (np.linspace(0, 1, 7).tolist() if is_trained else [1.0])
+          for s in (np.linspace(0, 1, 7).tolist() if is_trained else [0.0])
       ],
   }
 

@@ -12,8 +12,8 @@ KINDS = {
     (True, True): "c_to_c",
     (False, False): "i_to_i",
 }
-# Longer attempts are cut in the report, which says so.
-MAX_CHARACTERS = 6_000
+# Longer attempts are cut in the report, which says so, and longer answers.
+MAX_CHARACTERS, _MAX_ANSWER = 6_000, 200
 
 
 def kind(record: Mapping) -> str:
@@ -34,10 +34,10 @@ def kind(record: Mapping) -> str:
 def choose(
     records: Sequence[Mapping], max_count: int, max_characters: int
 ) -> list[dict[str, Any]]:
-  """Picks conversations so that every kind is there, rare ones first of all.
+  """Picks conversations so that every kind is there.
 
-  Kinds (with attempts that were cut by the length limit apart) take turns,
-  each in file order, until there are enough.
+  Kinds (those with an attempt that was cut by the length limit apart) take
+  turns, the rarest first, each in file order, until there are enough.
 
   Args:
     records: conversations, see `conversations.conversation_record`.
@@ -46,8 +46,8 @@ def choose(
       conversation is taken however long it is.
 
   Returns:
-    Those that were picked, in file order, as the report stores them: with their
-    `kind`, without `source_id` where that is empty.
+    Those that were picked, in the order of the turns, as the report stores
+    them.
   """
   queues: dict[Any, list[int]] = {}
   for index, record in enumerate(records):
@@ -59,7 +59,7 @@ def choose(
     if len(chosen) == max_count or (chosen and characters > max_characters):
       break
     chosen.append(index)
-  return [_stored(records[index]) for index in sorted(chosen)]
+  return [_stored(records[index]) for index in chosen]
 
 
 def _in_turns(queues: Iterable[Sequence[int]]) -> Iterable[int]:
@@ -77,13 +77,15 @@ def _length(record: Mapping) -> int:
 
 
 def _stored(record: Mapping) -> dict[str, Any]:
+  answers = [attempt["answer"] for attempt in record["attempts"]]
   attempts = [
       {
           **attempt,
+          "answer": answer if answer is None else answer[:_MAX_ANSWER],
           "text": attempt["text"][:MAX_CHARACTERS],
           "left_out": max(len(attempt["text"]) - MAX_CHARACTERS, 0),
       }
-      for attempt in record["attempts"]
+      for attempt, answer in zip(record["attempts"], answers, strict=True)
   ]
   return {
       "id": record["problem_id"],
@@ -92,6 +94,7 @@ def _stored(record: Mapping) -> dict[str, Any]:
           {"difficulty": record["difficulty"]} if "difficulty" in record else {}
       ),
       "kind": kind(record),
+      "is_unchanged": answers[0] is not None and answers[0] == answers[1],
       "question": record["question"],
       "gold": record["gold"],
       "correction_prompt": record["correction_prompt"],

@@ -51,7 +51,7 @@ function frame(options) {
   const sx = (v) => pad.left + ((v - x[0]) / (x[1] - x[0])) * (right - pad.left);
   const sy = (v) => bottom - ((v - y[0]) / (y[1] - y[0])) * (bottom - pad.top);
   const root = svg("svg", { width, height, role: "img", "aria-label": name });
-  for (const tick of options.yTicks || ticks(y[0], y[1], height < 190 ? 3 : 5)) {
+  for (const tick of options.yTicks || ticks(y[0], y[1], (bottom - pad.top) / 36)) {
     root.append(
       svg("line", {
         x1: pad.left, x2: right, y1: sy(tick), y2: sy(tick), stroke: "#e6e8eb",

@@ -1,19 +1,17 @@
 // The browser of conversations.
 
-const PAGE = 20;
+const PAGE = 10;
 const KIND_LABELS = {
   i_to_c: "wrong → correct",
   c_to_i: "correct → wrong",
   c_to_c: "correct → correct",
   i_to_i: "wrong → wrong",
 };
-const sameAnswer = ({ attempts: [first, second] }) =>
-  first.answer !== null && first.answer === second.answer;
 const FILTERS = {
   all: ["all", () => true],
   i_to_c: ["i→c: wrong, then correct", (item) => item.kind === "i_to_c"],
   c_to_i: ["c→i: correct, then wrong", (item) => item.kind === "c_to_i"],
-  unchanged: ["answer unchanged", sameAnswer],
+  unchanged: ["answer unchanged", (item) => item.is_unchanged],
   truncated: ["cut by the length limit",
     (item) => item.attempts.some((attempt) => attempt.is_truncated)],
   c_to_c: ["c→c: correct both times", (item) => item.kind === "c_to_c"],
@@ -28,20 +26,24 @@ function matches(item, words) {
   return words.every((word) => text.includes(word));
 }
 
+// An attempt is marked against the one before it, the first against the second.
 function attemptNode(item, number) {
   const attempt = item.attempts[number];
-  const next = item.attempts[number + 1];
-  const words = number > 0
-    ? side(diff(item.attempts[number - 1].text, attempt.text), "ins")
-    : next ? side(diff(attempt.text, next.text), "del") : [attempt.text];
+  const earlier = item.attempts[Math.max(number - 1, 0)].text;
+  const parts = diff(earlier, item.attempts[Math.max(number, 1)].text);
+  const isMarked = common(parts) >= 0.2 || earlier.length <= 60;
+  const words = isMarked ? side(parts, number ? "ins" : "del") : [attempt.text];
+  const answer = attempt.answer === attempt.text.trim() ? null : attempt.answer;
   return el(
     "div", { class: `attempt n${number + 1}` },
     el("h4", null, `Attempt ${number + 1}`),
     el("p", { class: "verdict" },
       el("b", null, (attempt.is_correct ? "✓ " : "✗ ") + attempt.status.replaceAll("_", " ")),
-      attempt.answer === null ? "" : ` · answer ${attempt.answer}`,
+      answer === null ? "" : ` · answer ${answer}`,
       attempt.is_truncated ? " · cut by the length limit" : ""),
     el("div", { class: "words", tabindex: 0 }, words),
+    isMarked || !number ? null
+      : el("p", { class: "verdict" }, "Not marked: it has little in common with the one before."),
     attempt.left_out
       ? el("p", { class: "verdict" }, `${count(attempt.left_out)} characters more are in rollouts/`)
       : null);
@@ -51,7 +53,7 @@ function card(item, prompt) {
   const isCut = item.attempts.some((attempt) => attempt.is_truncated);
   const badges = [
     el("span", { class: `badge ${item.kind}` }, KIND_LABELS[item.kind]),
-    sameAnswer(item) ? el("span", { class: "badge" }, "answer unchanged") : null,
+    item.is_unchanged ? el("span", { class: "badge" }, "answer unchanged") : null,
     isCut ? el("span", { class: "badge cut" }, "cut") : null,
     item.difficulty === undefined ? null
       : el("span", { class: "badge" }, String(item.difficulty)),

@@ -52,15 +52,29 @@ function cellRow(cell) {
 
 function trainingPart(cells) {
   const place = el("div");
+  const controls = el("div", { class: "controls" });
   const names = unique(cells.map((cell) => cell.method));
-  const show = (name) => place.replaceChildren(...cells
-    .filter((cell) => cell.method === name)
+  let name = names.includes("score") ? "score" : names[names.length - 1];
+  // All seeds at once are many charts for a phone.
+  let seed = innerWidth < 640 ? cells.find((c) => c.method === name).seed : "all";
+  const show = () => {
+    const ofMethod = cells.filter((cell) => cell.method === name);
+    const seeds = ofMethod.map((cell) => cell.seed);
+    if (!seeds.includes(seed)) seed = "all";
+    seedMenu.replaceChildren(menu(
+      "Seed", [...(seeds.length > 1 ? [["all", "all"]] : []), ...seeds.map((s) => [s, s])],
+      seeds.length > 1 ? seed : seeds[0], (value) => { seed = value; draw(ofMethod); }));
+    draw(ofMethod);
+  };
+  const draw = (ofMethod) => place.replaceChildren(...ofMethod
+    .filter((cell) => seed === "all" || cell.seed === seed)
     .flatMap(cellRow).filter((node) => node));
-  const start = names.includes("score") ? "score" : names[names.length - 1];
-  show(start);
-  const options = names.map((name) => [name, cells.find((c) => c.method === name).label]);
+  const options = names.map((key) => [key, cells.find((c) => c.method === key).label]);
+  const seedMenu = el("div");
+  controls.append(menu("Method", options, name, (value) => { name = value; show(); }), seedMenu);
+  show();
   return [
-    el("div", { class: "controls" }, menu("Method", options, start, show)),
+    controls,
     legend([
       [mark(ATTEMPT_COLORS[0]), "attempt 1"],
       [mark(ATTEMPT_COLORS[1]), "attempt 2"],
@@ -71,10 +85,17 @@ function trainingPart(cells) {
   ];
 }
 
-const methodStyle = (index) => ({
-  color: METHOD_COLORS[index % METHOD_COLORS.length],
-  dash: index >= METHOD_COLORS.length ? "6 3" : null,
-});
+// A method has one color and dash in every chart; what is not trained is gray.
+const STYLES = (() => {
+  const numbers = { true: 0, false: 0 };
+  return Object.fromEntries(DATA.methods.map(({ name, is_trained: isTrained }) => {
+    const i = numbers[isTrained]++;
+    return [name, isTrained ? {
+      color: METHOD_COLORS[i % METHOD_COLORS.length],
+      dash: [null, "6 3", "2 2"][Math.floor(i / METHOD_COLORS.length) % 3],
+    } : { color: GRAY, dash: ["2 3", "8 3 2 3"][i % 2] }];
+  }));
+})();
 
 const BUDGET_FIGURES = {
   accuracy_t2: ["Accuracy of attempt 2", (p) => 100 * p.accuracy_t2],
@@ -86,18 +107,17 @@ function budgetPart(methods) {
   const hidden = new Set();
   let figure = "accuracy_t2";
   const place = el("div");
-  const styles = methods.map((_, i) => methodStyle(i));
+  const isFlat = (method) => !method.is_trained && method.curve.length === 1;
   const redraw = () => place.replaceChildren(chart((width) => {
     const [title, value] = BUDGET_FIGURES[figure];
     const most = Math.max(...methods.flatMap((m) => m.curve.map((p) => p.conversations)), 1);
-    const lines = methods.flatMap((method, i) => {
+    const lines = methods.flatMap((method) => {
       if (hidden.has(method.name)) return [];
       let points = method.curve.map((p) => [p.conversations, value(p)]);
-      const isFlat = !method.is_trained && points.length === 1;
-      if (isFlat) points = [[0, points[0][1]], [most, points[0][1]]];
+      if (isFlat(method)) points = [[0, points[0][1]], [most, points[0][1]]];
       return [{
-        name: method.label, ...styles[i], points, hasDots: !isFlat,
-        isNamed: width >= 640, ...(isFlat ? { dash: "2 3" } : {}),
+        name: method.label, ...STYLES[method.name], points, hasDots: !isFlat(method),
+        isNamed: width >= 640,
       }];
     });
     if (!lines.length) return el("p", null, "Every method is switched off.");
@@ -107,10 +127,11 @@ function budgetPart(methods) {
       name: `${title} over the conversations sampled for training`,
     });
   }));
-  const chips = methods.map((method, i) => {
+  const chips = methods.map((method) => {
+    const { color, dash } = STYLES[method.name];
     const chip = el(
       "button", { type: "button", "aria-pressed": "true" },
-      mark(styles[i].color, { dash: styles[i].dash }), method.label);
+      mark(color, { dash }), method.label);
     chip.addEventListener("click", () => {
       const isOff = hidden.delete(method.name);
       if (!isOff) hidden.add(method.name);
@@ -165,8 +186,8 @@ function editPart(methods) {
 function attemptsChart(methods) {
   const shown = methods.filter((m) => m.test_time.num_attempts);
   if (!shown.length) return [];
-  const lines = shown.map((method, i) => ({
-    name: method.label, ...methodStyle(i), hasDots: true, isNamed: true,
+  const lines = shown.map((method) => ({
+    name: method.label, ...STYLES[method.name], hasDots: true, isNamed: true,
     points: method.test_time.num_attempts.accuracy.map((a, k) => [k + 1, 100 * a]),
   }));
   const most = Math.max(...lines.map((line) => line.points.length));

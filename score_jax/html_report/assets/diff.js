@@ -88,6 +88,14 @@ function joined(parts) {
   return result;
 }
 
+// Share of the longer text that is in both, in characters.
+function common(parts) {
+  const [same, removed, added] = ["same", "del", "ins"].map((kind) => parts
+    .filter((part) => part[0] === kind)
+    .reduce((sum, part) => sum + part[1].trim().length, 0));
+  return same / Math.max(same + removed, same + added, 1);
+}
+
 // One side of a diff as nodes: "del" for the earlier text, "ins" for the later.
 function side(parts, kind) {
   return parts.filter(([k]) => k === "same" || k === kind).map(

@@ -36,7 +36,9 @@ function pValue(p) {
 
 function duration(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${(seconds / 60).toFixed(1)} min`;
+  if (seconds < 5400) {
+    return `${(seconds / 60).toFixed(seconds < 1200 ? 1 : 0)} min`;
+  }
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
@@ -86,8 +88,12 @@ function chart(draw) {
   return place;
 }
 
+// A table that scrolls inside of its box; a long one in both directions.
 function scrollBox(label, table) {
+  const isLong = table.rows.length > 20;
   return el(
-    "div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
+    "div",
+    { class: isLong ? "scroll long" : "scroll", tabindex: 0, role: "region",
+      "aria-label": label },
     table);
 }

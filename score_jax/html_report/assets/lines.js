@@ -48,7 +48,7 @@ function drawNames(at, lines, top) {
   return named.flatMap((line, i) => [
     svg("line", {
       x1: ends[i][0] + 3, y1: ends[i][1], x2: at.right + 9, y2: places[i],
-      stroke: line.color, opacity: 0.45,
+      stroke: line.color, opacity: 0.4, "stroke-dasharray": "1 3",
     }),
     label(at.right + 12, places[i] + 4, line.name, { fill: line.color }),
   ]);
@@ -64,7 +64,7 @@ function drawStages(at, stages, top) {
         stroke: GRAY, "stroke-dasharray": "4 3",
       }),
       fits ? label(
-        (at.sx(start) + at.sx(end)) / 2, top - 3, name, { "text-anchor": "middle" })
+        (at.sx(start) + at.sx(end)) / 2, top - 6, name, { "text-anchor": "middle" })
         : null,
     ].filter((part) => part);
   });

@@ -8,14 +8,14 @@ function rowLayout(width, labels) {
   const isNarrow = width < 560;
   return {
     isNarrow,
-    left: isNarrow ? 6 : Math.min(longest + 14, width * 0.4),
-    height: isNarrow ? ROW + 14 : ROW,
+    left: isNarrow ? 12 : Math.min(longest + 14, width * 0.4),
+    height: isNarrow ? ROW + 18 : ROW,
   };
 }
 
 function rowLabel(layout, y, text) {
   return layout.isNarrow
-    ? label(2, y - 13, text, { fill: "#1d1d1f" })
+    ? label(2, y - 17, text, { fill: "#1d1d1f" })
     : label(layout.left - 10, y + 4, text, { fill: "#1d1d1f", "text-anchor": "end" });
 }
 

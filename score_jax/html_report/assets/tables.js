@@ -1,14 +1,12 @@
 // Tables: results, comparisons, difficulties, warnings.
 
 const METRICS = [
-  ["accuracy_t1", "Attempt 1", percent, true],
-  ["accuracy_t2", "Attempt 2", percent, true],
-  ["delta_t1_t2", "Delta", signed, true],
-  ["delta_i_to_c", "i→c", percent, true],
-  ["delta_c_to_i", "c→i", percent, true],
-  ["answer_change_rate", "Answer changed", percent, true],
-  ["truncated_t1", "Cut 1", percent, false],
-  ["truncated_t2", "Cut 2", percent, false],
+  ["accuracy_t1", "Attempt 1", percent],
+  ["accuracy_t2", "Attempt 2", percent],
+  ["delta_t1_t2", "Delta", signed],
+  ["delta_i_to_c", "i→c", percent],
+  ["delta_c_to_i", "c→i", percent],
+  ["answer_change_rate", "Changed", percent],
 ];
 const METRIC_NAMES = {
   ...Object.fromEntries(METRICS.map(([key, name]) => [key, name])),
@@ -16,7 +14,7 @@ const METRIC_NAMES = {
   accuracy_t2: "accuracy, attempt 2",
 };
 
-function metricColumn([key, name, format, hasInterval]) {
+function metricColumn([key, name, format]) {
   const value = (method) => method.summary[key];
   return {
     name,
@@ -26,7 +24,7 @@ function metricColumn([key, name, format, hasInterval]) {
       const { mean: center, ci95, per_seed: seeds, std } = value(method);
       return el(
         "td", null, format(center),
-        hasInterval && ci95 ? el("small", null, interval(ci95, format)) : null,
+        ci95 ? el("small", null, interval(ci95, format)) : null,
         showsSeeds && seeds ? el("small", null, seeds.map(format).join(" · ")) : null,
         showsSeeds && isNumber(std) ? el("small", null, `std ${percent(std)}`) : null);
     },
@@ -35,7 +33,14 @@ function metricColumn([key, name, format, hasInterval]) {
 
 const OTHER_COLUMNS = [
   {
-    name: "McNemar p",
+    name: "Cut",
+    isPresent: () => true,
+    order: ({ summary }) => summary.truncated_t1.mean + summary.truncated_t2.mean,
+    cell: ({ summary }) => el("td", null,
+      `${percent(summary.truncated_t1.mean)}, ${percent(summary.truncated_t2.mean)}`),
+  },
+  {
+    name: "p",
     isPresent: (method) => isNumber(method.mcnemar_p),
     order: (method) => method.mcnemar_p,
     cell: (method) => el("td", null, pValue(method.mcnemar_p)),
@@ -47,7 +52,7 @@ const OTHER_COLUMNS = [
     cell: (method) => el("td", null, count(method.conversations)),
   },
   {
-    name: "Time per seed",
+    name: "Time",
     isPresent: (method) => Array.isArray(method.wall_s) && method.wall_s.length > 0,
     order: (method) => mean(method.wall_s),
     cell: (method, showsSeeds) => el(
@@ -126,7 +131,7 @@ function comparisonsTable(rows) {
   const limit = Math.max(...rows.flatMap((row) => row.ci95.map(Math.abs)), 1e-6);
   const edge = percent(limit, 0);
   const heads = [
-    ["Comparison", "text"], ["Figure", "text"], ["Difference", ""],
+    ["Pair", "text"], ["Figure", "text"], ["Difference", ""],
     [`−${edge}  …  0  …  +${edge}`, "axis"], ["p", ""], ["What it says", "text"],
   ];
   return scrollBox("Comparisons", el(
