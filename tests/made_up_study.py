@@ -272,9 +272,7 @@ def _make_method(
 
 def _test_time(means: Sequence[float]) -> dict[str, Any]:
   return {
-      "num_attempts": {
-          "accuracy": [*means, means[1] + 0.01, means[1] + 0.015]
-      },
+      "num_attempts": {"accuracy": [*means, means[1] + 0.01, means[1] + 0.015]},
       "self_consistency": [
           {
               "budget": budget,

@@ -153,9 +153,7 @@ def _phase_as_method(
   }
 
 
-def _read_cell(
-    path: pathlib.Path, method: str, label: str, seed: str
-) -> Cell:
+def _read_cell(path: pathlib.Path, method: str, label: str, seed: str) -> Cell:
   if not (path / "config.json").exists():
     raise ValueError(
         f"{str(path)!r} holds no run (there is no config.json): name the"

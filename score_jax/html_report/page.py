@@ -66,9 +66,7 @@ def render(content: Mapping[str, Any]) -> str:
       "data": escaped_json(content),
   }
   # One pass: what is put in is not searched for names again.
-  return re.sub(
-      r"\[\[(\w+)\]\]", lambda m: values[m[1]], _asset("report.html")
-  )
+  return re.sub(r"\[\[(\w+)\]\]", lambda m: values[m[1]], _asset("report.html"))
 
 
 def escaped_json(content: Any) -> str:

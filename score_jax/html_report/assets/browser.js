@@ -38,14 +38,17 @@ function attemptNode(item, number) {
     "div", { class: `attempt n${number + 1}` },
     el("h4", null, `Attempt ${number + 1}`),
     el("p", { class: "verdict" },
-      el("b", null, (attempt.is_correct ? "✓ " : "✗ ") + attempt.status.replaceAll("_", " ")),
+      el("b", null,
+        (attempt.is_correct ? "✓ " : "✗ ") + attempt.status.replaceAll("_", " ")),
       answer === null ? "" : ` · answer ${answer}`,
       attempt.is_truncated ? " · cut by the length limit" : ""),
     el("div", { class: "words", tabindex: 0 }, words),
     isMarked || !number ? null
-      : el("p", { class: "verdict" }, "Not marked: it has little in common with the one before."),
+      : el("p", { class: "verdict" },
+        "Not marked: it has little in common with the one before."),
     attempt.left_out
-      ? el("p", { class: "verdict" }, `${count(attempt.left_out)} characters more are in rollouts/`)
+      ? el("p", { class: "verdict" },
+        `${count(attempt.left_out)} characters more are in rollouts/`)
       : null);
 }
 
@@ -63,7 +66,8 @@ function card(item, prompt) {
     el("header", null,
       el("h3", null, `Problem ${item.source || item.id}`), badges),
     el("p", { class: "question words" }, item.question),
-    item.gold ? el("p", { class: "verdict words" }, "Expected: ", el("b", null, item.gold)) : null,
+    item.gold
+      ? el("p", { class: "verdict words" }, "Expected: ", el("b", null, item.gold)) : null,
     item.correction_prompt === prompt ? null
       : el("p", { class: "verdict words" }, `Asked in between: ${item.correction_prompt}`),
     el("div", { class: "attempts" }, item.attempts.map((_, i) => attemptNode(item, i)))));
@@ -99,8 +103,8 @@ function conversationsPart(groups) {
     for (const name of ["method", "seed", "phase"]) {
       options[name] = unique(left.map((group) => group[name]));
       if (!options[name].includes(state[name])) {
-        const first = name === "method" && options.method.includes("score") ? "score" : options[name][0];
-        state[name] = first;
+        const hasScore = name === "method" && options.method.includes("score");
+        state[name] = hasScore ? "score" : options[name][0];
       }
       left = left.filter((group) => group[name] === state[name]);
     }
@@ -108,7 +112,8 @@ function conversationsPart(groups) {
     return { options, group: left[0] };
   };
 
-  const search = el("input", { type: "search", value: state.search, placeholder: "words, numbers" });
+  const search = el(
+    "input", { type: "search", value: state.search, placeholder: "words, numbers" });
   search.addEventListener("input", () => update({ search: search.value }));
 
   const update = (changes) => {

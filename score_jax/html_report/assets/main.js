@@ -47,9 +47,9 @@ function results() {
     "results", "Results",
     "Greedy, percent of all test problems, with 95 % intervals. Delta is attempt 2 minus"
     + " attempt 1; i→c: wrong, then correct; c→i: correct, then wrong; changed:"
-    + " the two answers differ; cut: ended by the"
-    + " length limit, attempts 1 and 2."
-    + (isStudy ? " p: McNemar's test of i→c against c→i." : "") + " A click on the head of a column sorts.",
+    + " the two answers differ; cut: ended by the length limit, attempts 1 and 2."
+    + (isStudy ? " p: McNemar's test of i→c against c→i." : "")
+    + " A click on the head of a column sorts.",
     hasSeeds ? el("div", { class: "controls" },
       el("label", { class: "check" }, box, "show every seed")) : null,
     table.node, el("h3", null, "Accuracy of both attempts"), attempts(), place);
