@@ -5,6 +5,7 @@ Nothing is computed here beyond a smoothed curve.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import os
 
 import matplotlib
@@ -18,8 +19,8 @@ import numpy as np
 from score_jax import report
 
 # Okabe and Ito's blue and vermillion: apart for every kind of color vision.
-_ATTEMPT_COLORS = ("#0072B2", "#D55E00")
-_ATTEMPT_NAMES = ("first attempt", "second attempt")
+ATTEMPT_COLORS = ("#0072B2", "#D55E00")
+ATTEMPT_NAMES = ("first attempt", "second attempt")
 _TRAIN_ACCURACY = ("train/accuracy_t1", "train/accuracy_t2")
 _VALIDATION_ACCURACY = ("validation/accuracy_t1", "validation/accuracy_t2")
 _KL = ("train/kl_t1", "train/kl_t2")
@@ -46,6 +47,11 @@ _PLOT_STYLE = {
 }
 
 
+def plot_style() -> contextlib.AbstractContextManager:
+  """The style of all pictures of this project, while the block lasts."""
+  return matplotlib.rc_context(_PLOT_STYLE)
+
+
 def plot_learning_curves(
     records: Sequence[Mapping], path: str | os.PathLike[str]
 ) -> None:
@@ -65,7 +71,7 @@ def plot_learning_curves(
         "pass the records of a run that has made a step"
     )
   spans = _stage_spans(records)
-  with matplotlib.rc_context(_PLOT_STYLE):
+  with plot_style():
     figure = Figure(figsize=(8, 3.5), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06, wspace=0.04)
@@ -121,7 +127,7 @@ def _draw_accuracy(
   for stage, (start, _) in spans.items():
     _draw_noisy(axes, records, stage, _TRAIN_ACCURACY, start, 100.0)
     _draw_gap(axes, records, stage, start)
-    for name, color in zip(_VALIDATION_ACCURACY, _ATTEMPT_COLORS, strict=True):
+    for name, color in zip(_VALIDATION_ACCURACY, ATTEMPT_COLORS, strict=True):
       x, y = _curve(records, stage, name, start)
       axes.plot(
           x,
@@ -144,7 +150,7 @@ def _draw_noisy(
     start: int,
     scale: float,
 ) -> None:
-  for name, color in zip(names, _ATTEMPT_COLORS, strict=True):
+  for name, color in zip(names, ATTEMPT_COLORS, strict=True):
     x, y = _curve(records, stage, name, start)
     axes.plot(x, scale * y, color=color, linewidth=0.6, alpha=0.25)
     axes.plot(x, scale * _smooth(y), color=color, linewidth=1.8, zorder=3)
@@ -161,7 +167,7 @@ def _draw_gap(
       _curve(both, stage, name, start) for name in _TRAIN_ACCURACY
   )
   first, second = 100 * _smooth(first), 100 * _smooth(second)
-  for ahead, color in zip((first, second), _ATTEMPT_COLORS, strict=True):
+  for ahead, color in zip((first, second), ATTEMPT_COLORS, strict=True):
     axes.fill_between(
         x,
         first,
@@ -177,7 +183,7 @@ def _draw_gap(
 def _draw_legend(figure: Figure) -> None:
   handles = [
       Line2D([], [], color=color, linewidth=1.8, label=name)
-      for name, color in zip(_ATTEMPT_NAMES, _ATTEMPT_COLORS, strict=True)
+      for name, color in zip(ATTEMPT_NAMES, ATTEMPT_COLORS, strict=True)
   ]
   handles += [
       Line2D([], [], color="#777777", linewidth=1.8, label="training, T = 1"),

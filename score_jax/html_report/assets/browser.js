@@ -1,0 +1,180 @@
+// The browser of conversations.
+
+const PAGE = 10;
+const KIND_LABELS = {
+  i_to_c: "wrong → correct",
+  c_to_i: "correct → wrong",
+  c_to_c: "correct → correct",
+  i_to_i: "wrong → wrong",
+};
+const FILTERS = {
+  all: ["all", () => true],
+  i_to_c: ["i→c: wrong, then correct", (item) => item.kind === "i_to_c"],
+  c_to_i: ["c→i: correct, then wrong", (item) => item.kind === "c_to_i"],
+  unchanged: ["answer unchanged", (item) => item.is_unchanged],
+  truncated: ["cut by the length limit",
+    (item) => item.attempts.some((attempt) => attempt.is_truncated)],
+  c_to_c: ["c→c: correct both times", (item) => item.kind === "c_to_c"],
+  i_to_i: ["i→i: wrong both times", (item) => item.kind === "i_to_i"],
+};
+
+function matches(item, words) {
+  const text = [
+    item.id, item.source || "", item.question, item.gold,
+    ...item.attempts.flatMap((attempt) => [attempt.text, attempt.answer]),
+  ].join("\n").toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+// An attempt is marked against the one before it, the first against the second.
+function attemptNode(item, number) {
+  const attempt = item.attempts[number];
+  const earlier = item.attempts[Math.max(number - 1, 0)].text;
+  const parts = diff(earlier, item.attempts[Math.max(number, 1)].text);
+  const isMarked = common(parts) >= 0.2 || earlier.length <= 60;
+  const words = isMarked ? side(parts, number ? "ins" : "del") : [attempt.text];
+  const answer = attempt.answer === attempt.text.trim() ? null : attempt.answer;
+  return el(
+    "div", { class: `attempt n${number + 1}` },
+    el("h4", null, `Attempt ${number + 1}`),
+    el("p", { class: "verdict" },
+      el("b", null,
+        (attempt.is_correct ? "✓ " : "✗ ") + attempt.status.replaceAll("_", " ")),
+      answer === null ? "" : ` · answer ${answer}`,
+      attempt.is_truncated ? " · cut by the length limit" : ""),
+    el("div", { class: "words", tabindex: 0 }, words),
+    isMarked || !number ? null
+      : el("p", { class: "verdict" },
+        "Not marked: it has little in common with the one before."),
+    attempt.left_out
+      ? el("p", { class: "verdict" },
+        `${count(attempt.left_out)} characters more are in rollouts/`)
+      : null);
+}
+
+function card(item, prompt) {
+  const isCut = item.attempts.some((attempt) => attempt.is_truncated);
+  const badges = [
+    el("span", { class: `badge ${item.kind}` }, KIND_LABELS[item.kind]),
+    item.is_unchanged ? el("span", { class: "badge" }, "answer unchanged") : null,
+    isCut ? el("span", { class: "badge cut" }, "cut") : null,
+    item.difficulty === undefined ? null
+      : el("span", { class: "badge" }, String(item.difficulty)),
+  ];
+  return el("li", null, el(
+    "article", null,
+    el("header", null,
+      el("h3", null, `Problem ${item.source || item.id}`), badges),
+    el("p", { class: "question words" }, item.question),
+    item.gold
+      ? el("p", { class: "verdict words" }, "Expected: ", el("b", null, item.gold)) : null,
+    item.correction_prompt === prompt ? null
+      : el("p", { class: "verdict words" }, `Asked in between: ${item.correction_prompt}`),
+    el("div", { class: "attempts" }, item.attempts.map((_, i) => attemptNode(item, i)))));
+}
+
+// What the address says after "#conversations?", and back.
+function readAddress() {
+  const [place, query] = location.hash.slice(1).split("?");
+  return place === "conversations" ? Object.fromEntries(new URLSearchParams(query)) : {};
+}
+
+function writeAddress(state) {
+  const query = new URLSearchParams(
+    Object.entries(state).filter(([, value]) => value !== "" && value !== "all"));
+  history.replaceState(null, "", `#conversations?${query}`);
+}
+
+function conversationsPart(groups) {
+  const controls = el("div", { class: "controls" });
+  const status = el("p", { class: "note", role: "status" });
+  const prompt = el("p", { class: "note words" });
+  const list = el("ol", { class: "cards" });
+  const more = el("button", { type: "button" });
+  const asked = readAddress();
+  const state = { method: "", seed: "", phase: "", kind: "all", search: "", ...asked };
+  let shown = PAGE;
+
+  // The values that exist, given the choices before; the first where the
+  // chosen one is none of them.
+  const settle = () => {
+    let left = groups;
+    const options = {};
+    for (const name of ["method", "seed", "phase"]) {
+      options[name] = unique(left.map((group) => group[name]));
+      if (!options[name].includes(state[name])) {
+        const hasScore = name === "method" && options.method.includes("score");
+        state[name] = hasScore ? "score" : options[name][0];
+      }
+      left = left.filter((group) => group[name] === state[name]);
+    }
+    if (!(state.kind in FILTERS)) state.kind = "all";
+    return { options, group: left[0] };
+  };
+
+  const search = el(
+    "input", { type: "search", value: state.search, placeholder: "words, numbers" });
+  search.addEventListener("input", () => update({ search: search.value }));
+
+  const update = (changes) => {
+    Object.assign(state, changes);
+    shown = PAGE;
+    draw();
+    writeAddress(state);
+  };
+
+  const drawControls = ({ options, group }) => {
+    const had = document.activeElement && document.activeElement.dataset.name;
+    const label = { method: "Method", seed: "Seed", phase: "After" };
+    const text = (name, value) => groups.find((g) => g[name] === value)[
+      { method: "label", seed: "seed", phase: "phase_label" }[name]];
+    const menus = ["method", "seed", "phase"].map((name) => menu(
+      label[name], options[name].map((value) => [value, text(name, value)]),
+      state[name], (value) => update({ [name]: value })));
+    const kinds = Object.entries(FILTERS).map(([key, [name, test]]) => [
+      key, `${name} (${group.items.filter(test).length})`]);
+    menus.push(menu("Show", kinds, state.kind, (value) => update({ kind: value })));
+    ["method", "seed", "phase", "kind"].forEach((name, i) => {
+      menus[i].querySelector("select").dataset.name = name;
+    });
+    controls.replaceChildren(...menus, searchLabel);
+    // The menu that was just used is a new one, and keeps the focus.
+    const again = had && controls.querySelector(`[data-name="${had}"]`);
+    if (again) again.focus();
+  };
+  const searchLabel = el("label", null, "Search", search);
+
+  const draw = () => {
+    const settled = settle();
+    const { group } = settled;
+    if (document.activeElement !== search) drawControls(settled);
+    const words = state.search.toLowerCase().split(/\s+/).filter((word) => word);
+    const items = group.items.filter(
+      (item) => FILTERS[state.kind][1](item) && matches(item, words));
+    const first = group.items[0].correction_prompt;
+    status.textContent =
+      `${count(items.length)} of the ${count(group.items.length)} conversations kept here,`
+      + ` of ${count(group.num_evaluated)} evaluated.`;
+    prompt.textContent = `Asked between two attempts: ${first}`;
+    list.replaceChildren(...items.slice(0, shown).map((item) => card(item, first)));
+    more.hidden = items.length <= shown;
+    more.textContent = `Show ${Math.min(PAGE, items.length - shown)} more`;
+  };
+  more.addEventListener("click", () => {
+    const next = shown;
+    shown += PAGE;
+    draw();
+    const card = list.children[next];
+    card.setAttribute("tabindex", "-1");
+    card.focus();
+  });
+  addEventListener("hashchange", () => {
+    if (!location.hash.startsWith("#conversations?")) return;
+    Object.assign(state, { kind: "all", search: "" }, readAddress());
+    search.value = state.search;
+    shown = PAGE;
+    draw();
+  });
+  draw();
+  return [controls, status, prompt, list, more];
+}

@@ -1,0 +1,240 @@
+// Parts that show curves: training, budgets, edits, test time.
+
+const zip = ([xs, ys], scale) => xs.map((x, i) => [x, scale * ys[i]]);
+
+// Curves of attempts 1, 2, ... of one scalar, as far as they exist.
+function attemptLines(cell, name, scale, style) {
+  return ATTEMPT_COLORS.flatMap((color, i) => {
+    const series = cell.series[`${name}_t${i + 1}`];
+    return series ? [{
+      name: `attempt ${i + 1}`, color, points: zip(series, scale), ...style,
+    }] : [];
+  });
+}
+
+function cellCharts(cell) {
+  const noisy = { isNoisy: true, isNamed: true };
+  const train = attemptLines(cell, "train/accuracy", 100, noisy);
+  const greedy = attemptLines(cell, "validation/accuracy", 100, {
+    isDots: true, isNamed: train.length === 0,
+  });
+  const loss = cell.series["train/loss"];
+  const changed = cell.series["validation/answer_change_rate"];
+  return [
+    ["Reward and accuracy", "percent correct", [...train, ...greedy], { floor: 0, ceiling: 100 }],
+    ["KL to the base model", "nats per attempt",
+      attemptLines(cell, "train/kl", 1, noisy), {}],
+    ["Cut by the length limit", "percent of attempts",
+      attemptLines(cell, "train/truncated", 100, noisy), { floor: 0, ceiling: 100 }],
+    ["Answers changed", "percent of validation problems", changed ? [{
+      name: "changed", color: GRAY, points: zip(changed, 100), hasDots: true,
+    }] : [], { floor: 0, ceiling: 100 }],
+    ["Loss", "value of the objective", loss ? [{
+      name: "loss", color: GRAY, points: zip(loss, 1), isNoisy: true,
+    }] : [], {}],
+  ].filter(([, , lines]) => lines.length);
+}
+
+function cellRow(cell) {
+  const time = isNumber(cell.wall_s) ? `, ${duration(cell.wall_s)}` : "";
+  const end = Math.max(...cell.stages.map((stage) => stage.end), 1);
+  return [
+    cell.seed === "" ? null : el("h3", null, `${cell.label}, seed ${cell.seed}${time}`),
+    el("div", { class: "grid" }, cellCharts(cell).map(
+      ([title, yLabel, lines, limits]) => el(
+        "div", null, el("h4", null, title),
+        chart((width) => lineChart({
+          width, height: 250, lines, yLabel, limits, x: [0, end], stages: cell.stages,
+          xLabel: "training step", name: `${title}, ${cell.label}, seed ${cell.seed}`,
+        }))))),
+  ];
+}
+
+function trainingPart(cells) {
+  const place = el("div");
+  const controls = el("div", { class: "controls" });
+  const names = unique(cells.map((cell) => cell.method));
+  let name = names.includes("score") ? "score" : names[names.length - 1];
+  // All seeds at once are many charts for a phone.
+  let seed = innerWidth < 640 ? cells.find((c) => c.method === name).seed : "all";
+  const show = () => {
+    const ofMethod = cells.filter((cell) => cell.method === name);
+    const seeds = ofMethod.map((cell) => cell.seed);
+    if (!seeds.includes(seed)) seed = "all";
+    seedMenu.replaceChildren(menu(
+      "Seed", [...(seeds.length > 1 ? [["all", "all"]] : []), ...seeds.map((s) => [s, s])],
+      seeds.length > 1 ? seed : seeds[0], (value) => { seed = value; draw(ofMethod); }));
+    draw(ofMethod);
+  };
+  const draw = (ofMethod) => place.replaceChildren(...ofMethod
+    .filter((cell) => seed === "all" || cell.seed === seed)
+    .flatMap(cellRow).filter((node) => node));
+  const options = names.map((key) => [key, cells.find((c) => c.method === key).label]);
+  const seedMenu = el("div");
+  controls.append(menu("Method", options, name, (value) => { name = value; show(); }), seedMenu);
+  show();
+  return [
+    controls,
+    legend([
+      [mark(ATTEMPT_COLORS[0]), "attempt 1"],
+      [mark(ATTEMPT_COLORS[1]), "attempt 2"],
+      [mark(GRAY), "training samples (moving mean; thin: as measured)"],
+      [mark(GRAY, { dot: true }), "validation, greedy"],
+    ]),
+    place,
+  ];
+}
+
+// A method has one color and dash in every chart; what is not trained is gray.
+const STYLES = (() => {
+  const numbers = { true: 0, false: 0 };
+  return Object.fromEntries(DATA.methods.map(({ name, is_trained: isTrained }) => {
+    const i = numbers[isTrained]++;
+    return [name, isTrained ? {
+      color: METHOD_COLORS[i % METHOD_COLORS.length],
+      dash: [null, "6 3", "2 2"][Math.floor(i / METHOD_COLORS.length) % 3],
+    } : { color: GRAY, dash: ["2 3", "8 3 2 3"][i % 2] }];
+  }));
+})();
+
+const BUDGET_FIGURES = {
+  accuracy_t2: ["Accuracy of attempt 2", (p) => 100 * p.accuracy_t2],
+  accuracy_t1: ["Accuracy of attempt 1", (p) => 100 * p.accuracy_t1],
+  delta: ["Delta (attempt 2 − attempt 1)", (p) => 100 * (p.accuracy_t2 - p.accuracy_t1)],
+};
+
+function budgetPart(methods) {
+  const hidden = new Set();
+  let figure = "accuracy_t2";
+  const place = el("div");
+  const isFlat = (method) => !method.is_trained && method.curve.length === 1;
+  const redraw = () => place.replaceChildren(chart((width) => {
+    const [title, value] = BUDGET_FIGURES[figure];
+    const most = Math.max(...methods.flatMap((m) => m.curve.map((p) => p.conversations)), 1);
+    const lines = methods.flatMap((method) => {
+      if (hidden.has(method.name)) return [];
+      let points = method.curve.map((p) => [p.conversations, value(p)]);
+      if (isFlat(method)) points = [[0, points[0][1]], [most, points[0][1]]];
+      return [{
+        name: method.label, ...STYLES[method.name], points, hasDots: !isFlat(method),
+        isNamed: width >= 640,
+      }];
+    });
+    if (!lines.length) return el("p", null, "Every method is switched off.");
+    return lineChart({
+      width, height: width < 640 ? 320 : 440, lines, x: [0, most],
+      xLabel: "conversations sampled for training", yLabel: `${title}, percent`,
+      name: `${title} over the conversations sampled for training`,
+    });
+  }));
+  const chips = methods.map((method) => {
+    const { color, dash } = STYLES[method.name];
+    const chip = el(
+      "button", { type: "button", "aria-pressed": "true" },
+      mark(color, { dash }), method.label);
+    chip.addEventListener("click", () => {
+      const isOff = hidden.delete(method.name);
+      if (!isOff) hidden.add(method.name);
+      chip.setAttribute("aria-pressed", String(isOff));
+      redraw();
+    });
+    return chip;
+  });
+  redraw();
+  return [
+    el("div", { class: "controls" }, menu(
+      "Figure", Object.entries(BUDGET_FIGURES).map(([key, [text]]) => [key, text]),
+      figure, (value) => { figure = value; redraw(); })),
+    place,
+    el("div", { class: "chips", role: "group", "aria-label": "Methods shown" }, chips),
+  ];
+}
+
+function histogram(width, { edges, counts }, highest, name) {
+  const total = Math.max(counts.reduce((sum, n) => sum + n, 0), 1);
+  const shares = counts.map((n) => (100 * n) / total);
+  const at = frame({
+    width, height: 170, x: [edges[0], edges[edges.length - 1]], y: [0, highest], name,
+    pad: { left: 34, right: 12, top: 16 },
+  });
+  const tallest = shares.indexOf(Math.max(...shares));
+  shares.forEach((share, i) => {
+    const [x1, x2] = [at.sx(edges[i]), at.sx(edges[i + 1])];
+    at.root.append(svg(
+      "rect",
+      { x: x1, y: at.sy(share), width: Math.max(x2 - x1 - 1, 0.5),
+        height: at.bottom - at.sy(share), fill: ATTEMPT_COLORS[1] },
+      svg("title", null, `${short(edges[i])} to ${short(edges[i + 1])}: ${share.toFixed(1)} %`)));
+  });
+  const place = at.sx((edges[tallest] + edges[tallest + 1]) / 2);
+  at.root.append(label(
+    Math.max(place, at.pad.left + 16), at.sy(shares[tallest]) - 4,
+    `${shares[tallest].toFixed(0)} %`, { "text-anchor": "middle", fill: "#1d1d1f" }));
+  return at.root;
+}
+
+function editPart(methods) {
+  const highest = Math.max(...methods.map(({ edit_distance: { counts } }) =>
+    (100 * Math.max(...counts)) / Math.max(counts.reduce((sum, n) => sum + n, 0), 1)));
+  const top = niceRange([0, highest])[1];
+  return el("div", { class: "grid small" }, methods.map((method) => el(
+    "div", null, el("h4", null, method.label),
+    chart((width) => histogram(
+      width, method.edit_distance, top, `Edit distance, ${method.label}`)))));
+}
+
+function attemptsChart(methods) {
+  const shown = methods.filter((m) => m.test_time.num_attempts);
+  if (!shown.length) return [];
+  const lines = shown.map((method) => ({
+    name: method.label, ...STYLES[method.name], hasDots: true, isNamed: true,
+    points: method.test_time.num_attempts.accuracy.map((a, k) => [k + 1, 100 * a]),
+  }));
+  const most = Math.max(...lines.map((line) => line.points.length));
+  return [el("div", null, el("h4", null, "More attempts than it was trained on"),
+    chart((width) => lineChart({
+      width, height: 290, lines, x: [1, Math.max(most, 2)],
+      xTicks: Array.from({ length: most }, (_, i) => i + 1),
+      xLabel: "attempt", yLabel: "percent correct",
+      name: "Accuracy of each attempt at test time",
+    })))];
+}
+
+function consistencyChart(method) {
+  const rows = method.test_time.self_consistency || [];
+  if (!rows.length) return [];
+  const line = (key, color) => ({
+    name: key, color, hasDots: true, isNamed: true,
+    points: rows.map((row) => [Math.log2(row.budget), 100 * row[key]]),
+  });
+  const budgets = rows.map((row) => row.budget);
+  const ends = [Math.log2(Math.min(...budgets)), Math.log2(Math.max(...budgets))];
+  return [el(
+    "div", null, el("h4", null, `Majority vote: ${method.label}`),
+    chart((width) => votesChart(width, ends, budgets, [
+      line("parallel", "#5b5f66"), line("sequential", "#007a5a"),
+    ], method.label)),
+    el("p", { class: "note" }, "Sequential − parallel: ", rows.map((row) =>
+      `${row.budget}: ${signed(row.sequential - row.parallel)} `
+      + interval(row.difference_ci95, signed)).join("; "), "."))];
+}
+
+function votesChart(width, ends, budgets, lines, name) {
+  const x = ends[0] === ends[1] ? [ends[0] - 1, ends[1] + 1] : ends;
+  const ys = niceRange(lines.flatMap((line) => line.points.map((p) => p[1])));
+  const at = frame({
+    width, height: 290, x, y: ys, xTicks: [], xLabel: "samples of a problem (doubling)",
+    yLabel: "percent correct", name: `Majority vote, ${name}`, pad: { right: 84 },
+  });
+  at.root.append(
+    ...budgets.map((b) => label(
+      at.sx(Math.log2(b)), at.bottom + 17, String(b), { "text-anchor": "middle" })),
+    ...lines.flatMap((line) => drawLine(at, line)),
+    ...drawNames(at, lines, at.pad.top));
+  return at.root;
+}
+
+function testTimePart(methods) {
+  return el("div", { class: "grid" },
+    attemptsChart(methods), methods.flatMap(consistencyChart));
+}
