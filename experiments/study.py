@@ -21,6 +21,7 @@ from absl import logging
 import jax
 from ml_collections import config_flags
 
+from experiments import report
 from score_jax import files
 from score_jax import settings as settings_lib
 from score_jax import study
@@ -28,7 +29,6 @@ from score_jax import study_cell
 from score_jax import study_results
 from score_jax import workdir as workdir_lib
 from score_jax.grading.errors import GraderError
-from score_jax.html_report import page
 from score_jax.progress import console
 from score_jax.study_settings import StudySettings
 
@@ -56,7 +56,7 @@ def run_study(config: Any, workdir: str) -> dict[str, Any]:
   result = study_results.collect(settings, root)
   result["wall_s"] = _add_time(root, time.monotonic() - started)
   files.write_json(root / "study.json", result)
-  page.write_report(root)
+  report.write_report(str(root))
   study_results.print_study(result)
   console.print(f"Results: {root}/study.json, {root}/report.html")
   if failed:
@@ -102,7 +102,9 @@ def _main(argv: list[str]) -> None:
     if values.seeds is not None:
       config.num_seeds = values.seeds
     config_file = config_flags.get_config_filename(values["config"])
-    run_study(config, values.workdir or f"runs/{pathlib.Path(config_file).stem}")
+    run_study(
+        config, values.workdir or f"runs/{pathlib.Path(config_file).stem}"
+    )
   except (ValueError, GraderError) as error:
     sys.exit(f"error: {error}")
 

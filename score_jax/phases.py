@@ -108,6 +108,13 @@ def _rl(settings: RunSettings, name: str, stage) -> RlPhase:
 
 def evaluated_attempts(phases: Sequence[Phase]) -> int:
   """Attempts of greedy evaluations: two, or as many as were trained."""
-  return max(
-      [2, *(p.num_attempts for p in phases if isinstance(p, RlPhase))]
+  return max([2, *(p.num_attempts for p in phases if isinstance(p, RlPhase))])
+
+
+def anchored(phases: Sequence[Phase]) -> tuple[str, ...]:
+  """Names of the phases that hold first attempts to the reference policy."""
+  return tuple(
+      p.name
+      for p in phases
+      if isinstance(p, RlPhase) and isinstance(p.objective, Stage1)
   )

@@ -27,6 +27,7 @@ from score_jax import distributed
 from score_jax import evaluate
 from score_jax import files
 from score_jax import metrics
+from score_jax import monitors
 from score_jax import phases as phases_lib
 from score_jax import placement as placement_lib
 from score_jax import precompile
@@ -45,6 +46,7 @@ from score_jax.models import hf_files
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
+from score_jax.monitors import Notice
 from score_jax.phases import BASE
 from score_jax.phases import Phase
 from score_jax.phases import RlPhase
@@ -202,6 +204,7 @@ class _Recipe:
     self._fixed = fixed
     self._workdir = workdir
     self._phases = phases
+    self._told: list[Notice] = []  # by the monitors
     self._evaluation = make_evaluation(
         settings,
         fixed.config,
@@ -221,9 +224,7 @@ class _Recipe:
       writer = None
       if distributed.is_main():
         writer = stack.enter_context(
-            MetricsWriter(
-                self._workdir.path, {BASE: 0, **steps}, resume_point
-            )
+            MetricsWriter(self._workdir.path, {BASE: 0, **steps}, resume_point)
         )
       results = {BASE: self._test(BASE)}
       for phase in self._phases:
@@ -315,9 +316,7 @@ class _Recipe:
     rollout = self._settings.rollout
     rows = rollout.problems_per_step * rollout.samples_per_problem
     sampled = {"train/conversations": first_step * rows}
-    self._write(
-        writer, phase.name, 0, sampled | self._validate(state.params)
-    )
+    self._write(writer, phase.name, 0, sampled | self._validate(state.params))
 
   def _end_of(self, name: str) -> Params:
     """The parameters that a phase ended with; the base model is read again."""
@@ -337,8 +336,22 @@ class _Recipe:
       step: int,
       scalars: dict[str, float],
   ) -> None:
-    if writer is not None:
-      writer.write(name, step, scalars)
+    if writer is None:
+      return
+    writer.write(name, step, scalars)
+    if any(key.startswith("validation/") for key in scalars):
+      self._warn()
+
+  def _warn(self) -> None:
+    """Prints what the monitors see for the first time."""
+    records = metrics.read_metrics(self._workdir.metrics)
+    notices = monitors.warnings(records, phases_lib.anchored(self._phases))
+    for notice in notices:
+      if notice not in self._told:
+        report.print_warning(
+            f"{notice.phase}, step {notice.step}: {notice.message}"
+        )
+    self._told = notices
 
   def _record(
       self,

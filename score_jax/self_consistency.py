@@ -85,6 +85,32 @@ def self_consistency(
   Raises:
     ValueError: other problems, or fewer than two parallel samples.
   """
+  return [_point(v, seed) for v in votes(parallel, sequential)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Votes:
+  """Outcome of votes on N problems at one budget.
+
+  Attributes:
+    k: attempts that vote on the sequential side; twice as many on the other.
+    parallel: float64[N], accuracy over groups of 2K first attempts.
+    sequential: float64[N], over groups of K second attempts.
+    num_parallel: such groups of a problem.
+    num_sequential: likewise.
+  """
+
+  k: int
+  parallel: np.ndarray
+  sequential: np.ndarray
+  num_parallel: int
+  num_sequential: int
+
+
+def votes(
+    parallel: Sequence[Rollouts], sequential: Sequence[Rollouts]
+) -> list[Votes]:
+  """Votes for K = 1, 2, 4, ...; arguments and errors of `self_consistency`."""
   ids = [
       [p.id for r in part for p in r.problems]
       for part in (parallel, sequential)
@@ -96,10 +122,18 @@ def self_consistency(
     )
   first = _grades(parallel, 0)
   second = _grades(sequential, 1)
-  points = []
+  points: list[Votes] = []
   k = 1
   while 2 * k <= len(first[0]) and k <= len(second[0]):
-    points.append(_point(first, second, k, seed))
+    points.append(
+        Votes(
+            k=k,
+            parallel=vote_accuracy(first, 2 * k),
+            sequential=vote_accuracy(second, k),
+            num_parallel=len(first[0]) // (2 * k),
+            num_sequential=len(second[0]) // k,
+        )
+    )
     k *= 2
   if not points:
     raise ValueError(
@@ -128,20 +162,14 @@ def _grades(rollouts: Sequence[Rollouts], attempt: int) -> list[list[Grade]]:
   return result
 
 
-def _point(
-    first: Sequence[Sequence[Grade]],
-    second: Sequence[Sequence[Grade]],
-    k: int,
-    seed: int,
-) -> dict[str, Any]:
-  parallel = vote_accuracy(first, 2 * k)[np.newaxis]
-  sequential = vote_accuracy(second, k)[np.newaxis]
+def _point(v: Votes, seed: int) -> dict[str, Any]:
+  parallel, sequential = v.parallel[np.newaxis], v.sequential[np.newaxis]
   difference = statistics.paired_difference(sequential, parallel, seed)
   return {
-      "k": k,
-      "budget": 2 * k,
-      "parallel": _accuracy(parallel, len(first[0]) // (2 * k), seed),
-      "sequential": _accuracy(sequential, len(second[0]) // k, seed),
+      "k": v.k,
+      "budget": 2 * v.k,
+      "parallel": _accuracy(parallel, v.num_parallel, seed),
+      "sequential": _accuracy(sequential, v.num_sequential, seed),
       "difference": {
           **dataclasses.asdict(difference),
           "ci95": list(difference.ci95),

@@ -206,9 +206,7 @@ class Stage:
     if not count:
       return sample()
     if self._base_copy is None:
-      self._base_copy = fixed.placement.copy(
-          self._on_device(fixed.base_params)
-      )
+      self._base_copy = fixed.placement.copy(self._on_device(fixed.base_params))
     offline = sample(part=slice(0, count), first_params=self._base_copy)
     if count == self._settings.rollout.problems_per_step:
       return offline

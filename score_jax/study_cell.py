@@ -10,11 +10,14 @@ from typing import Any
 from score_jax import conversations
 from score_jax import evaluate
 from score_jax import files
+from score_jax import phases as phases_lib
 from score_jax import protocols
 from score_jax import recipe
+from score_jax import self_consistency
 from score_jax.baselines import self_refine
 from score_jax.methods import METHODS
 from score_jax.phases import Phase
+from score_jax.protocols import MoreAttempts
 from score_jax.recipe import Outcome
 from score_jax.settings import RunSettings
 from score_jax.study_settings import StudySettings
@@ -80,14 +83,13 @@ def run_cell(
       "trained_s": trained_s,
       "wall_s": time.perf_counter() - started,
       "test_time": test_time,
+      "anchored": list(phases_lib.anchored(phases)),
   }
   files.write_json(summary_path(path), summary)
   return summary
 
 
-def num_conversations(
-    settings: RunSettings, phases: tuple[Phase, ...]
-) -> int:
+def num_conversations(settings: RunSettings, phases: tuple[Phase, ...]) -> int:
   """Conversations that are sampled for training."""
   rows = (
       settings.rollout.problems_per_step * settings.rollout.samples_per_problem
@@ -126,12 +128,26 @@ def _self_refine(
 
 
 def _test_time(outcome: Outcome, settings: TestTimeSettings) -> dict[str, Any]:
-  """More attempts and votes, see `protocols.test_time`."""
-  return protocols.test_time(
+  """Greedy accuracy of more attempts, and votes of sampled ones."""
+  numbers, _, sampled = protocols.test_time(
       outcome.params,
       outcome.evaluation,
       outcome.problems["test"][: settings.problems],
-      num_attempts=settings.num_attempts,
-      samples=settings.samples,
-      temperature=settings.temperature,
+      MoreAttempts(
+          settings.num_attempts, settings.samples, settings.temperature
+      ),
+      "Test time",
   )
+  votes = self_consistency.votes(sampled, sampled)
+  return {
+      "accuracy": [point["accuracy"] for point in numbers["curve"]],
+      # By problem: intervals over seeds need them.
+      "votes": [
+          {
+              "k": vote.k,
+              "parallel": vote.parallel.tolist(),
+              "sequential": vote.sequential.tolist(),
+          }
+          for vote in votes
+      ],
+  }

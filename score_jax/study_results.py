@@ -77,7 +77,9 @@ def collect(settings: StudySettings, root: pathlib.Path) -> dict[str, Any]:
     raise ValueError(f"no cell of the study in {str(root)!r} is finished")
   return {
       "num_problems": len(_any_cell(methods).conversations),
-      "methods": {name: _method(name, cells) for name, cells in methods.items()},
+      "methods": {
+          name: _method(name, cells) for name, cells in methods.items()
+      },
       "comparisons": _comparisons(methods),
       "warnings": [
           warning
@@ -182,7 +184,29 @@ def _edit_distances(cells: Sequence[_Cell]) -> dict[str, list]:
 def _test_time(cells: Sequence[_Cell]) -> dict[str, Any] | None:
   """Means over seeds of what cells report of test time."""
   found = [cell.summary["test_time"] for cell in cells]
-  return None if None in found else _mean(found)
+  if None in found:
+    return None
+  votes = [f["votes"] for f in found]
+  return {
+      "num_attempts": {"accuracy": _mean([f["accuracy"] for f in found])},
+      "self_consistency": [_vote(those) for those in zip(*votes, strict=True)],
+  }
+
+
+def _vote(votes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """One budget of attempts, over seeds."""
+  parallel, sequential = (
+      np.asarray([vote[side] for vote in votes])
+      for side in ("parallel", "sequential")
+  )
+  difference = statistics.paired_difference(sequential, parallel)
+  return {
+      "budget": 2 * votes[0]["k"],
+      "parallel": float(parallel.mean()),
+      "sequential": float(sequential.mean()),
+      "difference": difference.mean,
+      "difference_ci95": difference.ci95,
+  }
 
 
 def _curve(cells: Sequence[_Cell]) -> list[dict[str, float]]:
@@ -215,7 +239,7 @@ def _curve(cells: Sequence[_Cell]) -> list[dict[str, float]]:
 def _warnings(name: str, seed: int, cell: _Cell) -> list[dict[str, Any]]:
   return [
       {"method": name, "seed": seed, **dataclasses.asdict(warning)}
-      for warning in monitors.warnings(cell.records)
+      for warning in monitors.warnings(cell.records, cell.summary["anchored"])
   ]
 
 

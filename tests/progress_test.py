@@ -131,9 +131,7 @@ class TerminalTest(absltest.TestCase):
     ):
       for step in (1, 2):
         clock.now += 10.0
-        bar.update(
-            step, rewards=[0.4, 0.5], kl=0.1, tokens_per_second=9876
-        )
+        bar.update(step, rewards=[0.4, 0.5], kl=0.1, tokens_per_second=9876)
     self.assertIn("\x1b[", terminal.getvalue())
     last = _last_line(terminal)
     self.assertLessEqual(len(last), 80)

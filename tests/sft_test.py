@@ -23,7 +23,7 @@ from tests import smoke
 
 
 class _Lottery(AdditionTask):
-  """Grades by the text's characters, so that any model is right now and then."""
+  """Grades by characters, so that any model is right now and then."""
 
   def grade(self, problems, completions):
     return [

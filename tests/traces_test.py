@@ -69,7 +69,9 @@ def _said(chosen):
       chosen.tokens, chosen.mask, chosen.labels, strict=True
   ):
     is_taught = labels == traces.TAUGHT
-    result.append((tokens[mask & ~is_taught].tolist(), tokens[is_taught].tolist()))
+    result.append(
+        (tokens[mask & ~is_taught].tolist(), tokens[is_taught].tolist())
+    )
   return result
 
 
@@ -90,9 +92,7 @@ class SelectionTest(parameterized.TestCase):
 
   def test_star_plus_adds_as_many_that_are_right_twice(self):
     said = _said(traces.star_plus(ROLLOUTS, self.rng))
-    self.assertCountEqual(
-        [taught[0] for _, taught in said], [10, 14, 12, 16]
-    )
+    self.assertCountEqual([taught[0] for _, taught in said], [10, 14, 12, 16])
     extra = [_rollouts(6, [((11, True), (12, True))] * 5)]
     said = _said(traces.star_plus(ROLLOUTS + extra, self.rng))
     self.assertLen(said, 4)
@@ -109,7 +109,7 @@ class SelectionTest(parameterized.TestCase):
               [PROMPT, 27, EOS, TURN],
           ],
       )
-      for (context, taught), found in zip(said, "abc", strict=True):
+      for (_, taught), found in zip(said, "abc", strict=True):
         self.assertEqual(taught[1:], [EOS])
         drawn.setdefault(found, set()).add(taught[0])
     # Of both attempts of all samples of the problem, and of no other problem.

@@ -44,17 +44,13 @@ class Traces:
 Selection = Callable[[Sequence[Rollouts], np.random.Generator], Traces]
 
 
-def star(
-    rollouts: Sequence[Rollouts], rng: np.random.Generator
-) -> Traces:
+def star(rollouts: Sequence[Rollouts], rng: np.random.Generator) -> Traces:
   """D_STaR: wrong, then right, as the model wrote them."""
   del rng
   return _as_sampled(rollouts, _rows(rollouts, 0, 1))
 
 
-def star_plus(
-    rollouts: Sequence[Rollouts], rng: np.random.Generator
-) -> Traces:
+def star_plus(rollouts: Sequence[Rollouts], rng: np.random.Generator) -> Traces:
   """D+_STaR: the same, and as many that are right twice."""
   mended = _rows(rollouts, 0, 1)
   kept = _some(_rows(rollouts, 1, 1), len(mended), rng)
@@ -70,9 +66,7 @@ def pair(rollouts: Sequence[Rollouts], rng: np.random.Generator) -> Traces:
   return _join(_pairs(rollouts, 0, rng), rollouts)
 
 
-def pair_plus(
-    rollouts: Sequence[Rollouts], rng: np.random.Generator
-) -> Traces:
+def pair_plus(rollouts: Sequence[Rollouts], rng: np.random.Generator) -> Traces:
   """D+_SFT: the same, and as many right first attempts paired likewise."""
   mended = list(_pairs(rollouts, 0, rng))
   kept = list(_pairs(rollouts, 1, rng))
@@ -122,9 +116,7 @@ def _rows(
   )
 
 
-def _some(
-    rows: np.ndarray, count: int, rng: np.random.Generator
-) -> np.ndarray:
+def _some(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
   """At most `count` of the rows, in their order."""
   count = min(count, len(rows))
   return np.sort(rng.choice(rows, count, replace=False))
