@@ -163,7 +163,10 @@ class TrainProgress(_Progress):
       tokens_per_second: throughput of the whole step.
     """
     shown = "/".join(f"{reward:.3f}" for reward in rewards)
-    note = f"reward {shown}  KL {float(kl):.3f}  {_quantity(float(tokens_per_second))} tok/s"
+    note = (
+        f"reward {shown}  KL {float(kl):.3f}"
+        f"  {_quantity(float(tokens_per_second))} tok/s"
+    )
     self._show(step, note)
 
 
