@@ -40,6 +40,8 @@ class AdditionTask:
     seed: of the stream; it is part of the task, not of a run.
     name: see Task.
     correction_prompt: see Task.
+    feedback_prompt: see Task.
+    refine_prompt: see Task.
   """
 
   num_digits: int
@@ -51,6 +53,9 @@ class AdditionTask:
   seed: int
   name: str = dataclasses.field(default="addition", init=False)
   correction_prompt: str = dataclasses.field(default="?", init=False)
+  # The model knows one instruction: what it is asked to remark is a sum again.
+  feedback_prompt: str = dataclasses.field(default="?", init=False)
+  refine_prompt: str = dataclasses.field(default="?", init=False)
 
   def __post_init__(self):
     if not 1 <= self.num_digits <= 9:

@@ -15,7 +15,12 @@ from score_jax.tasks.sources import Row
 from score_jax.types import Grade
 from score_jax.types import Problem
 
-_TEMPLATES = {"first": ("question",), "correction": ()}
+_TEMPLATES = {
+    "first": ("question",),
+    "correction": (),
+    "feedback": (),
+    "refine": (),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +83,8 @@ def answers_task(
   task = DataTask(
       name="answers",
       correction_prompt=texts["correction"],
+      feedback_prompt=texts["feedback"],
+      refine_prompt=texts["refine"],
       splits=splits,
       first_prompts={
           p.id: templates.fill(texts["first"], question=p.question)

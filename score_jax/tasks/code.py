@@ -22,6 +22,8 @@ _TEMPLATES = {
     "mbpp": ("question", "tests"),
     "human_eval": ("question", "entry_point"),
     "correction": (),
+    "feedback": (),
+    "refine": (),
 }
 _FEW_SHOT_TEMPLATES = _TEMPLATES | {
     "mbpp": ("shots", "question", "tests"),
@@ -81,6 +83,8 @@ def code_task(
   return DataTask(
       name="code",
       correction_prompt=texts["correction"],
+      feedback_prompt=texts["feedback"],
+      refine_prompt=texts["refine"],
       splits=kept,
       first_prompts=first_prompts,
       grader=sandbox,

@@ -1,0 +1,1 @@
+"""Methods that SCoRe is compared with, where settings do not make them."""
