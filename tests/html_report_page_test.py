@@ -50,8 +50,9 @@ Promise.all([loaded("phone"), loaded("desk")]).then(() => setTimeout(() => {
     (name) => document.getElementById(name).contentDocument);
   const [phone, desk] = documents;
   const seen = {};
-  seen.overflow = documents.map(({ documentElement: root }) =>
-    root.scrollWidth - root.clientWidth);
+  const overflow = ({ documentElement: root }) =>
+    root.scrollWidth - root.clientWidth;
+  seen.overflow = documents.map(overflow);
   seen.clipped = documents.map((d) => [...d.querySelectorAll(".chart svg text")]
     .filter((text) => {
       const [a, b] = [text, text.ownerSVGElement].map(
@@ -89,7 +90,14 @@ Promise.all([loaded("phone"), loaded("desk")]).then(() => setTimeout(() => {
   seen.order.push(order());
   seen.images = desk.querySelectorAll("img").length;
   seen.title = desk.title;
-  document.getElementById("seen").textContent = JSON.stringify(seen);
+  document.getElementById("phone").width = 330;
+  setTimeout(() => {
+    const charts = [...phone.querySelectorAll(".chart")];
+    seen.redrawn = charts.every((chart) =>
+      Number(chart.firstChild.getAttribute("width")) === chart.clientWidth);
+    seen.overflow.push(overflow(phone));
+    document.getElementById("seen").textContent = JSON.stringify(seen);
+  }, 1000);
 }, 1500));
 </script>"""
 
@@ -135,28 +143,21 @@ class PageTest(absltest.TestCase):
 
   def test_size_of_long_texts_is_bounded(self):
     path = _directory(self)
+    phases = ("base", "stage1", "stage2")
     methods = {
-        f"m{i}": (
-            f"Method {i}",
-            True,
-            ("base", "stage1", "stage2"),
-            0.6,
-            0.7,
-            0.05,
-        )
-        for i in range(15)
+        f"m{i}": (f"Method {i}", True, phases, 0.6, 0.7, 0.05) for i in range(5)
     }
-    made_up_study.make_study(path, methods, (0, 1, 2), n=8)
-    long = [
-        made_up_study.conversation(
-            i, (False, True), ("ab " * 2000, "c " * 3000)
-        )
-        for i in range(8)
-    ]
+    made_up_study.make_study(path, methods, (0,), n=8)
+    texts = ("ab " * 2000, "c " * 3000)
+    lines = "".join(
+        json.dumps(made_up_study.conversation(i, (False, True), texts)) + "\n"
+        for i in range(60)
+    )
     for file in path.glob("cells/*/*/rollouts/*.jsonl"):
-      file.write_text("".join(json.dumps(r) + "\n" for r in long))
+      file.write_text(lines, encoding="utf-8")
+    # 1.2 million characters of last phases, 0.5 of the others; else 5.5.
     size = len(page.render(data.collect(path)).encode())
-    self.assertBetween(size, 1_000_000, 5_000_000)
+    self.assertBetween(size, 1_500_000, 2_000_000)
 
   def test_command_writes_page_and_figures(self):
     path = _directory(self)
@@ -230,7 +231,8 @@ class BrowserTest(absltest.TestCase):
     seen, console = self._seen(path)
     self.assertEmpty(console)
     self.assertEqual(seen["parts"], _PARTS)
-    self.assertEqual(seen["overflow"], [0, 0])
+    self.assertEqual(seen["overflow"], [0, 0, 0])
+    self.assertTrue(seen["redrawn"])
     self.assertEqual(seen["clipped"], [[], []])
     # Accuracies, transitions, budget, 2 seeds of 5, difficulty, 4 edits, 3.
     self.assertEqual(seen["charts"], 1 + 1 + 1 + 2 * 5 + 1 + 4 + 3)

@@ -155,8 +155,8 @@ def make_metrics(
         record |= {
             "train/accuracy_t1": means[0] - 0.06 + noise[0],
             "train/accuracy_t2": means[1] - 0.07 + noise[1],
-            "train/kl_t1": 0.4 * share,
-            "train/kl_t2": 2.0 * share,
+            "train/kl_t1": 0.0004 * share,
+            "train/kl_t2": 0.0015 * share,
             "train/loss": -share + noise[0],
             "train/truncated_t1": 0.0,
             "train/truncated_t2": 0.02,

@@ -13,12 +13,15 @@ function ticks(low, high, wanted) {
 }
 
 // Ends that hold all values and fall on ticks.
-function niceRange(values, { floor = -Infinity, ceiling = Infinity } = {}) {
+const PERCENT = { floor: 0, ceiling: 100, least: 4 };
+
+function niceRange(values, { floor = -Infinity, ceiling = Infinity, least = 1e-9 } = {}) {
   let low = Math.min(...values);
   let high = Math.max(...values);
-  if (!(high - low > 1e-9)) {
-    const room = Math.max(Math.abs(high) * 0.1, 1e-3);
-    [low, high] = [low - room, high + room];
+  if (!(high - low >= least)) {
+    const room = Math.max(least, Math.abs(high) * 0.1, 1e-3) / 2;
+    const center = (low + high) / 2;
+    [low, high] = [Math.max(center - room, floor), Math.min(center + room, ceiling)];
   }
   const steps = ticks(low, high, 5);
   const step = steps.length > 1 ? steps[1] - steps[0] : high - low;
@@ -31,7 +34,7 @@ function niceRange(values, { floor = -Infinity, ceiling = Infinity } = {}) {
 const short = (x) => {
   if (Math.abs(x) >= 1e6) return `${round(x / 1e6, 2)}M`;
   if (Math.abs(x) >= 1e4) return `${round(x / 1e3, 1)}k`;
-  return String(round(x, 6));
+  return String(Number(x.toPrecision(6)));
 };
 
 const textWidth = (text) => 6.9 * text.length;
@@ -46,12 +49,17 @@ function frame(options) {
   const { width, height, x, y, xLabel, yLabel, name } = options;
   const pad = { top: 12, right: 14, bottom: xLabel ? 42 : 26, left: 44, ...options.pad };
   if (yLabel) pad.top += 16;
+  const yTicks = options.yTicks || ticks(y[0], y[1], (height - pad.bottom - pad.top) / 36);
+  pad.left = Math.max(pad.left, ...yTicks.map((tick) => textWidth(short(tick)) + 8));
   const right = width - pad.right;
   const bottom = height - pad.bottom;
   const sx = (v) => pad.left + ((v - x[0]) / (x[1] - x[0])) * (right - pad.left);
   const sy = (v) => bottom - ((v - y[0]) / (y[1] - y[0])) * (bottom - pad.top);
-  const root = svg("svg", { width, height, role: "img", "aria-label": name });
-  for (const tick of options.yTicks || ticks(y[0], y[1], (bottom - pad.top) / 36)) {
+  // The view box lets it shrink with its place until it is drawn anew.
+  const root = svg("svg", {
+    width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": name,
+  });
+  for (const tick of yTicks) {
     root.append(
       svg("line", {
         x1: pad.left, x2: right, y1: sy(tick), y2: sy(tick), stroke: "#e6e8eb",

@@ -21,14 +21,14 @@ function cellCharts(cell) {
   const loss = cell.series["train/loss"];
   const changed = cell.series["validation/answer_change_rate"];
   return [
-    ["Reward and accuracy", "percent correct", [...train, ...greedy], { floor: 0, ceiling: 100 }],
+    ["Reward and accuracy", "percent correct", [...train, ...greedy], PERCENT],
     ["KL to the base model", "nats per attempt",
       attemptLines(cell, "train/kl", 1, noisy), {}],
     ["Cut by the length limit", "percent of attempts",
-      attemptLines(cell, "train/truncated", 100, noisy), { floor: 0, ceiling: 100 }],
+      attemptLines(cell, "train/truncated", 100, noisy), PERCENT],
     ["Answers changed", "percent of validation problems", changed ? [{
       name: "changed", color: GRAY, points: zip(changed, 100), hasDots: true,
-    }] : [], { floor: 0, ceiling: 100 }],
+    }] : [], PERCENT],
     ["Loss", "value of the objective", loss ? [{
       name: "loss", color: GRAY, points: zip(loss, 1), isNoisy: true,
     }] : [], {}],

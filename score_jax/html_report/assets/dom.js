@@ -83,8 +83,8 @@ function chart(draw) {
       place.replaceChildren(draw(width));
     }
   };
-  // In the next frame: drawn at once, it would move what is being measured.
-  new ResizeObserver(() => requestAnimationFrame(redraw)).observe(place);
+  // Later: drawn at once, it would move what is being measured.
+  new ResizeObserver(() => setTimeout(redraw)).observe(place);
   return place;
 }
 

@@ -23,7 +23,7 @@ function rowLabel(layout, y, text) {
 function dumbbells(width, rows, name) {
   const values = rows.flatMap(({ first, second }) =>
     [first, second].flatMap((v) => [v.mean, ...(v.ci95 || [])]));
-  const x = niceRange(values.map((v) => 100 * v), { floor: 0, ceiling: 100 });
+  const x = niceRange(values.map((v) => 100 * v), PERCENT);
   const layout = rowLayout(width, rows.map((row) => row.label));
   const height = rows.length * layout.height + 58;
   const at = frame({

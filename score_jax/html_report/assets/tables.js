@@ -12,6 +12,7 @@ const METRIC_NAMES = {
   ...Object.fromEntries(METRICS.map(([key, name]) => [key, name])),
   accuracy_t1: "accuracy, attempt 1",
   accuracy_t2: "accuracy, attempt 2",
+  delta_t1_t2: "delta",
 };
 
 function metricColumn([key, name, format]) {
