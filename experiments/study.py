@@ -54,6 +54,7 @@ def run_study(config: Any, workdir: str) -> dict[str, Any]:
   for cell, status in failed.items():
     console.print(f"{cell} failed ({status}): see {root}/logs")
   result = study_results.collect(settings, root)
+  result["config"] = resolved | choices
   result["wall_s"] = _add_time(root, time.monotonic() - started)
   files.write_json(root / "study.json", result)
   report.write_report(str(root))

@@ -100,6 +100,12 @@ class StudySettings:
   def __post_init__(self):
     check_positive(self, "num_seeds", "cell_memory_gb")
     check_not_negative(self, "workers")
+    # Refused here, before the other methods are trained.
+    dataclasses.replace(
+        self.run.rollout,
+        num_attempts=2,
+        corrections_per_attempt=self.method.corrections_per_attempt,
+    )
     stage2 = self.run.stage2.steps
     if self.method.stage1b_steps >= stage2:
       raise ValueError(

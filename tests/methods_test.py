@@ -144,6 +144,10 @@ class StudyTest(parameterized.TestCase):
     tiny = _settings(cell_memory_gb=1e-6)
     self.assertEqual(study.num_workers(tiny, "cpu"), len(study._cores()))
 
+  def test_corrections_that_do_not_divide_the_samples(self):
+    with self.assertRaisesRegex(ValueError, "corrections_per_attempt 3 does"):
+      _settings(method__corrections_per_attempt=3)
+
   def test_steps_that_stage_2_does_not_have(self):
     with self.assertRaisesRegex(ValueError, "expected fewer than run.stage2"):
       _settings(method__stage1b_steps=100)

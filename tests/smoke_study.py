@@ -9,6 +9,7 @@ from tests import smoke
 def get_config() -> ml_collections.ConfigDict:
   config = tiny_study.get_config().unlock()
   config.run = ml_collections.ConfigDict(smoke.settings())
+  config.run.rollout.samples_per_problem = 4
   config.run.tiny_model.max_positions = 64
   config.method.stage1b_steps = 2
   config.method.sft.steps = 2

@@ -67,10 +67,10 @@ class CommandTest(absltest.TestCase):
 
   def test_numbers_are_those_of_the_conversations(self):
     method = self.result["methods"]["score_k2"]
-    self.assertEqual(method["conversations"], 8 * 4 * 2)
+    self.assertEqual(method["conversations"], 8 * 4 * 4)
     path = self.root / method["cells"]["0"] / "rollouts" / "test_stage2.jsonl"
     lines = path.read_text().splitlines()
-    values = evaluate.per_problem_of_records([json.loads(l) for l in lines])
+    values = evaluate.per_problem_of_records(list(map(json.loads, lines)))
     self.assertEqual(self.result["num_problems"], 11)
     for name, summary in method["summary"].items():
       self.assertAlmostEqual(summary["mean"], float(np.mean(values[name])))
@@ -80,7 +80,7 @@ class CommandTest(absltest.TestCase):
     budgets = [p["budget"] for p in test_time["self_consistency"]]
     self.assertEqual(budgets, [2, 4])
     self.assertEqual(
-        [p["conversations"] for p in method["curve"]], [0, 16, 32, 48, 64]
+        [p["conversations"] for p in method["curve"]], [0, 32, 64, 96, 128]
     )
 
   def test_base_and_self_refine_have_the_same_first_attempts(self):
