@@ -19,9 +19,9 @@ def conversation_record(
     correction_prompt: the text between two attempts.
 
   Returns:
-    `problem_id`, `source_id`, `question`, `gold`, `correction_prompt`, and
-    `attempts`: a list of `text`, `answer`, `status`, `is_correct`,
-    `is_truncated`.
+    `problem_id`, `source_id`, `question`, `gold`, `difficulty`,
+    `correction_prompt`, and `attempts`: a list of `text`, `answer`, `status`,
+    `is_correct`, `is_truncated`.
   """
   if not 0 <= row < len(rollouts.texts):
     raise ValueError(
@@ -49,6 +49,7 @@ def conversation_record(
       "source_id": problem.source_id,
       "question": problem.question,
       "gold": problem.answer,
+      "difficulty": problem.difficulty,
       "correction_prompt": correction_prompt,
       "attempts": attempts,
   }

@@ -1,16 +1,22 @@
-"""Accuracy of two attempts, with paired bootstrap intervals.
+"""Accuracy of attempts and what changes between them, with intervals.
 
 Paper, section 3: delta i->c and c->i are fractions of all problems, so that
 delta = (i->c) - (c->i) holds exactly. Only the grader's binary verdict counts.
+The same numbers come from rollouts and from the records of conversations that
+a run leaves on disk.
 """
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
+import itertools
 from typing import Any
 
 import numpy as np
+from rapidfuzz.distance import Indel
 
+from score_jax.statistics import bootstrap_ci95
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 
@@ -23,7 +29,60 @@ _WITH_INTERVAL = (
     "delta_c_to_i",
     "answer_change_rate",
 )
-_RESAMPLES = 10_000
+
+
+def attempt_metrics(
+    is_correct: np.ndarray,
+    answers: Sequence[Sequence[str | None]],
+    is_truncated: np.ndarray,
+) -> list[dict[str, np.ndarray]]:
+  """Each metric's value of each row, for every pair of consecutive attempts.
+
+  The names of a pair (i, i + 1) are those of the first pair: of each, t1 is
+  attempt i and t2 is attempt i + 1.
+
+  Args:
+    is_correct: bool[R, A], A >= 2.
+    answers: R x A final answers, None where there is none.
+    is_truncated: bool[R, A].
+
+  Returns:
+    A - 1 times float64[R] by metric name; the metric is their mean.
+  """
+  if is_correct.ndim != 2 or is_correct.shape[1] < 2:
+    raise ValueError(
+        f"verdicts have the shape {is_correct.shape}, expected rows x attempts"
+        " with two attempts or more"
+    )
+  correct, truncated = is_correct.astype(float), is_truncated.astype(float)
+  pairs = []
+  for i, j in itertools.pairwise(range(correct.shape[1])):
+    first, second = correct[:, i], correct[:, j]
+    # Two attempts without an answer have nothing in common.
+    is_changed = [row[i] is None or row[i] != row[j] for row in answers]
+    pairs.append(
+        {
+            "accuracy_t1": first,
+            "accuracy_t2": second,
+            "delta_t1_t2": second - first,
+            "delta_i_to_c": (1 - first) * second,
+            "delta_c_to_i": first * (1 - second),
+            "answer_change_rate": np.asarray(is_changed, float),
+            "truncated_t1": truncated[:, i],
+            "truncated_t2": truncated[:, j],
+        }
+    )
+  return pairs
+
+
+def per_pair(rollouts: Rollouts) -> list[dict[str, np.ndarray]]:
+  """The `attempt_metrics` of rollouts, one row per conversation."""
+  grades = rollouts.grades
+  return attempt_metrics(
+      np.asarray([[g.is_correct for g in row] for row in grades], bool),
+      [[g.answer for g in row] for row in grades],
+      rollouts.is_truncated.reshape(len(grades), -1),
+  )
 
 
 def per_problem(rollouts: Rollouts) -> dict[str, np.ndarray]:
@@ -35,24 +94,98 @@ def per_problem(rollouts: Rollouts) -> dict[str, np.ndarray]:
   Returns:
     float64[R] by metric name.
   """
-  grades = rollouts.grades
-  first = np.asarray([g[0].is_correct for g in grades], float)
-  second = np.asarray([g[1].is_correct for g in grades], float)
-  # Two attempts without an answer have nothing in common.
-  is_changed = [
-      g[0].answer is None or g[0].answer != g[1].answer for g in grades
-  ]
-  is_truncated = rollouts.is_truncated.reshape(len(grades), -1)
-  return {
-      "accuracy_t1": first,
-      "accuracy_t2": second,
-      "delta_t1_t2": second - first,
-      "delta_i_to_c": (1 - first) * second,
-      "delta_c_to_i": first * (1 - second),
-      "answer_change_rate": np.asarray(is_changed, float),
-      "truncated_t1": is_truncated[:, 0].astype(float),
-      "truncated_t2": is_truncated[:, 1].astype(float),
-  }
+  return per_pair(rollouts)[0]
+
+
+def per_pair_of_records(
+    records: Sequence[Mapping[str, Any]],
+) -> list[dict[str, np.ndarray]]:
+  """The `attempt_metrics` of `conversation_record`s, ordered by problem_id.
+
+  Args:
+    records: one per problem, in any order, with equally many attempts.
+
+  Returns:
+    A - 1 times float64[N] by metric name.
+
+  Raises:
+    ValueError: no records, a problem twice, or other numbers of attempts.
+  """
+  attempts = [r["attempts"] for r in by_problem(records)]
+  lengths = sorted({len(those) for those in attempts})
+  if len(lengths) > 1:
+    raise ValueError(
+        f"conversations of {lengths} attempts are mixed: summarize those of one"
+        " length at a time"
+    )
+
+  def column(name: str) -> list[list[Any]]:
+    return [[attempt[name] for attempt in those] for those in attempts]
+
+  return attempt_metrics(
+      np.asarray(column("is_correct"), bool),
+      column("answer"),
+      np.asarray(column("is_truncated"), bool),
+  )
+
+
+def per_problem_of_records(
+    records: Sequence[Mapping[str, Any]],
+) -> dict[str, np.ndarray]:
+  """Like `per_problem`, from `conversation_record`s; see there and above."""
+  return per_pair_of_records(records)[0]
+
+
+def by_problem(
+    records: Sequence[Mapping[str, Any]],
+) -> list[Mapping[str, Any]]:
+  """Records ordered by problem_id, so that those of two policies pair up.
+
+  Raises:
+    ValueError: no records, or a problem twice.
+  """
+  if not records:
+    raise ValueError("there are no evaluated problems")
+  ordered = sorted(records, key=lambda record: record["problem_id"])
+  for record, following in itertools.pairwise(ordered):
+    if record["problem_id"] == following["problem_id"]:
+      raise ValueError(
+          f"problem {record['problem_id']} has several conversations: give one"
+          " of each problem"
+      )
+  return ordered
+
+
+def transitions_by_difficulty(
+    records: Sequence[Mapping[str, Any]],
+) -> dict[str, dict[str, float]]:
+  """Accuracy and transitions of the first two attempts by difficulty.
+
+  Args:
+    records: `conversation_record`s; those without a difficulty are left out.
+
+  Returns:
+    By label, in the order of the labels: `n`, `accuracy_t1`, `accuracy_t2`,
+    `delta_i_to_c` and `delta_c_to_i`, fractions of the n problems.
+  """
+  names = ("accuracy_t1", "accuracy_t2", "delta_i_to_c", "delta_c_to_i")
+  result = {}
+  for label in sorted({r["difficulty"] for r in records} - {""}):
+    of_label = [r for r in records if r["difficulty"] == label]
+    values = per_problem_of_records(of_label)
+    means = {name: float(values[name].mean()) for name in names}
+    result[label] = {"n": len(of_label), **means}
+  return result
+
+
+def edit_distance_ratio(first: str, second: str) -> float:
+  """Characters inserted and deleted, of all characters of both texts.
+
+  Paper, section 4: the edit distance divided by the total length. Without
+  replacements, which count as one of each, the range is 0 to 1: 0 for equal
+  texts, 1 for texts that share nothing. Two empty texts are equal.
+  """
+  return Indel.normalized_distance(first, second)
 
 
 def concatenate(
@@ -88,29 +221,6 @@ def summarize(values: dict[str, np.ndarray], seed: int = 0) -> dict[str, Any]:
   }
 
 
-def bootstrap_ci95(
-    values: Sequence[np.ndarray], seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-  """Percentile intervals of means; all columns see the same resamples.
-
-  Args:
-    values: M arrays float64[R], paired by row.
-    seed: of the resampling.
-
-  Returns:
-    float64[M] lower and upper ends.
-  """
-  columns = np.stack(values, axis=-1)
-  n = len(columns)
-  rng = np.random.default_rng(seed)
-  means = []
-  for _ in range(_RESAMPLES // 500):  # 500 at a time bound the memory
-    counts = rng.multinomial(n, np.full(n, 1 / n), size=500)
-    means.append(counts @ columns / n)
-  ends = np.quantile(np.concatenate(means), [0.025, 0.975], axis=0)
-  return ends[0], ends[1]
-
-
 def evaluate(
     sample: Callable[[Sequence[Problem]], Rollouts],
     problems: Sequence[Problem],
@@ -121,12 +231,12 @@ def evaluate(
   The last batch is filled up with the first problem, and the filling dropped.
 
   Args:
-    sample: makes graded rollouts of `batch_size` problems, one sample each.
+    sample: makes graded rollouts of `batch_size` problems, K samples each.
     problems: N problems.
-    batch_size: rows of a batch.
+    batch_size: problems of a batch.
 
   Returns:
-    Rollouts with N rows over all.
+    Rollouts with N problems over all.
   """
   results = []
   for start in range(0, len(problems), batch_size):
@@ -137,15 +247,16 @@ def evaluate(
 
 
 def first_rows(rollouts: Rollouts, n: int) -> Rollouts:
-  """The first n problems of rollouts with one sample per problem."""
+  """The first n problems of rollouts, with all of their samples."""
+  rows = n * rollouts.rewards.shape[1]
   return Rollouts(
       problems=rollouts.problems[:n],
-      tokens=rollouts.tokens[:n],
-      mask=rollouts.mask[:n],
-      attempt_ids=rollouts.attempt_ids[:n],
-      behaviour_logprobs=rollouts.behaviour_logprobs[:n],
-      texts=rollouts.texts[:n],
-      grades=rollouts.grades[:n],
+      tokens=rollouts.tokens[:rows],
+      mask=rollouts.mask[:rows],
+      attempt_ids=rollouts.attempt_ids[:rows],
+      behaviour_logprobs=rollouts.behaviour_logprobs[:rows],
+      texts=rollouts.texts[:rows],
+      grades=rollouts.grades[:rows],
       rewards=rollouts.rewards[:n],
       is_truncated=rollouts.is_truncated[:n],
   )

@@ -25,12 +25,15 @@ class Problem:
       passes.
     source_id: the problem's name in the data set that it comes from, '' where
       problems are generated.
+    difficulty: label of how hard it is, such as 'level 3', whose order as text
+      is that from easy to hard; '' where the data does not say.
   """
 
   id: int
   question: str
   answer: str
   source_id: str = ""
+  difficulty: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 import dataclasses
 import inspect
+import re
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import numpy as np
 
 from score_jax import tokenization
 from score_jax.tasks.addition import CHARACTERS
 from score_jax.tasks.addition import AdditionTask
+from score_jax.tasks.addition import carry_chains
 from score_jax.types import Grade
 
 TASK = AdditionTask(
@@ -44,6 +47,31 @@ class ProblemsTest(parameterized.TestCase):
     problems = _all_problems()
     self.assertLen({p.question for p in problems}, len(problems))
     self.assertLen({p.id for p in problems}, len(problems))
+
+  @parameterized.parameters(
+      ("0000+0000", 0),
+      ("4444+5555", 0),  # nines, and no carry comes
+      ("0001+0009", 1),
+      ("0999+0001", 3),
+      ("9999+0001", 4),
+      ("5005+5005", 1),
+      ("5995+5005", 3),
+      ("0901+0190", 1),  # 1 + 0, 0 + 9, 9 + 1, 0 + 0
+      ("6666+4444", 1),  # each column starts a carry of its own
+      ("0096+0904", 3),
+  )
+  def test_the_longest_carry_by_hand(self, question, expected):
+    operands = np.array([list(map(int, question.split("+")))])
+    self.assertEqual(carry_chains(operands, 4).tolist(), [expected])
+
+  def test_difficulty_is_how_far_a_carry_travels(self):
+    for problem in _all_problems()[:300]:
+      first, second = problem.question.split("+")
+      sums = [int(a) + int(b) for a, b in zip(first, second, strict=True)]
+      # Columns from the left: nines, then the column that starts the carry.
+      kinds = "".join("n" if s == 9 else "g" if s > 9 else "-" for s in sums)
+      longest = max((len(m) for m in re.findall("n*g", kinds)), default=0)
+      self.assertEqual(problem.difficulty, f"carry chain {longest}")
 
   def test_the_same_arguments_make_the_same_problems(self):
     self.assertEqual(_all_problems(), _all_problems(dataclasses.replace(TASK)))

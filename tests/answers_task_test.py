@@ -3,11 +3,14 @@
 import contextlib
 import json
 import pathlib
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from score_jax.datasets import prepared
 from score_jax.tasks import make
+from score_jax.tasks import sources
 from tests import made_up_data
 
 GRADER = {"num_workers": 1, "timeout_s": 2.0, "memory_mb": 1024}
@@ -104,6 +107,23 @@ class AnswersTaskTest(parameterized.TestCase):
     )
     sizes = [len(task.problems(s)) for s in ("train", "validation", "test")]
     self.assertEqual(sizes, [11_744, 256, 500])
+    self.assertEqual(
+        {p.difficulty for p in task.problems("train")}, {"level 1"}
+    )
+
+  @mock.patch.object(prepared, "prepare_and_load")
+  def test_difficulty_is_maths_level(self, load):
+    levels = ("1", "5", "?")
+    load.return_value = {
+        "train": [
+            {"problem": "q", "answer": "a", "id": f"n{level}", "level": level}
+            for level in levels
+        ]
+    }
+    settings = {"dataset": "math", "split": "train"}
+    rows = sources.answer_rows(settings, "data", "manual")
+    self.assertEqual([r.difficulty for r in rows], ["level 1", "level 5", ""])
+    self.assertEqual([r.source_id for r in rows], ["n1", "n5", "n?"])
 
   def test_a_gold_answer_that_cannot_be_read_stops_the_run(self):
     rows = [*ROWS[:14], {"q": "Odd?", "a": "\\frac{1}{", "name": "odd"}]

@@ -25,7 +25,10 @@ def _rollouts() -> Rollouts:
   is_truncated[1, 1, 1] = True
   tokens = np.zeros((4, 5), np.int32)
   return Rollouts(
-      problems=(Problem(10, "4 + 5?", "9"), Problem(11, "3 * 3?", "9")),
+      problems=(
+          Problem(10, "4 + 5?", "9"),
+          Problem(11, "3 * 3?", "9", difficulty="level 2"),
+      ),
       tokens=tokens,
       mask=tokens == 0,
       attempt_ids=tokens,
@@ -46,6 +49,7 @@ class ConversationTest(absltest.TestCase):
         "source_id": "",
         "question": "3 * 3?",
         "gold": "9",
+        "difficulty": "level 2",
         "correction_prompt": "Try again.",
         "attempts": [
             {

@@ -1,9 +1,14 @@
 """Tests of score_jax.evaluate."""
 
+import itertools
+import json
+import random
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
+from score_jax import conversations
 from score_jax import evaluate
 from score_jax.types import Grade
 from score_jax.types import Problem
@@ -19,19 +24,20 @@ def _grade(mark, answer):
 def _rollouts(problems, grades, is_truncated=None):
   """One sample per problem; only what evaluation reads is filled in."""
   n = len(problems)
+  attempts = len(grades[0])
   if is_truncated is None:
-    is_truncated = np.zeros((n, 1, 2), bool)
+    is_truncated = np.zeros((n, 1, attempts), bool)
   return Rollouts(
       problems=tuple(problems),
       tokens=np.array([[p.id] for p in problems], np.int32).reshape(n, 1),
       mask=np.ones((n, 1), bool),
       attempt_ids=np.ones((n, 1), np.int32),
       behaviour_logprobs=np.zeros((n, 1), np.float32),
-      texts=tuple((str(p.id), "") for p in problems),
+      texts=tuple((str(p.id),) + ("",) * (attempts - 1) for p in problems),
       grades=tuple(grades),
       rewards=np.array(
           [[[g.is_correct for g in row]] for row in grades], np.float32
-      ).reshape(n, 1, 2),
+      ).reshape(n, 1, attempts),
       is_truncated=is_truncated,
   )
 
@@ -117,6 +123,135 @@ class MetricsTest(absltest.TestCase):
     values = evaluate.per_problem(_table_rollouts())
     with self.assertRaisesRegex(ValueError, "no evaluated problems"):
       evaluate.summarize({k: v[:0] for k, v in values.items()})
+
+
+class PairsTest(absltest.TestCase):
+
+  def _three_attempts(self):
+    """Marks and answers of three attempts at three problems."""
+    table = (("w1", "c2", "c2"), ("c2", "c2", "w3"), ("w1", "w1", "c2"))
+    grades = [tuple(_grade(*mark) for mark in row) for row in table]
+    is_truncated = np.zeros((3, 1, 3), bool)
+    is_truncated[1, 0, 2] = True
+    return _rollouts(_problems(3), grades, is_truncated)
+
+  def test_every_attempt_is_compared_with_the_one_before(self):
+    first, second = evaluate.per_pair(self._three_attempts())
+    self.assertEqual(first["accuracy_t1"].tolist(), [0, 1, 0])
+    self.assertEqual(first["accuracy_t2"].tolist(), [1, 1, 0])
+    self.assertEqual(second["accuracy_t1"].tolist(), [1, 1, 0])
+    self.assertEqual(second["accuracy_t2"].tolist(), [1, 0, 1])
+    self.assertEqual(second["delta_i_to_c"].tolist(), [0, 0, 1])
+    self.assertEqual(second["delta_c_to_i"].tolist(), [0, 1, 0])
+    self.assertEqual(second["answer_change_rate"].tolist(), [0, 1, 1])
+    self.assertEqual(second["truncated_t1"].tolist(), [0, 0, 0])
+    self.assertEqual(second["truncated_t2"].tolist(), [0, 1, 0])
+
+  def test_the_first_pair_is_what_two_attempts_are(self):
+    rollouts = self._three_attempts()
+    first = evaluate.per_pair(rollouts)[0]
+    for name, values in evaluate.per_problem(rollouts).items():
+      np.testing.assert_array_equal(values, first[name])
+
+  def test_one_attempt_is_refused(self):
+    with self.assertRaisesRegex(ValueError, r"shape \(3, 1\), expected rows x"):
+      evaluate.attempt_metrics(np.zeros((3, 1), bool), [[None]] * 3, None)
+
+
+def _records(rollouts):
+  lines = conversations.jsonl([rollouts], "Again.").splitlines()
+  return [json.loads(line) for line in lines]
+
+
+class RecordsTest(absltest.TestCase):
+
+  def test_files_say_what_rollouts_say(self):
+    """In the order of the problems, whatever that of the lines."""
+    rollouts = _table_rollouts()
+    expected = evaluate.per_problem(rollouts)
+    records = _records(rollouts)
+    random.Random(0).shuffle(records)
+    found = evaluate.per_problem_of_records(records)
+    self.assertEqual(list(found), list(expected))
+    for name, values in expected.items():
+      np.testing.assert_array_equal(found[name], values, name)
+
+  def test_records_that_do_not_fit_are_refused(self):
+    records = _records(_table_rollouts())
+    longer = dict(records[0], problem_id=99)
+    longer["attempts"] = longer["attempts"] * 2
+    for wrong, message in (
+        ([], "no evaluated problems"),
+        ([*records, records[3]], "problem 3 has several conversations"),
+        ([*records, longer], r"conversations of \[2, 4\] attempts"),
+    ):
+      with self.assertRaisesRegex(ValueError, message):
+        evaluate.per_pair_of_records(wrong)
+
+  def test_transitions_by_difficulty(self):
+    records = _records(_table_rollouts())
+    labels = ["level 2"] * 3 + ["level 1"] * 2 + [""] * 3
+    for record, label in zip(records, labels, strict=True):
+      record["difficulty"] = label
+    result = evaluate.transitions_by_difficulty(records)
+    self.assertEqual(list(result), ["level 1", "level 2"])
+    self.assertEqual(
+        result["level 2"],
+        {
+            "n": 3,
+            "accuracy_t1": 2 / 3,
+            "accuracy_t2": 2 / 3,
+            "delta_i_to_c": 1 / 3,
+            "delta_c_to_i": 1 / 3,
+        },
+    )
+    self.assertEqual(result["level 1"]["n"], 2)
+    self.assertEqual(result["level 1"]["delta_i_to_c"], 1 / 2)
+
+  def test_without_difficulties_there_is_no_table(self):
+    records = _records(_table_rollouts())
+    self.assertEqual(evaluate.transitions_by_difficulty(records), {})
+
+
+def _naive_ratio(first, second):
+  """By the longest common subsequence."""
+  rows = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]
+  for i, j in itertools.product(range(len(first)), range(len(second))):
+    rows[i + 1][j + 1] = (
+        rows[i][j] + 1
+        if first[i] == second[j]
+        else max(rows[i][j + 1], rows[i + 1][j])
+    )
+  total = len(first) + len(second)
+  return (total - 2 * rows[-1][-1]) / total
+
+
+class EditDistanceTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ("", "", 0.0),
+      ("abc", "abc", 0.0),
+      ("abc", "", 1.0),
+      ("abc", "xyz", 1.0),
+      ("abc", "abd", 2 / 6),  # one out, one in
+      ("abc", "abcd", 1 / 7),
+      ("\u00e9a", "a", 1 / 3),
+  )
+  def test_by_hand(self, first, second, expected):
+    self.assertAlmostEqual(
+        evaluate.edit_distance_ratio(first, second), expected
+    )
+
+  def test_against_a_naive_count(self):
+    draw = random.Random(0)
+    for _ in range(30):
+      first, second = (
+          "".join(draw.choices("abc", k=draw.randint(1, 70))) for _ in range(2)
+      )
+      self.assertAlmostEqual(
+          evaluate.edit_distance_ratio(first, second),
+          _naive_ratio(first, second),
+      )
 
 
 class IntervalTest(parameterized.TestCase):

