@@ -221,6 +221,38 @@ def summarize(values: dict[str, np.ndarray], seed: int = 0) -> dict[str, Any]:
   }
 
 
+def summarize_pairs(
+    parts: Sequence[Rollouts], seed: int = 0
+) -> list[dict[str, Any]]:
+  """The summary of every pair of consecutive attempts.
+
+  Args:
+    parts: rollouts with one sample per problem, equally many attempts each.
+    seed: of the bootstrap.
+
+  Returns:
+    As `summarize`, and `pair`: the numbers of the two attempts, from 1.
+  """
+  pairs = zip(*(per_pair(rollouts) for rollouts in parts), strict=True)
+  return [
+      {"pair": [i, i + 1], **summarize(concatenate(values), seed)}
+      for i, values in enumerate(pairs, start=1)
+  ]
+
+
+def attempt_curve(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+  """Accuracy of each attempt, out of `summarize_pairs`.
+
+  Returns:
+    `attempt` (from 1), `accuracy` and its `ci95`, of every attempt.
+  """
+  names = [(pairs[0], "accuracy_t1"), *((p, "accuracy_t2") for p in pairs)]
+  return [
+      {"attempt": i, "accuracy": m[name], "ci95": m["ci95"][name]}
+      for i, (m, name) in enumerate(names, start=1)
+  ]
+
+
 def evaluate(
     sample: Callable[[Sequence[Problem]], Rollouts],
     problems: Sequence[Problem],

@@ -20,6 +20,7 @@ from score_jax.models import hf_files
 from score_jax.models.transformer import Params
 from score_jax.progress import console
 from score_jax.protocols import Evaluation
+from score_jax.protocols import MoreAttempts
 from score_jax.settings import RunSettings
 from score_jax.tasks.task import Task
 from score_jax.types import Problem
@@ -33,11 +34,13 @@ class Output:
   Attributes:
     results: the metrics.
     rollouts: the graded conversations, one JSON line each.
+    samples: likewise those that were sampled, where that is asked for.
     manifest: what was evaluated, on what and with what.
   """
 
   results: pathlib.Path
   rollouts: pathlib.Path
+  samples: pathlib.Path
   manifest: pathlib.Path
 
 
@@ -49,8 +52,12 @@ def make_output(workdir: str) -> Output:
   """
   directory = pathlib.Path(workdir)
   distributed.on_main(lambda: _make_empty(directory))
-  names = ("results.json", "rollouts.jsonl", "manifest.json")
-  return Output(*(directory / name for name in names))
+  return Output(
+      results=directory / "results.json",
+      rollouts=directory / "rollouts.jsonl",
+      samples=directory / "samples.jsonl",
+      manifest=directory / "manifest.json",
+  )
 
 
 def _make_empty(directory: pathlib.Path) -> None:
@@ -74,6 +81,7 @@ def run(
     checkpoint: str,
     output: Output,
     first_attempts: str | None,
+    asked: MoreAttempts | None = None,
 ) -> dict[str, Any]:
   """Evaluates a checkpoint on the task's test split.
 
@@ -84,10 +92,17 @@ def run(
       finished run.
     output: where results go.
     first_attempts: file of given first attempts; None to make them.
+    asked: more attempts, sampled ones; None for those of the settings alone.
 
   Returns:
-    The metrics, see `evaluate.summarize`.
+    The metrics, see `evaluate.summarize`; where more is asked for, see
+    `protocols.test_time`.
   """
+  if first_attempts is not None and asked is not None:
+    raise ValueError(
+        "where the first attempts are given, one other attempt repairs each:"
+        " leave out --num_attempts and --samples, or --first_attempts"
+    )
   if first_attempts is not None and settings.rollout.num_attempts != 2:
     raise ValueError(
         f"rollout.num_attempts is {settings.rollout.num_attempts}, expected 2"
@@ -100,7 +115,11 @@ def run(
   evaluation = recipe.make_evaluation(
       settings, config, tokenizer, task, placement
   )
-  recipe.check_positions(evaluation)
+  recipe.check_positions(
+      evaluation
+      if asked is None
+      else protocols.with_attempts(evaluation, asked.num_attempts)
+  )
   problems = data.select_problems(
       task,
       ["test"],
@@ -117,6 +136,7 @@ def run(
   manifest = {
       "checkpoint": checkpoint,
       "first_attempts": first_attempts,
+      "test_time": None if asked is None else dataclasses.asdict(asked),
       "settings": dataclasses.asdict(settings),
       **recipe.make_manifest(task, problems, params),
   }
@@ -124,12 +144,21 @@ def run(
     files.write_json(output.manifest, manifest)
   for line in report.manifest_lines(manifest):
     console.print(line)
-  rollouts = _roll_out(params, evaluation, problems.splits["test"], given)
-  values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
-  result = evaluate.summarize(values)
+  test, sampled = problems.splits["test"], []
+  if asked is None:
+    rollouts = _roll_out(params, evaluation, test, given)
+    values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
+    result = evaluate.summarize(values)
+  else:
+    result, rollouts, sampled = protocols.test_time(
+        params, evaluation, test, asked, "Evaluation"
+    )
   if distributed.is_main():
     lines = conversations.jsonl(rollouts, task.correction_prompt)
     files.write_text(output.rollouts, lines)
+    if sampled:
+      lines = conversations.jsonl(sampled, task.correction_prompt)
+      files.write_text(output.samples, lines)
     files.write_json(output.results, result)
   return result
 

@@ -1,13 +1,16 @@
-"""How policies are evaluated: greedy, every problem once.
+"""How policies are evaluated.
 
-Two protocols: attempts of the policy's own (MATH-500, HumanEval), and second
-attempts at given first ones (MBPP-R: offline repair).
+Greedy, every problem once: attempts of the policy's own (MATH-500, HumanEval),
+and second attempts at given first ones (MBPP-R: offline repair). Beyond that,
+what more attempts at test time buy: one after the other, or sampled and voted.
 """
 
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +19,7 @@ from score_jax import distributed
 from score_jax import evaluate
 from score_jax import rollout
 from score_jax import sampler
+from score_jax import self_consistency
 from score_jax import sharding
 from score_jax import tokenization
 from score_jax.models.config import ModelConfig
@@ -38,7 +42,8 @@ class Evaluation:
     config: of the model.
     tokenizer: of the model.
     task: prompts and grades.
-    spec: of the conversations, with one sample per problem.
+    spec: of the conversations, with one sample per problem where nothing else
+      is said.
     batch_size: problems of a batch; the last one is filled up.
     key: from which attempts are drawn; nothing depends on it at temperature 0.
     placement: where the policy lies.
@@ -68,7 +73,7 @@ def own_attempts(
     description: name on the progress bar; None for no bar.
 
   Returns:
-    Rollouts with N rows over all.
+    Rollouts with N problems over all.
   """
   copy = evaluation.placement.copy(params)
 
@@ -87,6 +92,130 @@ def own_attempts(
     return rollout.grade(evaluation.task, conversations)
 
   return _in_batches(sample, evaluation, problems, description)
+
+
+@dataclasses.dataclass(frozen=True)
+class MoreAttempts:
+  """More attempts at test time than the two of training.
+
+  Attributes:
+    num_attempts: one after the other in a conversation, greedy.
+    samples: K of self-consistency, K corrections against 2K first attempts; 0
+      for none.
+    temperature: of the samples.
+  """
+
+  num_attempts: int
+  samples: int
+  temperature: float
+
+  def __post_init__(self):
+    if self.num_attempts < 2:
+      raise ValueError(
+          f"num_attempts is {self.num_attempts}, expected 2 or more"
+      )
+    if self.samples < 0:
+      raise ValueError(
+          f"samples is {self.samples}, expected 1 or more, 0 for none"
+      )
+    if not self.temperature > 0:
+      raise ValueError(
+          f"temperature is {self.temperature}, expected above 0: greedy"
+          " attempts are all the same"
+      )
+
+
+def test_time(
+    params: Params,
+    evaluation: Evaluation,
+    problems: Sequence[Problem],
+    asked: MoreAttempts,
+    description: str | None = None,
+) -> tuple[dict[str, Any], list[Rollouts], list[Rollouts]]:
+  """What more attempts buy.
+
+  Args:
+    params: of the policy.
+    evaluation: how, greedy.
+    problems: N problems.
+    asked: how many attempts.
+    description: name on the progress bars; None for none.
+
+  Returns:
+    The numbers, ready for JSON: `attempts` as of `evaluate.summarize_pairs`,
+    `curve` as of `evaluate.attempt_curve`, and where samples are asked for
+    `self_consistency` with `temperature` and `points`, as of
+    `self_consistency.self_consistency`. Then the greedy conversations behind
+    them, and the sampled ones.
+  """
+  longer = with_attempts(evaluation, asked.num_attempts)
+  greedy = own_attempts(params, longer, problems, description)
+  pairs = evaluate.summarize_pairs(greedy)
+  result = {"attempts": pairs, "curve": evaluate.attempt_curve(pairs)}
+  if not asked.samples:
+    return result, greedy, []
+  sampled = sampled_attempts(
+      params,
+      evaluation,
+      problems,
+      # Their first attempts are the parallel ones.
+      samples=2 * asked.samples,
+      num_attempts=2,
+      temperature=asked.temperature,
+      description=description and f"{description}: samples",
+  )
+  result["self_consistency"] = {
+      "temperature": asked.temperature,
+      "points": self_consistency.self_consistency(sampled, sampled),
+  }
+  return result, greedy, sampled
+
+
+def with_attempts(evaluation: Evaluation, num_attempts: int) -> Evaluation:
+  """The same evaluation with other numbers of attempts."""
+  spec = dataclasses.replace(evaluation.spec, num_attempts=num_attempts)
+  return dataclasses.replace(evaluation, spec=spec)
+
+
+def sampled_attempts(
+    params: Params,
+    evaluation: Evaluation,
+    problems: Sequence[Problem],
+    samples: int,
+    num_attempts: int,
+    temperature: float,
+    description: str | None = None,
+) -> list[Rollouts]:
+  """Several sampled conversations of each problem.
+
+  Args:
+    params: of the policy.
+    evaluation: how; a batch has about as many rows as its batch_size.
+    problems: N problems.
+    samples: K conversations of each.
+    num_attempts: of a conversation.
+    temperature: at which attempts are drawn.
+    description: name on the progress bar; None for no bar.
+
+  Returns:
+    Rollouts with N problems of K samples over all.
+  """
+  spec = dataclasses.replace(
+      evaluation.spec,
+      num_attempts=num_attempts,
+      samples_per_problem=samples,
+      sampling=dataclasses.replace(
+          evaluation.spec.sampling, temperature=temperature
+      ),
+  )
+  mesh = evaluation.placement.sampler_mesh
+  parts = 1
+  if mesh is not None:
+    parts = math.prod(mesh.shape[axis] for axis in sharding.RULES["rows"])
+  # A multiple of the parts that devices divide problems into.
+  batch_size = parts * max(1, evaluation.batch_size // samples // parts)
+  sampling = dataclasses.replace(evaluation, spec=spec, batch_size=batch_size)
+  return own_attempts(params, sampling, problems, description)
 
 
 def repairs(

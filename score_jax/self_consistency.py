@@ -142,7 +142,10 @@ def _point(
       "budget": 2 * k,
       "parallel": _accuracy(parallel, len(first[0]) // (2 * k), seed),
       "sequential": _accuracy(sequential, len(second[0]) // k, seed),
-      "difference": dataclasses.asdict(difference),
+      "difference": {
+          **dataclasses.asdict(difference),
+          "ci95": list(difference.ci95),
+      },
   }
 
 

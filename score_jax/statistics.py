@@ -190,7 +190,7 @@ def statement(
       round(100 * x, 1) + 0.0
       for x in (difference.mean, *difference.ci95)
   )
-  caveat = "; one seed, others may differ" * (difference.num_seeds == 1)
+  caveat = " (one seed; others may differ)" * (difference.num_seeds == 1)
   # As printed: an end that is rounded to zero does not exclude it.
   if low > 0 or high < 0:
     direction = "higher" if low > 0 else "lower"

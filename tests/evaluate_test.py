@@ -153,6 +153,20 @@ class PairsTest(absltest.TestCase):
     for name, values in evaluate.per_problem(rollouts).items():
       np.testing.assert_array_equal(values, first[name])
 
+  def test_summaries_name_their_attempts(self):
+    """Also over several batches."""
+    pairs = evaluate.summarize_pairs([self._three_attempts()] * 2)
+    self.assertEqual([m["pair"] for m in pairs], [[1, 2], [2, 3]])
+    self.assertEqual([m["n"] for m in pairs], [6, 6])
+    self.assertAlmostEqual(pairs[1]["delta_c_to_i"], 1 / 3)
+    curve = evaluate.attempt_curve(pairs)
+    self.assertEqual([point["attempt"] for point in curve], [1, 2, 3])
+    np.testing.assert_allclose(
+        [point["accuracy"] for point in curve], [1 / 3, 2 / 3, 2 / 3]
+    )
+    self.assertEqual(curve[0]["ci95"], pairs[0]["ci95"]["accuracy_t1"])
+    self.assertEqual(curve[2]["ci95"], pairs[1]["ci95"]["accuracy_t2"])
+
   def test_one_attempt_is_refused(self):
     with self.assertRaisesRegex(ValueError, r"shape \(3, 1\), expected rows x"):
       evaluate.attempt_metrics(np.zeros((3, 1), bool), [[None]] * 3, None)

@@ -3,11 +3,14 @@
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from experiments import evaluate
+from score_jax import evaluation_run
+from score_jax.protocols import MoreAttempts
 from tests import configs_test
 from tests import tiny_gemma
 
@@ -49,7 +52,7 @@ class EvaluationRunTest(parameterized.TestCase):
     config.rollout.max_new_tokens = 40
     return config
 
-  def _evaluate(self, name, given=None, checkpoint="run"):
+  def _evaluate(self, name, given=None, checkpoint="run", **asked):
     path = None
     if given is not None:
       path = _write(self.root / f"{name}_given.jsonl", given)
@@ -58,6 +61,7 @@ class EvaluationRunTest(parameterized.TestCase):
         str(self.root / checkpoint),
         str(self.root / name),
         path,
+        **asked,
     )
     self.assertEqual(
         result, json.loads((self.root / name / "results.json").read_text())
@@ -107,6 +111,47 @@ class EvaluationRunTest(parameterized.TestCase):
         [r["attempts"][0]["text"] for r in rollouts],
         [g["completion"] for g in given],
     )
+
+  def test_more_attempts_and_samples(self):
+    result, rollouts = self._evaluate("more", num_attempts=3, samples=1)
+    self.assertEqual([m["pair"] for m in result["attempts"]], [[1, 2], [2, 3]])
+    self.assertEqual([m["n"] for m in result["attempts"]], [5, 5])
+    self.assertEqual(result["self_consistency"]["temperature"], 0.7)
+    self.assertLen(result["self_consistency"]["points"], 1)
+    self.assertEqual([len(r["attempts"]) for r in rollouts], [3] * 5)
+    lines = (self.root / "more" / "samples.jsonl").read_text("utf-8")
+    samples = [json.loads(line) for line in lines.splitlines()]
+    # Two conversations of each problem, of two attempts.
+    self.assertEqual(
+        [r["source_id"] for r in samples],
+        [f"n{i}" for i in range(4, 9) for _ in range(2)],
+    )
+    self.assertEqual({len(r["attempts"]) for r in samples}, {2})
+    text = (self.root / "more" / "manifest.json").read_text("utf-8")
+    self.assertEqual(
+        json.loads(text)["test_time"],
+        {"num_attempts": 3, "samples": 1, "temperature": 0.7},
+    )
+
+  @mock.patch.object(evaluate, "_print_test_time")
+  @mock.patch.object(evaluation_run, "run")
+  def test_samples_alone_keep_the_configs_attempts(self, run, unused_print):
+    evaluate.evaluate(
+        self._config(), "", str(self.root / "some"), None, samples=4
+    )
+    self.assertEqual(
+        run.call_args.args[-1],
+        MoreAttempts(num_attempts=2, samples=4, temperature=0.7),
+    )
+
+  def test_more_attempts_than_the_model_has_room_for_are_refused(self):
+    with self.assertRaisesRegex(ValueError, "model was made for 4096"):
+      self._evaluate("endless", num_attempts=60)
+
+  def test_given_attempts_and_more_of_them_exclude_each_other(self):
+    given = [{"id": "n5", "completion": "x"}]
+    with self.assertRaisesRegex(ValueError, "leave out --num_attempts"):
+      self._evaluate("both", given, num_attempts=2)
 
   @parameterized.parameters(
       ([{"id": "n1", "completion": "x"}], "1 of 1 ids are no test problems"),

@@ -1,8 +1,11 @@
 """Evaluation on own attempts and on given ones."""
 
 import dataclasses
+import functools
+import json
 
 from absl.testing import absltest
+from absl.testing import parameterized
 import jax
 import numpy as np
 
@@ -92,6 +95,84 @@ class ProtocolsTest(absltest.TestCase):
   def test_a_given_attempt_with_a_special_token_is_refused(self):
     with self.assertRaisesRegex(ValueError, "special token '<eos>'"):
       _repairs(["1<eos>2", "1", "1"])
+
+
+def _rows(parts):
+  """Tokens of every conversation, by problem id and sample."""
+  return {
+      (p.id, k): r.tokens[b * r.rewards.shape[1] + k].tolist()
+      for r in parts
+      for b, p in enumerate(r.problems)
+      for k in range(r.rewards.shape[1])
+  }
+
+
+@functools.cache  # compiling is most of the work
+def _sampled(batch_size, samples=4, temperature=1.0):
+  return protocols.sampled_attempts(
+      model_params(),
+      _evaluation(batch_size),
+      PROBLEMS,
+      samples=samples,
+      num_attempts=2,
+      temperature=temperature,
+  )
+
+
+class SampledAttemptsTest(absltest.TestCase):
+
+  def test_every_problem_has_its_samples(self):
+    """Of two problems a batch: the filling of the last one is dropped."""
+    parts = _sampled(batch_size=8)
+    self.assertEqual([len(r.problems) for r in parts], [2, 1])
+    self.assertEqual([len(r.tokens) for r in parts], [8, 4])
+    self.assertEqual([r.rewards.shape for r in parts], [(2, 4, 2), (1, 4, 2)])
+    self.assertEqual([len(r.grades) for r in parts], [8, 4])
+    self.assertLen(_rows(parts), 12)
+
+  def test_batches_do_not_matter(self):
+    self.assertEqual(_rows(_sampled(8)), _rows(_sampled(1)))
+
+  def test_samples_differ_unless_it_is_cold(self):
+    for temperature, expected in ((1.0, 4), (1e-4, 1)):
+      rows = _rows(_sampled(8, temperature=temperature))
+      distinct = {tuple(rows[PROBLEMS[0].id, k]) for k in range(4)}
+      self.assertLen(distinct, expected)
+
+
+class TestTimeTest(parameterized.TestCase):
+
+  def test_what_is_asked_for(self):
+    result, greedy, sampled = protocols.test_time(
+        model_params(),
+        _evaluation(),
+        PROBLEMS,
+        protocols.MoreAttempts(num_attempts=3, samples=2, temperature=1.0),
+    )
+    self.assertEqual(json.loads(json.dumps(result)), result)
+    self.assertEqual([m["pair"] for m in result["attempts"]], [[1, 2], [2, 3]])
+    self.assertEqual([m["n"] for m in result["attempts"]], [3, 3])
+    self.assertLen(result["curve"], 3)
+    self.assertEqual(result["self_consistency"]["temperature"], 1.0)
+    points = result["self_consistency"]["points"]
+    self.assertEqual([p["budget"] for p in points], [2, 4])
+    self.assertEqual({r.rewards.shape[1:] for r in sampled}, {(4, 2)})
+    # The first two attempts cannot know of the third.
+    two = protocols.own_attempts(model_params(), _evaluation(), PROBLEMS)
+    self.assertEqual(
+        [texts[:2] for r in greedy for texts in r.texts],
+        [texts for r in two for texts in r.texts],
+    )
+
+  @parameterized.parameters(
+      ({"num_attempts": 1}, "num_attempts is 1, expected 2 or more"),
+      ({"samples": -1}, "samples is -1, expected 1 or more"),
+      ({"temperature": 0.0}, "temperature is 0.0, expected above 0"),
+  )
+  def test_mistakes_are_refused(self, changes, message):
+    asked = {"num_attempts": 2, "samples": 0, "temperature": 0.7} | changes
+    with self.assertRaisesRegex(ValueError, message):
+      protocols.MoreAttempts(**asked)
 
 
 if __name__ == "__main__":

@@ -160,8 +160,9 @@ class SignFlipTest(parameterized.TestCase):
       ([0, 0], 1.0),
       # The flips sum to 6, 4, 2 and 0, each of both signs.
       ([3, 2, -1], 4 / 8),
-      # Thirds have rounding errors.
-      ([1 / 3, 1 - 2 / 3, 1 / 3], 2 / 8),
+      # The order of the additions must not matter.
+      ([1.0, 0.1, 0.3], 2 / 8),
+      ([1 / 3, 2 / 3, 0.3], 2 / 8),
   )
   def test_by_hand(self, differences, expected):
     p_value = statistics.sign_flip_p_value(np.asarray(differences, float))
@@ -239,7 +240,7 @@ class StatementTest(parameterized.TestCase):
     difference = Difference(0.03, (0.01, 0.05), p_value=0.01, num_seeds=1)
     self.assertEndsWith(
         statistics.statement(difference, "A", "B", "accuracy"),
-        "[1.0, 5.0]; one seed, others may differ",
+        "[1.0, 5.0] (one seed; others may differ)",
     )
 
 

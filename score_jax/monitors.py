@@ -1,0 +1,211 @@
+"""Signs that training goes the way it should not, from `metrics.jsonl`.
+
+Pure functions over the records of a run, in the order they were written. What
+was found stays found when more records come, so they can be asked after every
+validation. A notice says where to look; whether something is wrong is for
+people to see in the conversations.
+"""
+
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import itertools
+import statistics
+from typing import Any
+from typing import NamedTuple
+
+Record = Mapping[str, Any]
+
+# Greedy first attempts, fractions. On 500 problems of which a fifth change
+# their verdict, a difference has a standard error of 2 points; a first stage
+# whose anchor holds moved them by about as much.
+SANDBAGGING_FALL = 0.05
+# Second attempts that fall by less than that error count as holding.
+SANDBAGGING_HOLD = 0.02
+# Shares of answers that second attempts change. Those of the paper's SCoRe are
+# 27 to 39 %; plain reinforcement learning, which it calls collapsed, goes down
+# to 16 % (figure 5, read off), which still corrects. This is about copying.
+CHANGE_RATE_ALIVE = 0.10
+CHANGE_RATE_GONE = 0.02
+# Above this accuracy there is little left to change.
+NOTHING_TO_CORRECT = 0.95
+# A cut attempt can hardly be right, so its reward tells of length. One in five
+# is as much as the accuracies that are compared with each other differ.
+TRUNCATED_SHARE = 0.20
+# Nats per attempt, where the first attempt is held to the base. The chance of
+# no event, such as being right, differs by more than sqrt(KL / 2) (Pinsker):
+# 0.5 nats allow for 50 points, and a stage that holds was seen at 0.15.
+KL_ANCHORED_NATS = 0.5
+# Nats per token elsewhere, as attempts that learn may go away by more the
+# longer they are. The tiny recipe ends below 0.1 per token; a run that learned
+# to spoil its first attempts stood at 0.7.
+KL_NATS_PER_TOKEN = 0.3
+# Steps whose median is looked at: one batch is noisy.
+WINDOW_STEPS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Notice:
+  """One thing that a monitor saw; told once per phase.
+
+  Attributes:
+    phase: stage of the run, as in the records.
+    step: of the phase, at which it was first seen.
+    name: 'sandbagging', 'collapse', 'truncation' or 'first_attempt_kl'.
+    message: for people: numbers, and what may help.
+  """
+
+  phase: str
+  step: int
+  name: str
+  message: str
+
+
+class _History(NamedTuple):
+  """What a monitor looks at: records up to the present one, which is last."""
+
+  run: list[Record]
+  phase: list[Record]
+  is_anchored: bool
+
+
+def warnings(
+    records: Sequence[Record], anchored: Collection[str] = ("stage1",)
+) -> list[Notice]:
+  """What monitors see in a run, each kind at its first step in a phase.
+
+  The result for more records starts with the result for fewer: a caller that
+  asks after every validation prints what it has not seen before.
+
+  Args:
+    records: of `metrics.jsonl`, in order. Monitors whose metrics are not there
+      are silent.
+    anchored: phases in which first attempts are held to the base.
+
+  Returns:
+    Notices in the order of their records.
+  """
+  notices: dict[tuple[str, str], Notice] = {}
+  run: list[Record] = []
+  phases: dict[str, list[Record]] = {}
+  for record in records:
+    phase = record["stage"]
+    run.append(record)
+    phases.setdefault(phase, []).append(record)
+    history = _History(run, phases[phase], phase in anchored)
+    for name, monitor in _MONITORS.items():
+      if (phase, name) not in notices and (message := monitor(history)):
+        notices[phase, name] = Notice(phase, record["step"], name, message)
+  return list(notices.values())
+
+
+def _sandbagging(history: _History) -> str | None:
+  """First attempts become worse so that second ones can be better."""
+  names = ("validation/accuracy_t1", "validation/accuracy_t2")
+  now = next(_values(history.phase[-1:], *names), None)
+  if now is None:
+    return None
+  (t1, t2), (start_t1, start_t2) = now, next(_values(history.phase, *names))
+  if start_t1 - t1 <= SANDBAGGING_FALL or start_t2 - t2 > SANDBAGGING_HOLD:
+    return None
+  return (
+      f"first attempts fell from {start_t1:.1%} to {t1:.1%} since the phase"
+      f" began, second ones went from {start_t2:.1%} to {t2:.1%}: the model may"
+      " be spoiling first attempts to have something to correct. Look at"
+      " rollouts/; raise first_attempt_kl_coef (Stage I) or kl_coef, or lower"
+      " bonus_coef"
+  )
+
+
+def _collapse(history: _History) -> str | None:
+  """Second attempts become copies of first ones."""
+  name = "validation/answer_change_rate"
+  accuracies = ("validation/accuracy_t1", "validation/accuracy_t2")
+  now = next(_values(history.phase[-1:], name, *accuracies), None)
+  if now is None:
+    return None
+  rate, t1, t2 = now
+  if rate >= CHANGE_RATE_GONE or max(t1, t2) >= NOTHING_TO_CORRECT:
+    return None
+  highest = max(rate for (rate,) in _values(history.run, name))
+  if highest < CHANGE_RATE_ALIVE:
+    return None
+  return (
+      f"second attempts change {rate:.1%} of the answers, once it was"
+      f" {highest:.1%}, and {1 - t2:.1%} are still wrong: the model"
+      " may have stopped correcting itself. Train Stage I for longer, or raise"
+      " bonus_coef"
+  )
+
+
+def _truncation(history: _History) -> str | None:
+  """Attempts end at the length limit."""
+  for attempt in itertools.count(1):
+    share = _recent(history, f"train/truncated_t{attempt}")
+    if share is None:
+      return None
+    if share > TRUNCATED_SHARE:
+      return (
+          f"{share:.1%} of attempts {attempt} are cut by the length limit, and"
+          " a cut attempt can hardly be right: raise rollout.max_new_tokens, or"
+          " look in rollouts/ whether they come to no end"
+      )
+
+
+def _first_attempt_kl(history: _History) -> str | None:
+  """First attempts leave the base."""
+  kl = _recent(history, "train/kl_t1")
+  if kl is None:
+    return None
+  if history.is_anchored:
+    if kl <= KL_ANCHORED_NATS:
+      return None
+    return (
+        f"first attempts are {kl:.2f} nats from the base, where this phase is"
+        f" to hold them (below {KL_ANCHORED_NATS}): raise"
+        " first_attempt_kl_coef, or lower the learning rate"
+    )
+  tokens = _recent(history, "train/new_tokens_per_row")
+  if tokens is None:
+    return None
+  per_token = kl * _num_attempts(history.phase[-1]) / max(tokens, 1)
+  if per_token <= KL_NATS_PER_TOKEN:
+    return None
+  return (
+      f"first attempts are {kl:.1f} nats from the base, {per_token:.2f} per"
+      f" token (expected below {KL_NATS_PER_TOKEN}): raise kl_coef or lower the"
+      " learning rate"
+  )
+
+
+_MONITORS: dict[str, Callable[[_History], str | None]] = {
+    "sandbagging": _sandbagging,
+    "collapse": _collapse,
+    "truncation": _truncation,
+    "first_attempt_kl": _first_attempt_kl,
+}
+
+
+def _num_attempts(record: Record) -> int:
+  return sum(name.startswith("train/accuracy_t") for name in record)
+
+
+def _values(
+    records: Iterable[Record], *names: str
+) -> Iterator[tuple[float, ...]]:
+  """Values of the records that have all of the names; null is no value."""
+  for record in records:
+    values = tuple(record.get(name) for name in names)
+    if None not in values:
+      yield values
+
+
+def _recent(history: _History, name: str) -> float | None:
+  """Median over the last records of the phase, where all of them have it."""
+  last = history.phase[-WINDOW_STEPS:]
+  values = [value for (value,) in _values(last, name)]
+  return statistics.median(values) if len(values) == WINDOW_STEPS else None
