@@ -11,10 +11,10 @@ and the model repairs them: a jsonl, json or parquet file with the columns `id`
 Problems without a given attempt are left out.
 
 With --num_attempts every conversation has N attempts, and each is compared with
-the one before. With --samples conversations are sampled too: for K, K/2, ...
-the majority of K corrections against that of 2K first attempts, which costs
-4K attempts at each problem. On several hosts every one of them runs the
-command, see experiments.run.
+the one before. With --samples conversations are sampled too: for k = 1, 2, 4
+and so on up to K, the majority of k corrections stands against that of 2k first
+attempts. It costs 4K attempts at each problem. On several hosts every one of
+them runs the command, see experiments.run.
 """
 
 from collections.abc import Mapping

@@ -66,6 +66,10 @@ def seed_summary(values: np.ndarray, seed: int = 0) -> Summary:
 
   The interval is that of a bootstrap of two levels: problems are drawn with
   replacement, the same for all seeds, and seeds likewise, see `_over_seeds`.
+  Three seeds tell little of others, whatever is done with them: on made-up
+  differences of 2,000 problems the interval held the truth in 99 % of cases
+  where all seeds were alike, in 96 % where they spread by 2 points (standard
+  deviation), in 88 % by 4 points, where the problems hardly matter.
 
   Args:
     values: float64[S, N], of S seeds and N problems.
