@@ -78,7 +78,7 @@ def get_config(size: str = "2b") -> ml_collections.ConfigDict:
       train=create(dataset="math", split="train"),
       test=create(dataset="math", split="test"),  # MATH-500
       num_validation=256,  # problems taken from the training split
-      exclude=[],  # names of problems that are left out
+      exclude=(),  # names of problems that are left out
       data_dir="data",  # prepared data, local or gs://
       manual_dir="data/manual",  # files that they are prepared from
       prompts="math",  # score_jax/tasks/prompts/math.toml, or a path
