@@ -2,9 +2,15 @@
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import jax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec
+import numpy as np
 
 from score_jax import placement
 from score_jax import settings as settings_lib
+from score_jax import sharding
+from score_jax import stage
 from score_jax import warmup
 from tests import smoke
 
@@ -36,6 +42,21 @@ class CheckRowsTest(parameterized.TestCase):
   def test_rows_that_the_mesh_does_not_divide(self):
     with self.assertRaisesRegex(ValueError, "^4 rows .*by the 8 parts"):
       _check(mesh=MESH, train__num_microbatches=4)
+
+
+class ToMemoryTest(absltest.TestCase):
+
+  def test_the_reference_waits_on_the_host_and_comes_back(self):
+    mesh = sharding.make_mesh(sharding.MeshShape(fsdp=-1))
+    place = NamedSharding(mesh, PartitionSpec("fsdp"))
+    weights = {"w": jax.device_put(np.arange(16.0), place)}
+    away = stage.to_memory(weights, "pinned_host")
+    self.assertEqual(away["w"].sharding.memory_kind, "pinned_host")
+    back = stage.to_memory(away, "device")
+    self.assertEqual(back["w"].sharding.memory_kind, "device")
+    for tree in (away, back):
+      self.assertEqual(tree["w"].sharding.spec, place.spec)
+      np.testing.assert_array_equal(tree["w"], np.arange(16.0))
 
 
 if __name__ == "__main__":
