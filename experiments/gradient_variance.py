@@ -42,7 +42,7 @@ from score_jax import files
 from score_jax import gradient_variance
 from score_jax import losses
 from score_jax import placement as placement_lib
-from score_jax import recipe
+from score_jax import preparation
 from score_jax import rollout
 from score_jax import settings as settings_lib
 from score_jax import shaping
@@ -118,7 +118,7 @@ def _load(
 ) -> tuple[Policy, Params]:
   path = hf_files.resolve(checkpoint)
   config = hf.load_config(path)
-  tokenizer = recipe.load_tokenizer(settings, path, config)
+  tokenizer = preparation.load_tokenizer(settings, path, config)
   problems = data.select_problems(
       task,
       ["train"],
@@ -126,11 +126,11 @@ def _load(
       max_prompt_tokens=settings.rollout.max_prompt_tokens,
       long_prompts=settings.rollout.long_prompts,
   )
-  _, params = hf.load(path, recipe.model_dtype(settings), None)
+  _, params = hf.load(path, preparation.model_dtype(settings), None)
   policy = Policy(
       config=config,
       tokenizer=tokenizer,
-      placement=recipe.make_placement(settings, config),
+      placement=preparation.make_placement(settings, config),
       base_params=params,
       ref_params=params,
       task=task,

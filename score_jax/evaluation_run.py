@@ -11,8 +11,8 @@ from score_jax import data
 from score_jax import distributed
 from score_jax import evaluate
 from score_jax import files
+from score_jax import preparation
 from score_jax import protocols
-from score_jax import recipe
 from score_jax import report
 from score_jax.datasets import tables
 from score_jax.models import hf
@@ -110,9 +110,9 @@ def run(
     )
   base = _resolve(checkpoint)
   config = hf.load_config(base)
-  tokenizer = recipe.load_tokenizer(settings, base, config)
-  placement = recipe.make_placement(settings, config)
-  evaluation = recipe.make_evaluation(
+  tokenizer = preparation.load_tokenizer(settings, base, config)
+  placement = preparation.make_placement(settings, config)
+  evaluation = preparation.make_evaluation(
       settings,
       config,
       tokenizer,
@@ -120,7 +120,7 @@ def run(
       placement,
       settings.rollout.num_attempts,
   )
-  recipe.check_positions(
+  preparation.check_positions(
       evaluation
       if asked is None
       else protocols.with_attempts(evaluation, asked.num_attempts)
@@ -137,13 +137,13 @@ def run(
     given = read_first_attempts(first_attempts, problems.splits["test"])
     chosen = [p for p in problems.splits["test"] if p.id in given]
     problems = dataclasses.replace(problems, splits={"test": chosen})
-  _, params = hf.load(base, recipe.model_dtype(settings), placement.params)
+  _, params = hf.load(base, preparation.model_dtype(settings), placement.params)
   manifest = {
       "checkpoint": checkpoint,
       "first_attempts": first_attempts,
       "test_time": None if asked is None else dataclasses.asdict(asked),
       "settings": dataclasses.asdict(settings),
-      **recipe.make_manifest(task, problems, params),
+      **preparation.make_manifest(task, problems, params),
   }
   if distributed.is_main():
     files.write_json(output.manifest, manifest)

@@ -6,93 +6,45 @@ Every part leaves its result in the run directory and is skipped when that is
 there already, so that a second call goes on where the first one ended.
 """
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
-import dataclasses
 import functools
-import hashlib
-import json
-import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from score_jax import checkpoint
-from score_jax import conversations
 from score_jax import curves
-from score_jax import data
 from score_jax import distributed
-from score_jax import evaluate
 from score_jax import files
 from score_jax import metrics
-from score_jax import monitors
 from score_jax import phases as phases_lib
 from score_jax import placement as placement_lib
 from score_jax import precompile
-from score_jax import protocols
+from score_jax import preparation
 from score_jax import report
-from score_jax import sft
 from score_jax import stage as stage_lib
-from score_jax import tokenization
-from score_jax import warmup
 from score_jax import workdir as workdir_lib
-from score_jax.checkpoint import Checkpointer
-from score_jax.data import RunProblems
-from score_jax.metrics import MetricsWriter
 from score_jax.models import hf
-from score_jax.models import hf_files
-from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
-from score_jax.models.transformer import Params
-from score_jax.monitors import Notice
-from score_jax.phases import BASE
+from score_jax.phase_runner import Outcome
+from score_jax.phase_runner import PhaseRunner
 from score_jax.phases import Phase
-from score_jax.phases import RlPhase
-from score_jax.phases import SftPhase
 from score_jax.placement import Placement
 from score_jax.plan.programs import Job
 from score_jax.progress import console
-from score_jax.protocols import Evaluation
 from score_jax.settings import RunSettings
-from score_jax.sft import Imitation
 from score_jax.stage import Policy
-from score_jax.stage import Stage
 from score_jax.tasks.task import Task
 from score_jax.tokenization import ConversationTokenizer
-from score_jax.train import TrainState
-from score_jax.types import Problem
-from score_jax.types import Rollouts
 from score_jax.workdir import Workdir
 
-# Key streams of a run, folded into its seed.
-_TRAINING, _EVALUATION, _WARMUP = 0, 1, 2
-_SPLITS = ("train", "validation", "test")
-# Share of attempts above which a run is told.
-_MANY_TIMEOUTS = 0.05
+# Key streams of a run, folded into its seed; for others see preparation.py.
+_TRAINING = 0
 
 
 def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
   """Runs SCoRe, or what is left of it; see `run_phases`."""
   return run_phases(settings, task, workdir, phases_lib.score(settings)).results
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-  """What a run leaves in memory.
-
-  Attributes:
-    results: metrics of the base and after each phase, as in results.json.
-    evaluation: how the policy was evaluated.
-    params: of the policy.
-    problems: by split.
-  """
-
-  results: dict[str, Any]
-  evaluation: Evaluation
-  params: Params
-  problems: Mapping[str, Sequence[Problem]]
 
 
 def run_phases(
@@ -109,15 +61,17 @@ def run_phases(
     workdir: of the run.
     phases: what is trained one after the other; their names differ.
   """
-  problems = _check_data(settings, task)
-  base = _base_directory(settings, task, workdir)
+  problems = preparation.check_data(settings, task)
+  base = preparation.base_directory(settings, task, workdir)
   config = hf.load_config(base)
-  placement = make_placement(settings, config)
+  placement = preparation.make_placement(settings, config)
   placement_lib.check_rows(settings, placement)
-  tokenizer = load_tokenizer(settings, base, config)
+  tokenizer = preparation.load_tokenizer(settings, base, config)
   with _compiling(settings, config, tokenizer, task, placement):
-    _, params = hf.load(base, model_dtype(settings), placement.params)
-  reference = _reference(settings, params)
+    _, params = hf.load(
+        base, preparation.model_dtype(settings), placement.params
+    )
+  reference = preparation.reference_params(settings, params)
   fixed = Policy(
       config=config,
       tokenizer=tokenizer,
@@ -128,13 +82,13 @@ def run_phases(
       problems=problems.splits,
       key=jax.random.fold_in(jax.random.key(settings.seed), _TRAINING),
   )
-  manifest = make_manifest(task, problems, params)
+  manifest = preparation.make_manifest(task, problems, params)
   distributed.on_main(
       lambda: workdir_lib.check_manifest(workdir.manifest, manifest)
   )
   for line in report.manifest_lines(manifest):
     console.print(line)
-  recipe = _Recipe(settings, fixed, workdir, base, params, phases)
+  recipe = PhaseRunner(settings, fixed, workdir, base, params, phases)
   del params  # from here on the recipe alone holds the policy
   results = recipe.run()
   if distributed.is_main():
@@ -176,409 +130,3 @@ def _compiling(
       Job(settings, config, placement, training),
       evaluation=spec(temperature=0.0, samples=1),
   )
-
-
-def _reference(settings: RunSettings, params: Params) -> Params:
-  """The base model as it is computed, where it waits to be asked."""
-  reference = transformer.cast(params, placement_lib.compute_dtype(settings))
-  if settings.train.reference == "host":
-    reference = stage_lib.to_memory(reference, "pinned_host")
-  return reference
-
-
-class _Recipe:
-  """The parts of a run after its base model is there."""
-
-  def __init__(
-      self,
-      settings: RunSettings,
-      fixed: Policy,
-      workdir: Workdir,
-      base: pathlib.Path,
-      params: Params,
-      phases: Sequence[Phase],
-  ):
-    self._settings = settings
-    self._params = params  # of the policy, as far as it is trained
-    self._base = base
-    self._fixed = fixed
-    self._workdir = workdir
-    self._phases = phases
-    self._told: list[Notice] = []  # by the monitors
-    self._evaluation = make_evaluation(
-        settings,
-        fixed.config,
-        fixed.tokenizer,
-        fixed.task,
-        fixed.placement,
-        num_attempts=phases_lib.evaluated_attempts(phases),
-    )
-
-  def run(self) -> dict[str, Any]:
-    steps = {phase.name: phase.steps for phase in self._phases}
-    resume_point = checkpoint.newest(
-        {name: self._workdir.checkpoints(name) for name in steps}
-    )
-    first_step = 0
-    with contextlib.ExitStack() as stack:
-      writer = None
-      if distributed.is_main():
-        writer = stack.enter_context(
-            MetricsWriter(self._workdir.path, {BASE: 0, **steps}, resume_point)
-        )
-      results = {BASE: self._test(BASE)}
-      for phase in self._phases:
-        train = {RlPhase: self._reinforce, SftPhase: self._imitate}[type(phase)]
-        train(phase, first_step, writer)
-        first_step += phase.sampling_steps
-        results[phase.name] = self._test(phase.name)
-    if not distributed.agree(self._workdir.export.exists()):
-      hf.save(
-          self._workdir.export,
-          self._fixed.config,
-          self._params,
-          like=self._base,
-      )
-    return results
-
-  def outcome(self, results: dict[str, Any]) -> Outcome:
-    """What is handed to the caller."""
-    return Outcome(
-        results, self._evaluation, self._params, self._fixed.problems
-    )
-
-  def _reinforce(
-      self, phase: RlPhase, first_step: int, writer: MetricsWriter | None
-  ) -> None:
-    """Runs what is left of a phase; other processes have no writer."""
-    fixed = self._fixed
-    if phase.reference != BASE:
-      reference = _reference(self._settings, self._end_of(phase.reference))
-      fixed = dataclasses.replace(fixed, ref_params=reference)
-    stage = Stage(fixed, self._settings, phase, first_step)
-    state = stage.init_state(self._params)
-    self._params = None  # or there would be two of them
-    with Checkpointer(self._workdir.checkpoints(phase.name)) as checkpointer:
-      if checkpointer.latest_step() is not None:
-        like = checkpoint.abstract(state)
-        del state  # or there would be two of them
-        state = checkpointer.restore(like)
-        console.print(f"{phase.name}: continued from step {int(state.step)}")
-      elif phase.steps:
-        self._start(writer, phase, state, first_step)
-      state = stage_lib.run_stage(
-          stage,
-          state,
-          description=report.stage_label(phase.name),
-          steps=phase.steps,
-          checkpointer=checkpointer,
-          checkpoint_every_steps=self._settings.output.checkpoint_every_steps,
-          on_step=lambda *args: self._record(phase, writer, *args),
-      )
-    self._params = state.params
-
-  def _imitate(
-      self, phase: SftPhase, first_step: int, writer: MetricsWriter | None
-  ) -> None:
-    """Runs a supervised phase, which leaves one checkpoint, at its end."""
-    imitation = Imitation(self._fixed, self._settings, phase, first_step)
-    label = report.stage_label(phase.name)
-    with Checkpointer(self._workdir.checkpoints(phase.name)) as checkpointer:
-      if checkpointer.latest_step() is not None:
-        like = checkpoint.abstract(imitation.init_state(self._params))
-        self._params = checkpointer.restore(like).params
-        return
-      rollouts = imitation.sample(self._params, f"{label}: sampling")
-      self._write_rollouts(f"{phase.name}_sampled", rollouts[:1], self._rows)
-      state = imitation.init_state(self._end_of(phase.start))
-      chosen = imitation.select(rollouts)
-      last = sft.num_updates(phase, len(chosen))
-      if not first_step:
-        self._start(writer, phase, state, first_step)
-
-      def on_step(step: int, state: TrainState, scalars: dict[str, float]):
-        if step == last:
-          scalars = scalars | self._validate(state.params)
-        self._write(writer, phase.name, step, scalars)
-
-      state = imitation.run(state, chosen, label, on_step)
-      checkpointer.save(state)
-    self._params = state.params
-
-  def _start(
-      self,
-      writer: MetricsWriter | None,
-      phase: Phase,
-      state: TrainState,
-      first_step: int,
-  ) -> None:
-    """Writes how a phase starts."""
-    rollout = self._settings.rollout
-    rows = rollout.problems_per_step * rollout.samples_per_problem
-    sampled = {"train/conversations": first_step * rows}
-    self._write(writer, phase.name, 0, sampled | self._validate(state.params))
-
-  def _end_of(self, name: str) -> Params:
-    """The parameters that a phase ended with; the base model is read again."""
-    if name == BASE:
-      _, params = hf.load(
-          self._base, model_dtype(self._settings), self._fixed.placement.params
-      )
-      return params
-    like = checkpoint.abstract(self._params)
-    with Checkpointer(self._workdir.checkpoints(name)) as checkpointer:
-      return checkpointer.restore_params(like)
-
-  def _write(
-      self,
-      writer: MetricsWriter | None,
-      name: str,
-      step: int,
-      scalars: dict[str, float],
-  ) -> None:
-    if writer is None:
-      return
-    writer.write(name, step, scalars)
-    if any(key.startswith("validation/") for key in scalars):
-      self._warn()
-
-  def _warn(self) -> None:
-    """Prints what the monitors see for the first time."""
-    records = metrics.read_metrics(self._workdir.metrics)
-    notices = monitors.warnings(records, phases_lib.anchored(self._phases))
-    for notice in notices:
-      if notice not in self._told:
-        report.print_warning(
-            f"{notice.phase}, step {notice.step}: {notice.message}"
-        )
-    self._told = notices
-
-  def _record(
-      self,
-      phase: RlPhase,
-      writer: MetricsWriter | None,
-      done: int,
-      state: TrainState,
-      rollouts: Rollouts,
-      scalars: dict[str, float],
-  ) -> None:
-    """Writes what one step has to show."""
-    output, evaluation = self._settings.output, self._settings.evaluation
-    if done % evaluation.every_steps == 0 or done == phase.steps:
-      scalars = scalars | self._validate(state.params)
-    self._write(writer, phase.name, done, scalars)
-    timeouts = scalars.get("grade/status_timeout", 0.0)
-    if timeouts > _MANY_TIMEOUTS:
-      console.print(
-          f"{phase.name}, step {done}: the grader gave up on {timeouts:.0%} of"
-          " the attempts, which count as wrong; look at rollouts/, or raise"
-          " task.grader.timeout_s"
-      )
-    if done == 1 or done % output.rollouts_every_steps == 0:
-      self._write_rollouts(f"{phase.name}_{done:06d}", [rollouts], self._rows)
-
-  @property
-  def _rows(self) -> range:
-    """Of a step's conversations, those that are written."""
-    rollout = self._settings.rollout
-    rows = rollout.problems_per_step * rollout.samples_per_problem
-    return range(min(self._settings.output.rollouts_rows, rows))
-
-  def _validate(self, params: Params) -> dict[str, float]:
-    """Greedy metrics on some validation problems, by logged name."""
-    count = self._settings.evaluation.validation_problems
-    problems = self._fixed.problems["validation"][:count]
-    rollouts = protocols.own_attempts(params, self._evaluation, problems)
-    values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
-    return {f"validation/{k}": float(v.mean()) for k, v in values.items()}
-
-  def _test(self, name: str) -> dict[str, Any]:
-    """Greedy metrics on all test problems, from disk where they are there."""
-    file = self._workdir.evaluation(name)
-    found = distributed.agree(files.read_json(file) if file.exists() else None)
-    if found is not None:
-      return found
-    problems = self._fixed.problems["test"]
-    label = f"Evaluation of {report.stage_label(name)}"
-    rollouts = protocols.own_attempts(
-        self._params, self._evaluation, problems, label
-    )
-    values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
-    result = evaluate.summarize(values)
-    self._write_rollouts(f"test_{name}", rollouts)
-    if distributed.is_main():
-      files.write_json(file, result)
-    return result
-
-  def _write_rollouts(
-      self,
-      name: str,
-      rollouts: Sequence[Rollouts],
-      rows: Sequence[int] | None = None,
-  ) -> None:
-    if distributed.is_main():
-      lines = conversations.jsonl(
-          rollouts, self._fixed.task.correction_prompt, rows
-      )
-      files.write_text(self._workdir.rollouts(name), lines)
-
-
-def make_placement(settings: RunSettings, config: ModelConfig) -> Placement:
-  """Where the arrays of a run lie."""
-  return placement_lib.make_placement(
-      config, settings.mesh, placement_lib.compute_dtype(settings)
-  )
-
-
-def make_evaluation(
-    settings: RunSettings,
-    config: ModelConfig,
-    tokenizer: ConversationTokenizer,
-    task: Task,
-    placement: Placement,
-    num_attempts: int,
-) -> Evaluation:
-  """Greedy conversations as a run evaluates them."""
-  return Evaluation(
-      config=config,
-      tokenizer=tokenizer,
-      task=task,
-      spec=stage_lib.conversation_spec(
-          settings,
-          tokenizer,
-          task,
-          placement,
-          temperature=0.0,
-          samples=1,
-          num_attempts=num_attempts,
-      ),
-      batch_size=settings.evaluation.batch_size,
-      key=jax.random.fold_in(jax.random.key(settings.seed), _EVALUATION),
-      placement=placement,
-  )
-
-
-def model_dtype(settings: RunSettings) -> jnp.dtype:
-  """Type of the policy's parameters."""
-  return jnp.dtype(
-      "float32" if settings.model is None else settings.model.dtype
-  )
-
-
-def load_tokenizer(
-    settings: RunSettings, base: str | pathlib.Path, config: ModelConfig
-) -> ConversationTokenizer:
-  """The tokenizer of a run's base model, checked against its embedding."""
-  model = settings.model
-  options = {} if model is None else model.chat_template_options
-  tokenizer = tokenization.load(base, options)
-  return tokenization.check_vocabulary(tokenizer, config.vocab_size, base)
-
-
-def check_positions(evaluation: Evaluation) -> None:
-  """Refuses conversations that may be longer than the model was made for."""
-  limit = evaluation.config.max_positions
-  if evaluation.spec.max_tokens > limit:
-    raise ValueError(
-        f"a conversation may have {evaluation.spec.max_tokens} tokens, the"
-        f" model was made for {limit}: lower rollout.max_prompt_tokens,"
-        " max_new_tokens or num_attempts"
-    )
-
-
-def _check_data(settings: RunSettings, task: Task) -> RunProblems:
-  """Refuses, before anything is compiled or loaded, what would fail later."""
-  placement_lib.check_processes(settings.mesh)
-  if settings.model is None:
-    tokenizer = warmup.make_tokenizer()
-  else:
-    directory = hf_files.resolve(settings.model.path)
-    config = hf.load_config(directory)
-    tokenizer = load_tokenizer(settings, directory, config)
-    placement = make_placement(settings, config)
-    placement_lib.check_rows(settings, placement)
-    check_positions(
-        make_evaluation(
-            settings,
-            config,
-            tokenizer,
-            task,
-            placement,
-            settings.rollout.num_attempts,
-        )
-    )
-  problems = data.select_problems(
-      task,
-      _SPLITS,
-      tokenizer,
-      max_prompt_tokens=settings.rollout.max_prompt_tokens,
-      long_prompts=settings.rollout.long_prompts,
-  )
-  for split, count in (
-      ("validation", settings.evaluation.validation_problems),
-      ("train", settings.rollout.problems_per_step),
-  ):
-    if len(problems.splits[split]) < count:
-      raise ValueError(
-          f"split {split!r} has {len(problems.splits[split])} problems, {count}"
-          " are asked for"
-      )
-  return problems
-
-
-def _base_directory(
-    settings: RunSettings, task: Task, workdir: Workdir
-) -> pathlib.Path:
-  """The base model's Hugging Face directory; a tiny model is made once."""
-  if settings.model is not None:
-    return pathlib.Path(hf_files.resolve(settings.model.path))
-  if not distributed.agree(workdir.base.exists()):
-    # Every process makes the same one, and process 0 writes it.
-    key = jax.random.fold_in(jax.random.key(settings.seed), _WARMUP)
-    warmup.make_base_model(
-        settings.tiny_model,
-        settings.rollout,
-        task,
-        workdir.base,
-        key,
-        settings.seed,
-    )
-  return workdir.base
-
-
-def make_manifest(
-    task: Task, problems: RunProblems, ref_params: Params
-) -> dict[str, Any]:
-  """What the numbers of a run depend on beside its config.
-
-  The hash of the data covers the prompts, which may come from a file.
-  """
-  rows = {
-      split: [
-          {**dataclasses.asdict(p), "first_prompt": task.first_prompt(p)}
-          for p in those
-      ]
-      for split, those in problems.splits.items()
-  }
-  content = {"problems": rows, "correction_prompt": task.correction_prompt}
-  encoded = json.dumps(content, sort_keys=True).encode()
-  return {
-      "reference_sha256": params_sha256(ref_params),
-      "data_sha256": hashlib.sha256(encoded).hexdigest(),
-      "num_problems": {split: len(those) for split, those in rows.items()},
-      "num_long_prompts_dropped": dict(problems.num_dropped),
-      "task": {"name": task.name, **task.provenance()},
-      "devices": [str(d) for d in jax.devices()],
-      "versions": workdir_lib.versions(),
-  }
-
-
-def params_sha256(params: Mapping[str, Any]) -> str:
-  """Hash of all parameters, with their names, shapes and types."""
-  digest = hashlib.sha256()
-  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-    name = f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}"
-    digest.update(name.encode())
-    for part in distributed.host_parts(leaf):
-      digest.update(part.tobytes())
-  return digest.hexdigest()

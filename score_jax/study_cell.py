@@ -16,9 +16,9 @@ from score_jax import recipe
 from score_jax import self_consistency
 from score_jax.baselines import self_refine
 from score_jax.methods import METHODS
+from score_jax.phase_runner import Outcome
 from score_jax.phases import Phase
 from score_jax.protocols import MoreAttempts
-from score_jax.recipe import Outcome
 from score_jax.settings import RunSettings
 from score_jax.study_settings import StudySettings
 from score_jax.study_settings import TestTimeSettings

@@ -18,6 +18,7 @@ import safetensors.numpy
 from score_jax import data
 from score_jax import export
 from score_jax import metrics
+from score_jax import preparation
 from score_jax import recipe
 from score_jax import sampler
 from score_jax import settings as settings_lib
@@ -303,7 +304,7 @@ class ManifestTest(absltest.TestCase):
     problems = data.RunProblems({"test": task.problems("test")}, {"test": 0})
 
     def sha256():
-      return recipe.make_manifest(task, problems, {})["data_sha256"]
+      return preparation.make_manifest(task, problems, {})["data_sha256"]
 
     before = sha256()
     self.assertEqual(before, sha256())
