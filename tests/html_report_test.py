@@ -63,20 +63,21 @@ class HistogramsTest(parameterized.TestCase):
     np.testing.assert_allclose(histogram["edges"], np.arange(21) / 20)
 
   def test_difficulties_apart(self):
-    verdicts = [(True, True), (False, True), (True, False), (False, False)]
+    verdicts = [(True, True), (False, True), (False, True), (True, False)]
+    verdicts.append((False, False))
     records = [
-        made_up_study.conversation(i, v, ("a", "b"), difficulty=i // 3)
+        made_up_study.conversation(i, v, ("a", "b"), difficulty=i // 4)
         for i, v in enumerate(verdicts)
     ]
     self.assertEqual(
         histograms.by_difficulty(records),
         {
             "0": {
-                "n": 3,
-                "accuracy_t1": 2 / 3,
-                "accuracy_t2": 2 / 3,
-                "delta_i_to_c": 1 / 3,
-                "delta_c_to_i": 1 / 3,
+                "n": 4,
+                "accuracy_t1": 0.5,
+                "accuracy_t2": 0.75,
+                "delta_i_to_c": 0.5,
+                "delta_c_to_i": 0.25,
             },
             "1": {
                 "n": 1,
