@@ -107,17 +107,14 @@ function budgetPart(methods) {
   const hidden = new Set();
   let figure = "accuracy_t2";
   const place = el("div");
-  const isFlat = (method) => !method.is_trained && method.curve.length === 1;
   const redraw = () => place.replaceChildren(chart((width) => {
     const [title, value] = BUDGET_FIGURES[figure];
     const most = Math.max(...methods.flatMap((m) => m.curve.map((p) => p.conversations)), 1);
     const lines = methods.flatMap((method) => {
       if (hidden.has(method.name)) return [];
-      let points = method.curve.map((p) => [p.conversations, value(p)]);
-      if (isFlat(method)) points = [[0, points[0][1]], [most, points[0][1]]];
       return [{
-        name: method.label, ...STYLES[method.name], points, hasDots: !isFlat(method),
-        isNamed: width >= 640,
+        name: method.label, ...STYLES[method.name], hasDots: true, isNamed: width >= 640,
+        points: method.curve.map((p) => [p.conversations, value(p)]),
       }];
     });
     if (!lines.length) return el("p", null, "Every method is switched off.");
