@@ -120,6 +120,7 @@ function budgetPart(methods) {
     if (!lines.length) return el("p", null, "Every method is switched off.");
     return lineChart({
       width, height: width < 640 ? 320 : 440, lines, x: [0, most],
+      limits: figure === "delta" ? { least: 4 } : PERCENT,
       xLabel: "conversations sampled for training", yLabel: `${title}, percent`,
       name: `${title} over the conversations sampled for training`,
     });
@@ -190,7 +191,7 @@ function attemptsChart(methods) {
   const most = Math.max(...lines.map((line) => line.points.length));
   return [el("div", null, el("h4", null, "More attempts than it was trained on"),
     chart((width) => lineChart({
-      width, height: 290, lines, x: [1, Math.max(most, 2)],
+      width, height: 290, lines, x: [1, Math.max(most, 2)], limits: PERCENT,
       xTicks: Array.from({ length: most }, (_, i) => i + 1),
       xLabel: "attempt", yLabel: "percent correct",
       name: "Accuracy of each attempt at test time",
@@ -218,7 +219,8 @@ function consistencyChart(method) {
 
 function votesChart(width, ends, budgets, lines, name) {
   const x = ends[0] === ends[1] ? [ends[0] - 1, ends[1] + 1] : ends;
-  const ys = niceRange(lines.flatMap((line) => line.points.map((p) => p[1])));
+  const ys = niceRange(
+    lines.flatMap((line) => line.points.map((p) => p[1])), PERCENT);
   const at = frame({
     width, height: 290, x, y: ys, xTicks: [], xLabel: "samples of a problem (doubling)",
     yLabel: "percent correct", name: `Majority vote, ${name}`, pad: { right: 84 },
