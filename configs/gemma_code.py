@@ -46,7 +46,7 @@ def get_config() -> ml_collections.ConfigDict:
       # Solved problems in front of each; 3 for base models, with
       # prompts="code_few_shot" and max_prompt_tokens=1408.
       num_shots=0,
-      exclude=[],  # names of problems that are left out
+      exclude=(),  # names of problems that are left out
       data_dir="data",  # prepared data, local or gs://
       manual_dir="data/manual",  # files that they are prepared from
       prompts="code",  # score_jax/tasks/prompts/code.toml, or a path

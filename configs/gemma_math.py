@@ -11,17 +11,25 @@ of this repository: the first command says which it needs and where to put them.
 
 The 2B model is the default; --config=configs/gemma_math.py:9b and :27b are the
 others. Each is set for one slice; another takes other micro-batches and rows
-to sample at once, which experiments.plan helps to find:
+to sample at once, which experiments.plan helps to find. Its figures, peak of a
+chip's memory and a lower bound of the hours (matrix products at the chip's
+peak, weights and cache read once a token, attempts at full length):
 
-  size  slice     other slices
-  2b    v5e:4x4
-  9b    v5e:8x8   v6e:4x4: --config.train.num_microbatches=32
-                           --config.rollout.problems_per_batch=32
-  27b   v6e:8x8   v5p:2x2x4: --config.train.num_microbatches=32
+  size  slice      peak, GiB a chip  hours, more than
+  2b    v5e:4x4          9.2 of 15.75              39
+  9b    v5e:8x8          9.0 of 15.75              36
+        v6e:4x4         19.0 of 31.24              53
+  27b   v6e:8x8         17.8 of 31.24              22
+        v5p:2x2x4       47.0 of 95.73              68
+
+v6e:4x4 takes --config.train.num_microbatches=32 and
+--config.rollout.problems_per_batch=32, v5p:2x2x4 the first of them. On each
+chip lie its part of parameters, moments and reference, and while it samples
+the sampler's copy and the cache; the plan lists them.
 
 Paper (appendix A.1, Gemma 2 2B on MATH, attempt 1 / attempt 2): base 16.8 /
 16.8, after Stage I 17.6 / 20.0, after Stage II 23.0 / 24.0 percent. This config
-has not been run to its end, so its hours are not known.
+has not been run to its end: how many hours it takes is not known.
 """
 
 import ml_collections
@@ -78,7 +86,7 @@ def get_config(size: str = "2b") -> ml_collections.ConfigDict:
       train=create(dataset="math", split="train"),
       test=create(dataset="math", split="test"),  # MATH-500
       num_validation=256,  # problems taken from the training split
-      exclude=[],  # names of problems that are left out
+      exclude=(),  # names of problems that are left out
       data_dir="data",  # prepared data, local or gs://
       manual_dir="data/manual",  # files that they are prepared from
       prompts="math",  # score_jax/tasks/prompts/math.toml, or a path

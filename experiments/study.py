@@ -6,7 +6,8 @@
 Cells (one method, one seed) are run directories below DIR/cells, several at a
 time; finished ones are kept, so that a second call goes on where the first one
 ended, also with other methods or more seeds. Ends with DIR/study.json,
-DIR/report.html and a table. Output of the cells goes to DIR/logs.
+DIR/report.html, DIR/tables.md and a table. Output of the cells goes to
+DIR/logs.
 """
 
 import json
@@ -27,6 +28,7 @@ from score_jax import settings as settings_lib
 from score_jax import study
 from score_jax import study_cell
 from score_jax import study_results
+from score_jax import study_tables
 from score_jax import workdir as workdir_lib
 from score_jax.grading.errors import GraderError
 from score_jax.progress import console
@@ -57,6 +59,7 @@ def run_study(config: Any, workdir: str) -> dict[str, Any]:
   result["config"] = resolved | choices
   result["wall_s"] = _add_time(root, time.monotonic() - started)
   files.write_json(root / "study.json", result)
+  files.write_text(root / "tables.md", study_tables.markdown(result))
   report.write_report(str(root))
   study_results.print_study(result)
   console.print(f"Results: {root}/study.json, {root}/report.html")

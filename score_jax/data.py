@@ -97,8 +97,9 @@ def select_problems(
       splits than the test split. None is ever cut.
 
   Raises:
-    ValueError: an empty split, a question that is in two splits, an id that is
-      used twice, or a prompt longer than `max_prompt_tokens`.
+    ValueError: an empty split, a problem without a question, a question that is
+      in two splits, an id that is used twice, or a prompt longer than
+      `max_prompt_tokens`.
   """
   problems = {split: list(task.problems(split)) for split in splits}
   _check_distinct(problems)
@@ -127,6 +128,11 @@ def _check_distinct(problems: Mapping[str, Sequence[Problem]]) -> None:
       if seen.setdefault(problem.id, problem) is not problem:
         raise ValueError(f"problem id {problem.id} is used twice")
       key = rows.normalize_text(problem.question)
+      if not key:
+        raise ValueError(
+            f"problem {_name(problem)} of split {split!r} has no question:"
+            " correct it, or leave it out, where there is one with task.exclude"
+        )
       other, twin = first.setdefault(key, (split, problem))
       if other != split:
         shared.append(

@@ -65,11 +65,24 @@ def started(
   if not is_automatic and num_processes in (None, 1):
     yield
     return
-  jax.distributed.initialize(*given)
+  _initialize(given, is_automatic)
   with _watched(lost_after_s):
     yield
     # A process that ends early would be taken for a lost one.
     barrier("end")
+
+
+def _initialize(given: tuple[Any, Any, Any], is_automatic: bool) -> None:
+  try:
+    jax.distributed.initialize(*given)
+  except ValueError as error:
+    if not is_automatic:
+      raise
+    raise ValueError(
+        "--distributed finds no other processes: this is no TPU pod, and no job"
+        f" of Slurm or Open MPI ({error}) Leave it out for one process, or give"
+        " --coordinator, --num_processes and --process_id"
+    ) from error
 
 
 def _check(given: tuple[Any, Any, Any], is_automatic: bool) -> None:

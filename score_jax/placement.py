@@ -103,7 +103,13 @@ def check_processes(settings: MeshSettings | None) -> None:
 
 
 def check_rows(settings: RunSettings, placement: Placement) -> None:
-  """Refuses pieces of a step that the devices do not divide evenly."""
+  """Refuses kernels and pieces of a step that the devices cannot take.
+
+  Raises:
+    ValueError: kernels for TPUs on other devices, or rows of a step that the
+      mesh does not divide evenly.
+  """
+  _check_attention(settings, placement)
   if placement.mesh is None:
     return
   rollout = settings.rollout
@@ -128,3 +134,14 @@ def check_rows(settings: RunSettings, placement: Placement) -> None:
           f" the mesh {dict(mesh.shape)} divides rows into: change the one, or"
           " give more devices to the tensor axis"
       )
+
+
+def _check_attention(settings: RunSettings, placement: Placement) -> None:
+  mesh = placement.mesh
+  devices = jax.local_devices() if mesh is None else mesh.devices.flat
+  platform = next(iter(devices)).platform
+  if settings.train.attention == "splash" and platform != "tpu":
+    raise ValueError(
+        "train.attention is 'splash', kernels for TPUs, and the devices are"
+        f' {platform}: give train.attention "xla"'
+    )

@@ -61,8 +61,9 @@ def collect(settings: StudySettings, root: pathlib.Path) -> dict[str, Any]:
 
   Returns:
     `num_problems`; `methods`: by name, see `_method`; `comparisons`: of every
-    method with the base model and with SCoRe; `warnings` of the monitors;
-    `unfinished`: cells without results.
+    method with the base model and with SCoRe; `score_phases`: metrics of each
+    phase of SCoRe by seed; `warnings` of the monitors; `unfinished`: cells
+    without results.
   """
   methods: dict[str, dict[int, _Cell]] = {}
   unfinished = []
@@ -81,6 +82,10 @@ def collect(settings: StudySettings, root: pathlib.Path) -> dict[str, Any]:
           name: _method(name, cells) for name, cells in methods.items()
       },
       "comparisons": _comparisons(methods),
+      "score_phases": {
+          str(seed): cell.summary["results"]
+          for seed, cell in methods.get("score", {}).items()
+      },
       "warnings": [
           warning
           for name, cells in methods.items()

@@ -128,7 +128,7 @@ class AnswersTaskTest(parameterized.TestCase):
   def test_a_gold_answer_that_cannot_be_read_stops_the_run(self):
     rows = [*ROWS[:14], {"q": "Odd?", "a": "\\frac{1}{", "name": "odd"}]
     with self.assertRaisesRegex(
-        ValueError, r"1 of 20 gold.*frac.*task.exclude=\['odd'\]"
+        ValueError, r"1 of 20 gold.*frac.*task.exclude=\('odd',\)"
     ):
       self._task(train=self._file("odd", rows))
     task = self._task(train=self._file("odd", rows), exclude=["odd"])

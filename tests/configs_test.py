@@ -7,12 +7,15 @@ published forms (HumanEval is the real one); everything else is as on a TPU.
 import importlib.util
 import json
 import pathlib
+import sys
 import tempfile
 from unittest import mock
 import zlib
 
+from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
+from ml_collections import config_flags
 
 from experiments import run
 from score_jax import settings
@@ -72,6 +75,16 @@ class ConfigsTest(parameterized.TestCase):
   def test_every_key_is_known_and_none_is_missing(self, *name):
     config = json.loads(load(*name).to_json())
     settings.from_mapping(settings.RunSettings, config)
+
+  @parameterized.parameters("gemma_code", "gemma_math", "qwen_math")
+  def test_problems_can_be_left_out_on_the_command_line(self, name):
+    values = flags.FlagValues()
+    argv = ["run", "--config.task.exclude=('test/a/1.json','mbpp/2')"]
+    with mock.patch.object(sys, "argv", argv):
+      config_flags.DEFINE_config_dict("config", load(name), flag_values=values)
+      values(argv)
+    task = json.loads(values.config.to_json())["task"]
+    self.assertEqual(task["exclude"], ["test/a/1.json", "mbpp/2"])
 
   @parameterized.parameters("gemma_math", "qwen_math", "llama_math")
   def test_a_size_that_does_not_exist(self, name):

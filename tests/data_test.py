@@ -105,6 +105,13 @@ class SelectProblemsTest(absltest.TestCase):
     with self.assertRaisesRegex(ValueError, "id 0 is used twice"):
       self._check(train=_PROBLEMS[:5], test=[twin])
 
+  def test_a_problem_without_a_question_is_refused(self):
+    empty = Problem(77, " \n", "0", "book/7")
+    with self.assertRaisesRegex(
+        ValueError, "problem book/7 of split 'test' has no question"
+    ):
+      self._check(train=_PROBLEMS[:5], test=[empty])
+
   def test_empty_splits_are_refused(self):
     with self.assertRaisesRegex(ValueError, "no problems in split 'test'"):
       self._check(train=_PROBLEMS, test=[])

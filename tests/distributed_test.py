@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -55,6 +57,18 @@ class OneProcessTest(parameterized.TestCase):
     with distributed.started("localhost:1", 1, 0):
       pass
     self.assertFalse(jax.distributed.is_initialized())
+
+  def test_where_no_cluster_is_found(self):
+    # A process whose devices were asked for cannot be asked to join.
+    code = (
+        "from score_jax import distributed\n"
+        "with distributed.started(is_automatic=True): pass"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    self.assertNotEqual(done.returncode, 0)
+    self.assertIn("ValueError: --distributed finds no other", done.stderr)
 
   @parameterized.parameters(
       (("a:1", 2, None), False, "belong together"),

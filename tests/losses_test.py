@@ -430,6 +430,15 @@ class CreditTest(Float64TestCase):
         gradient, np.broadcast_to([[BETA2 / 3, BETA1 / 3]], (3, 2))
     )
 
+  def test_stage1_of_three_attempts_anchors_the_first_two(self):
+    zeros = jnp.zeros((2, 3))
+    coefs = COEFS | {"num_anchored": 2}
+    gradient = jax.grad(losses.stage1_loss, argnums=3)(
+        jnp.zeros((2, 4)), np.zeros((2, 5), int), zeros, zeros, **coefs
+    )
+    expected = [[BETA2 / 2, BETA2 / 2, BETA1 / 2]]
+    chex.assert_trees_all_close(gradient, np.broadcast_to(expected, (2, 3)))
+
   def test_stage2_coefficient_is_that_of_both_attempts(self):
     zeros = jnp.zeros((3, 2))
     gradient = jax.grad(losses.stage2_loss, argnums=3)(

@@ -139,6 +139,8 @@ def _compare_collections(
     return False
   if gold.kind != answer.kind:
     return _compare_union_with_inequalities(gold, answer, leaves)
+  if _num_names(gold) > 1 and any(not _named(item) for item in answer.items):
+    return False  # of x = 2, y = 3 the list 3, 2 says neither
   remaining, is_known = list(answer.items), True
   for item in gold.items:
     verdicts = [compare(item, other, leaves) for other in remaining]
@@ -149,6 +151,17 @@ def _compare_collections(
     else:
       return False
   return True if is_known else None
+
+
+def _named(item: Node) -> Node | None:
+  """What an equation gives a value to: x of x = 2; None for others."""
+  is_equation = isinstance(item, Relation) and set(item.operators) == {"="}
+  names = _names(item) if is_equation else ()
+  return names[0] if names else None
+
+
+def _num_names(collection: Unordered) -> int:
+  return len({_named(item) for item in collection.items} - {None})
 
 
 def _compare_union_with_inequalities(

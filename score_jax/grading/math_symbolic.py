@@ -215,7 +215,22 @@ def _is_same_value(first: sympy.Expr, second: sympy.Expr) -> bool:
   digits = _DIGITS + max(0, scale)
   difference = sympy.N(first, digits) - sympy.N(second, digits)
   first_digit = 0 if is_zero else min(0, scale)
-  return _magnitude(difference) < first_digit - _AGREEING
+  if _magnitude(difference) >= first_digit - _AGREEING:
+    return False
+  return not _is_surely_other_than_zero(first - second)
+
+
+def _is_surely_other_than_zero(difference: sympy.Expr) -> bool:
+  r"""Whether what is left of a difference has a digit of its own.
+
+  Of \sqrt{2}+e^{-1000} less \sqrt{2} only e^{-1000} is left, far below all
+  digits that are compared; of what differs in form alone, noise.
+  """
+  if difference.is_Rational:
+    return difference != 0
+  # A number of which no digit is known has a precision of one bit.
+  parts = sympy.N(difference, 20).as_real_imag()
+  return any(part.is_Float and part._prec > 1 and part != 0 for part in parts)
 
 
 def _magnitude(value: sympy.Expr) -> int:

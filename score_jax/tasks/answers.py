@@ -121,7 +121,7 @@ def _check_golds(
   reasons = grader.unreadable_golds([p.answer for p in problems])
   if not reasons:
     return
-  names = [problems[i].source_id for i in reasons]
+  names = tuple(problems[i].source_id for i in reasons)
   first = problems[next(iter(reasons))]
   raise ValueError(
       f"{len(reasons)} of {len(problems)} gold answers cannot be read, the"
