@@ -128,11 +128,11 @@ def plot_budget_curves(
 
   Args:
     study: content of `study.json`. Drawn are the `curve`s (greedy, validation
-      problems, mean over seeds); methods without training are dotted lines.
+      problems, mean over seeds) of the methods that are trained.
     path: the PNG to write, 1600 pixels wide.
   """
-  methods = [m for m in study["methods"].values() if m["curve"]]
-  trained = [m for m in methods if m["is_trained"]]
+  methods = study["methods"].values()
+  trained = [m for m in methods if m["is_trained"] and m["curve"]]
   _check_any(trained, "curve of a trained method")
   with curves.plot_style():
     figure = _make_figure(4.4)
@@ -143,9 +143,6 @@ def plot_budget_curves(
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     lines = [_draw_budget(axes, i, m) for i, m in enumerate(trained)]
-    end = max(line.get_xdata()[-1] for line in lines)
-    untrained = [m for m in methods if not m["is_trained"]]
-    lines += [_draw_untrained(axes, end, m) for m in untrained]
     axes.set_xlim(left=0)
     _label_ends(axes, lines)
     figure.savefig(os.fspath(path), format="png")
@@ -162,21 +159,6 @@ def _draw_budget(axes: Axes, index: int, method: Mapping[str, Any]) -> Line2D:
       linewidth=1.6,
       marker="o",
       markersize=3,
-      label=method["label"],
-  )
-  return line
-
-
-def _draw_untrained(
-    axes: Axes, end: float, method: Mapping[str, Any]
-) -> Line2D:
-  height = 100 * method["curve"][-1]["accuracy_t2"]
-  (line,) = axes.plot(
-      [0, end],
-      [height, height],
-      color="#555555",
-      linestyle=":",
-      linewidth=1.2,
       label=method["label"],
   )
   return line

@@ -61,6 +61,7 @@ Promise.all([loaded("phone"), loaded("desk")]).then(() => setTimeout(() => {
         || a.bottom > b.bottom + 1;
     }).map((text) => text.textContent));
   seen.parts = [...desk.querySelectorAll("section")].map((node) => node.id);
+  seen.top = desk.getElementById("top").textContent;
   seen.charts = desk.querySelectorAll(".chart svg").length;
   const cards = () => [...desk.querySelectorAll("article")];
   const texts = (node, selector) => [...node.querySelectorAll(selector)].map(
@@ -231,6 +232,8 @@ class BrowserTest(absltest.TestCase):
     seen, console = self._seen(path)
     self.assertEmpty(console)
     self.assertEqual(seen["parts"], _PARTS)
+    self.assertIn("4 methods · 2 seeds · 40 test problems", seen["top"])
+    self.assertIn("not in this report: star/7.", seen["top"])
     self.assertEqual(seen["overflow"], [0, 0, 0])
     self.assertTrue(seen["redrawn"])
     self.assertEqual(seen["clipped"], [[], []])

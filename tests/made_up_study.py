@@ -39,6 +39,7 @@ def conversation(
     is_correct: Sequence[bool],
     texts: Sequence[str],
     is_truncated: Sequence[bool] = (False, False),
+    difficulty: str = "",
     **extra: Any,
 ) -> dict[str, Any]:
   """One record of `rollouts/`; an attempt's answer is its text."""
@@ -47,6 +48,7 @@ def conversation(
       "source_id": "",
       "question": f"{number + 10000} + 4711",
       "gold": f"{number + 14711:06d}",
+      "difficulty": difficulty,
       "correction_prompt": "Look again.",
       "attempts": [
           {
@@ -194,6 +196,7 @@ def make_study(
               "message": "KL of first attempts is 0.21 nats, above 0.2",
           }
       ],
+      "unfinished": ["star/7"],
       "wall_s": 3723.0,
   }
   for name, method in methods.items():
@@ -265,7 +268,7 @@ def _make_method(
               "accuracy_t1": 0.58 + (means[0] - 0.58) * s,
               "accuracy_t2": 0.57 + (means[1] - 0.57) * s**0.5,
           }
-          for s in (np.linspace(0, 1, 7).tolist() if is_trained else [0.0])
+          for s in (np.linspace(0, 1, 7).tolist() if is_trained else [])
       ],
   }
 

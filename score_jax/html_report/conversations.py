@@ -89,10 +89,8 @@ def _stored(record: Mapping) -> dict[str, Any]:
   ]
   return {
       "id": record["problem_id"],
-      **({"source": record["source_id"]} if record["source_id"] else {}),
-      **(
-          {"difficulty": record["difficulty"]} if "difficulty" in record else {}
-      ),
+      "source": record["source_id"],
+      "difficulty": record["difficulty"],
       "kind": kind(record),
       "is_unchanged": answers[0] is not None and answers[0] == answers[1],
       "question": record["question"],

@@ -12,6 +12,7 @@ import os
 import pathlib
 from typing import Any
 
+from score_jax import evaluate
 from score_jax import files
 from score_jax import metrics
 from score_jax import report
@@ -64,9 +65,9 @@ def collect(directory: str | os.PathLike) -> dict[str, Any]:
 
   Returns:
     JSON-serialisable: `kind` ("study" or "run"), `title`, `num_problems`,
-    `methods`, `comparisons`, `warnings`, `wall_s`, `cells` (curves),
-    `conversations` (in groups of one method, seed and phase), `documents`
-    (settings and versions).
+    `methods`, `comparisons`, `warnings`, `unfinished`, `wall_s`, `cells`
+    (curves), `conversations` (in groups of one method, seed and phase),
+    `documents` (settings and versions).
 
   Raises:
     ValueError: it is neither, or parts are missing.
@@ -104,9 +105,10 @@ def _collect_study(directory: pathlib.Path) -> dict[str, Any]:
       ],
       "comparisons": study["comparisons"],
       "warnings": study["warnings"],
+      "unfinished": study["unfinished"],
       "wall_s": study["wall_s"],
       "cells": [_cell_curves(cell) for cell in cells],
-      "conversations": _conversations(cells),
+      "conversations": _conversations(cells, has_base_method=True),
       "documents": [
           {"title": "Settings of the study", "content": study["config"]},
           *(_documents(cells[0]) if cells else []),
@@ -129,9 +131,10 @@ def _collect_run(directory: pathlib.Path) -> dict[str, Any]:
       ],
       "comparisons": [],
       "warnings": None,
+      "unfinished": [],
       "wall_s": curves["wall_s"],
       "cells": [curves],
-      "conversations": _conversations([cell]),
+      "conversations": _conversations([cell], has_base_method=False),
       "documents": _documents(cell),
   }
 
@@ -148,7 +151,7 @@ def _phase_as_method(
           name: {"mean": result[name], "ci95": intervals.get(name)}
           for name in _RESULTS
       },
-      "by_difficulty": histograms.by_difficulty(records),
+      "by_difficulty": evaluate.transitions_by_difficulty(records),
       "edit_distance": histograms.edit_histogram(records) if records else None,
   }
 
@@ -206,17 +209,28 @@ def _rollouts(cell: Cell, phase: str) -> list[dict[str, Any]]:
   if not path.exists():
     return []
   with open(path, encoding="utf-8") as f:
-    return [json.loads(line) for line in f]
+    # Older runs name no difficulty.
+    return [{"difficulty": "", **json.loads(line)} for line in f]
 
 
-def _conversations(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-  """Groups of conversations, each with an equal share of what there is."""
+def _conversations(
+    cells: Sequence[Cell], has_base_method: bool
+) -> list[dict[str, Any]]:
+  """Groups of conversations, each with an equal share of what there is.
+
+  Args:
+    cells: all of them.
+    has_base_method: the base model is a method, so that its conversations are
+      not shown as a phase of the other methods again.
+  """
   tiers: list[list[tuple[Cell, str, int]]] = [[], [], []]
   first_seeds: dict[str, str] = {}
   for cell in cells:
     first_seeds.setdefault(cell.method, cell.seed)
     for phase in cell.results:
       is_last = phase == list(cell.results)[-1]
+      if has_base_method and phase == "base" and not is_last:
+        continue
       tier = int(cell.seed != first_seeds[cell.method]) if is_last else 2
       count = _LAST_COUNT if is_last else _EARLIER_COUNT
       tiers[tier].append((cell, phase, count))

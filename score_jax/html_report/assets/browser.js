@@ -20,7 +20,7 @@ const FILTERS = {
 
 function matches(item, words) {
   const text = [
-    item.id, item.source || "", item.question, item.gold,
+    item.id, item.source, item.question, item.gold,
     ...item.attempts.flatMap((attempt) => [attempt.text, attempt.answer]),
   ].join("\n").toLowerCase();
   return words.every((word) => text.includes(word));
@@ -58,8 +58,7 @@ function card(item, prompt) {
     el("span", { class: `badge ${item.kind}` }, KIND_LABELS[item.kind]),
     item.is_unchanged ? el("span", { class: "badge" }, "answer unchanged") : null,
     isCut ? el("span", { class: "badge cut" }, "cut") : null,
-    item.difficulty === undefined ? null
-      : el("span", { class: "badge" }, String(item.difficulty)),
+    item.difficulty ? el("span", { class: "badge" }, item.difficulty) : null,
   ];
   return el("li", null, el(
     "article", null,

@@ -107,22 +107,20 @@ function budgetPart(methods) {
   const hidden = new Set();
   let figure = "accuracy_t2";
   const place = el("div");
-  const isFlat = (method) => !method.is_trained && method.curve.length === 1;
   const redraw = () => place.replaceChildren(chart((width) => {
     const [title, value] = BUDGET_FIGURES[figure];
     const most = Math.max(...methods.flatMap((m) => m.curve.map((p) => p.conversations)), 1);
     const lines = methods.flatMap((method) => {
       if (hidden.has(method.name)) return [];
-      let points = method.curve.map((p) => [p.conversations, value(p)]);
-      if (isFlat(method)) points = [[0, points[0][1]], [most, points[0][1]]];
       return [{
-        name: method.label, ...STYLES[method.name], points, hasDots: !isFlat(method),
-        isNamed: width >= 640,
+        name: method.label, ...STYLES[method.name], hasDots: true, isNamed: width >= 640,
+        points: method.curve.map((p) => [p.conversations, value(p)]),
       }];
     });
     if (!lines.length) return el("p", null, "Every method is switched off.");
     return lineChart({
       width, height: width < 640 ? 320 : 440, lines, x: [0, most],
+      limits: figure === "delta" ? { least: 4 } : PERCENT,
       xLabel: "conversations sampled for training", yLabel: `${title}, percent`,
       name: `${title} over the conversations sampled for training`,
     });
@@ -193,7 +191,7 @@ function attemptsChart(methods) {
   const most = Math.max(...lines.map((line) => line.points.length));
   return [el("div", null, el("h4", null, "More attempts than it was trained on"),
     chart((width) => lineChart({
-      width, height: 290, lines, x: [1, Math.max(most, 2)],
+      width, height: 290, lines, x: [1, Math.max(most, 2)], limits: PERCENT,
       xTicks: Array.from({ length: most }, (_, i) => i + 1),
       xLabel: "attempt", yLabel: "percent correct",
       name: "Accuracy of each attempt at test time",
@@ -221,7 +219,8 @@ function consistencyChart(method) {
 
 function votesChart(width, ends, budgets, lines, name) {
   const x = ends[0] === ends[1] ? [ends[0] - 1, ends[1] + 1] : ends;
-  const ys = niceRange(lines.flatMap((line) => line.points.map((p) => p[1])));
+  const ys = niceRange(
+    lines.flatMap((line) => line.points.map((p) => p[1])), PERCENT);
   const at = frame({
     width, height: 290, x, y: ys, xTicks: [], xLabel: "samples of a problem (doubling)",
     yLabel: "percent correct", name: `Majority vote, ${name}`, pad: { right: 84 },

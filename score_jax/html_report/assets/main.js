@@ -30,6 +30,10 @@ function heading() {
   document.getElementById("top").append(
     el("h1", null, `${isStudy ? "Study" : "Run"}: ${DATA.title}`),
     el("p", { class: "note" }, facts.join(" · ")));
+  if (DATA.unfinished.length) {
+    document.getElementById("top").append(el(
+      "p", null, `Not finished, and not in this report: ${DATA.unfinished.join(", ")}.`));
+  }
 }
 
 function results() {
@@ -61,7 +65,7 @@ function otherTables() {
       "comparisons", "Comparisons",
       "Differences in points of percent between methods on the same problems. An interval"
       + " that holds 0 (gray) does not tell the two apart.",
-      comparisonsTable(DATA.comparisons));
+      ...comparisonsPart(DATA.comparisons));
   }
   part(
     "transitions", "Transitions",

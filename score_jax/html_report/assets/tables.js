@@ -128,6 +128,17 @@ function whisker(center, low, high, limit) {
     svg("circle", { cx: x(center), cy: 11, r: 4, fill: color }));
 }
 
+function comparisonsPart(rows) {
+  const place = el("div");
+  const show = (metric) => place.replaceChildren(
+    comparisonsTable(rows.filter((row) => metric === "all" || row.metric === metric)));
+  const found = unique(rows.map((row) => row.metric));
+  const start = rows.length > 20 ? found[0] : "all";
+  show(start);
+  const options = [["all", "all"], ...found.map((key) => [key, METRIC_NAMES[key] || key])];
+  return [el("div", { class: "controls" }, menu("Figure", options, start, show)), place];
+}
+
 function comparisonsTable(rows) {
   const limit = Math.max(...rows.flatMap((row) => row.ci95.map(Math.abs)), 1e-6);
   const edge = percent(limit, 0);
