@@ -107,7 +107,7 @@ def get_config() -> ml_collections.ConfigDict:
   )
 
   config.evaluation = create(
-      batch_size=41,  # problems
+      batch_size=64,  # problems
       every_steps=100,  # updates between two looks at validation problems
       validation_problems=64,
   )

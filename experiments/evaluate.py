@@ -28,9 +28,9 @@ from absl import app
 from absl import flags
 from absl import logging
 import jax
-from ml_collections import config_flags
 import rich.text
 
+from experiments import commands
 from experiments import processes
 from score_jax import evaluation_run
 from score_jax import report
@@ -128,9 +128,7 @@ def _main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   jax.config.parse_flags_with_absl()
-  config_flags.DEFINE_config_file(
-      "config", None, "File with task and shapes.", lock_config=True
-  )
+  commands.define_config("File with task and shapes.")
   flags.DEFINE_string("checkpoint", None, "Model to evaluate.")
   flags.DEFINE_string("workdir", None, "Directory to make for the results.")
   flags.DEFINE_string(
@@ -143,4 +141,4 @@ if __name__ == "__main__":
   flags.DEFINE_float("temperature", 0.7, "At which samples are drawn.")
   processes.define_flags()
   flags.mark_flags_as_required(["config", "checkpoint", "workdir"])
-  app.run(_main)
+  commands.run(_main)

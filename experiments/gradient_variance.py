@@ -33,9 +33,9 @@ from absl import logging
 import jax
 from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
-from ml_collections import config_flags
 import numpy as np
 
+from experiments import commands
 from score_jax import data
 from score_jax import evaluation_run
 from score_jax import files
@@ -287,12 +287,10 @@ def _main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   jax.config.parse_flags_with_absl()
-  config_flags.DEFINE_config_file(
-      "config", None, "File with task and shapes.", lock_config=True
-  )
+  commands.define_config("File with task and shapes.")
   flags.DEFINE_string("checkpoint", None, "Policy, a Hugging Face directory.")
   flags.DEFINE_string("workdir", None, "Directory to make for the results.")
   flags.DEFINE_integer("num_batches", 32, "Batches per estimator.")
   flags.DEFINE_list("corrections", ["2", "4"], "Per first attempt, above 1.")
   flags.mark_flags_as_required(["config", "checkpoint", "workdir"])
-  app.run(_main)
+  commands.run(_main)

@@ -21,8 +21,8 @@ topologies.prepare_environment()  # before JAX is imported
 from absl import app  # noqa: E402
 from absl import flags  # noqa: E402
 from absl import logging  # noqa: E402
-from ml_collections import config_flags  # noqa: E402
 
+from experiments import commands  # noqa: E402
 from score_jax import files  # noqa: E402
 from score_jax import settings as settings_lib  # noqa: E402
 from score_jax.plan import architectures  # noqa: E402
@@ -76,9 +76,7 @@ def _main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  config_flags.DEFINE_config_file(
-      "config", None, "File with the settings of the run.", lock_config=True
-  )
+  commands.define_config("File with the settings of the run.")
   flags.DEFINE_string("topology", None, "Slice to plan for, such as v5e:4x4.")
   flags.DEFINE_string("json", None, "File to write the plan to.")
   flags.DEFINE_string(
@@ -88,4 +86,4 @@ if __name__ == "__main__":
       " cannot be read here.",
   )
   flags.mark_flags_as_required(["config", "topology"])
-  app.run(_main)
+  commands.run(_main)

@@ -21,6 +21,7 @@ from absl import logging
 import jax
 from ml_collections import config_flags
 
+from experiments import commands
 from experiments import processes
 from score_jax import recipe
 from score_jax import report
@@ -60,12 +61,10 @@ def _main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   jax.config.parse_flags_with_absl()
-  config_flags.DEFINE_config_file(
-      "config", None, "File with the settings of the run.", lock_config=True
-  )
+  commands.define_config("File with the settings of the run.")
   flags.DEFINE_string(
       "workdir", None, "Directory of the run; runs/<config> when not given."
   )
   processes.define_flags()
   flags.mark_flag_as_required("config")
-  app.run(_main)
+  commands.run(_main)

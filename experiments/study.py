@@ -22,6 +22,7 @@ from absl import logging
 import jax
 from ml_collections import config_flags
 
+from experiments import commands
 from experiments import report
 from score_jax import files
 from score_jax import settings as settings_lib
@@ -115,9 +116,7 @@ def _main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   jax.config.parse_flags_with_absl()
-  config_flags.DEFINE_config_file(
-      "config", None, "File with the settings of the study.", lock_config=True
-  )
+  commands.define_config("File with the settings of the study.")
   flags.DEFINE_string(
       "workdir", None, "Directory of the study; runs/<config> when not given."
   )
@@ -126,4 +125,4 @@ if __name__ == "__main__":
   flags.DEFINE_string(
       "cell", None, "METHOD/SEED: run this one cell, of a study that exists."
   )
-  app.run(_main)
+  commands.run(_main)

@@ -11,6 +11,7 @@ from score_jax import data
 from score_jax import distributed
 from score_jax import evaluate
 from score_jax import files
+from score_jax import placement as placement_lib
 from score_jax import preparation
 from score_jax import protocols
 from score_jax import report
@@ -97,6 +98,9 @@ def run(
   Returns:
     The metrics, see `evaluate.summarize`; where more is asked for, see
     `protocols.test_time`.
+
+  Raises:
+    ValueError: checkpoint, task, settings and devices do not go together.
   """
   if first_attempts is not None and asked is not None:
     raise ValueError(
@@ -112,6 +116,7 @@ def run(
   config = hf.load_config(base)
   tokenizer = preparation.load_tokenizer(settings, base, config)
   placement = preparation.make_placement(settings, config)
+  placement_lib.check_evaluation(settings, placement)
   evaluation = preparation.make_evaluation(
       settings,
       config,

@@ -106,34 +106,50 @@ def check_rows(settings: RunSettings, placement: Placement) -> None:
   """Refuses kernels and pieces of a step that the devices cannot take.
 
   Raises:
-    ValueError: kernels for TPUs on other devices, or rows of a step that the
-      mesh does not divide evenly.
+    ValueError: kernels for TPUs on other devices, or rows of a step or of an
+      evaluation that the mesh does not divide evenly.
   """
-  _check_attention(settings, placement)
-  if placement.mesh is None:
-    return
+  check_evaluation(settings, placement)
   rollout = settings.rollout
   rows = rollout.problems_per_step * rollout.samples_per_problem
   pieces = settings.train.num_microbatches
-  for count, name, mesh in (
-      (
-          rollout.problems_per_batch,
-          "rollout.problems_per_batch",
-          placement.sampler_mesh,
-      ),
-      (
-          rows // pieces,
-          f"{rows} rows in train.num_microbatches {pieces}",
-          placement.mesh,
-      ),
-  ):
-    parts = math.prod(mesh.shape[axis] for axis in sharding.RULES["rows"])
-    if count % parts:
-      raise ValueError(
-          f"{count} rows ({name}) are not divisible by the {parts} parts that"
-          f" the mesh {dict(mesh.shape)} divides rows into: change the one, or"
-          " give more devices to the tensor axis"
-      )
+  _check_divided(
+      rollout.problems_per_batch,
+      "rollout.problems_per_batch",
+      placement.sampler_mesh,
+  )
+  _check_divided(
+      rows // pieces,
+      f"{rows} rows in train.num_microbatches {pieces}",
+      placement.mesh,
+  )
+
+
+def check_evaluation(settings: RunSettings, placement: Placement) -> None:
+  """Refuses kernels and batches of an evaluation that devices cannot take.
+
+  Raises:
+    ValueError: kernels for TPUs on other devices, or problems of a batch that
+      the mesh does not divide evenly.
+  """
+  _check_attention(settings, placement)
+  _check_divided(
+      settings.evaluation.batch_size,
+      "evaluation.batch_size",
+      placement.sampler_mesh,
+  )
+
+
+def _check_divided(count: int, name: str, mesh: Mesh | None) -> None:
+  if mesh is None:
+    return
+  parts = math.prod(mesh.shape[axis] for axis in sharding.RULES["rows"])
+  if count % parts:
+    raise ValueError(
+        f"{count} rows ({name}) are not divisible by the {parts} parts that"
+        f" the mesh {dict(mesh.shape)} divides rows into: change the one, or"
+        " give more devices to the tensor axis"
+    )
 
 
 def _check_attention(settings: RunSettings, placement: Placement) -> None:

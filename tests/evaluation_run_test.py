@@ -10,6 +10,7 @@ from absl.testing import parameterized
 
 from experiments import evaluate
 from score_jax import evaluation_run
+from score_jax.models import hf
 from score_jax.protocols import MoreAttempts
 from tests import configs_test
 from tests import tiny_gemma
@@ -96,6 +97,22 @@ class EvaluationRunTest(parameterized.TestCase):
       evaluate.evaluate(
           config, str(self.root / "run"), str(self.root / "long"), None
       )
+
+  @mock.patch.object(hf, "load")
+  def test_what_the_devices_cannot_take_is_refused_first(self, load):
+    kernels, batches = self._config(), self._config()
+    kernels.train.attention = "splash"
+    batches.mesh = configs_test.load("gemma_math").mesh
+    batches.mesh.sampler_tensor = 1
+    for name, config, message in (
+        ("kernels", kernels, 'devices are cpu: give train.attention "xla"'),
+        ("batches", batches, r"^4 rows \(evaluation.batch_size\) .*8 parts"),
+    ):
+      with self.assertRaisesRegex(ValueError, message):
+        evaluate.evaluate(
+            config, str(self.root / "run"), str(self.root / name), None
+        )
+    load.assert_not_called()
 
   def test_given_attempts_are_the_first_ones(self):
     given = [

@@ -17,15 +17,18 @@ from tests import smoke
 MESH = {"slice": 1, "data": 1, "fsdp": -1, "tensor": 1, "sampler_tensor": 1}
 
 
-def _check(**overrides):
+def _check(check=placement.check_rows, **overrides):
   """Of 16 rows in a step, 8 problems sampled at once, on 8 devices."""
-  values = smoke.settings(
-      rollout__problems_per_step=8, rollout__problems_per_batch=8, **overrides
-  )
+  shapes = {
+      "rollout__problems_per_step": 8,
+      "rollout__problems_per_batch": 8,
+      "evaluation__batch_size": 8,
+  }
+  values = smoke.settings(**(shapes | overrides))
   settings = settings_lib.from_mapping(settings_lib.RunSettings, values)
-  config = warmup.model_config(settings.tiny_model, 32, 64)
+  config = warmup.model_config(settings.tiny_model, 32)
   place = placement.make_placement(config, settings.mesh)
-  placement.check_rows(settings, place)
+  check(settings, place)
 
 
 class CheckRowsTest(parameterized.TestCase):
@@ -42,6 +45,21 @@ class CheckRowsTest(parameterized.TestCase):
   def test_rows_that_the_mesh_does_not_divide(self):
     with self.assertRaisesRegex(ValueError, "^4 rows .*by the 8 parts"):
       _check(mesh=MESH, train__num_microbatches=4)
+
+  @parameterized.parameters(placement.check_rows, placement.check_evaluation)
+  def test_an_evaluation_that_the_mesh_does_not_divide(self, check):
+    message = r"^12 rows \(evaluation.batch_size\) .*by the 8 parts"
+    with self.assertRaisesRegex(ValueError, message):
+      _check(check, mesh=MESH, evaluation__batch_size=12)
+    _check(check, mesh=None, evaluation__batch_size=12)
+
+  def test_an_evaluation_is_no_step(self):
+    _check(
+        placement.check_evaluation,
+        mesh=MESH,
+        rollout__problems_per_batch=4,
+        train__num_microbatches=4,
+    )
 
 
 class ToMemoryTest(absltest.TestCase):

@@ -28,6 +28,7 @@ from score_jax.plan import topologies
 from score_jax.plan.compiled import Memory
 from score_jax.plan.compiled import Program
 from score_jax.plan.flops import MatmulFlops
+from score_jax.plan.hlo import Collective
 from score_jax.plan.memory import Residents
 from tests import smoke
 from tests.published_configs import PUBLISHED
@@ -256,6 +257,75 @@ class ArchitecturesTest(parameterized.TestCase):
   def test_what_cannot_be_had(self):
     with self.assertRaisesRegex(ValueError, "no/model.* --architecture"):
       architectures.load("no/model")
+
+
+class WireTest(parameterized.TestCase):
+  """Eight v5e chips: 197e12 operations, 200e9 bytes sent in a second."""
+
+  def _plan(self, name, *, seconds, sent):
+    sends = Collective(
+        kind="collective-permute",
+        name="permute",
+        op_name="",
+        result_bytes=sent,
+        group_size=8,
+        loop_depth=1,
+        trips=1,
+        unknown_loops=int(name == "decode"),
+    )
+    program = Program(
+        name,
+        MatmulFlops(total=int(seconds * 8 * 197e12)),
+        0.0,
+        memory=Memory(0, 0, 0, 0, 0),
+        collectives=None if sent is None else (sends,),
+    )
+    planned = job()
+    where = topologies.parse("v5e:2x4")
+    found = programs.residents(planned)
+    return outcome.Plan(planned, where, found, (program,)), program
+
+  @parameterized.parameters(
+      # Work, bytes: wire, its share, efficiency.
+      (1.0, 50 * 10**9, 0.25, 0.2, (0.8, 1.0)),
+      (1.0, 400 * 10**9, 2.0, 2 / 3, (1 / 3, 0.5)),
+      (1.0, 0, 0.0, 0.0, (1.0, 1.0)),
+      (0.0, 50 * 10**9, 0.25, 1.0, (0.0, 0.0)),
+  )
+  def test_by_hand(self, seconds, sent, wire, share, efficiency):
+    plan, update = self._plan("update", seconds=seconds, sent=sent)
+    self.assertAlmostEqual(plan.wire_seconds(update), wire)
+    self.assertAlmostEqual(plan.wire_share(update), share)
+    for found, expected in zip(
+        plan.efficiency(update), efficiency, strict=True
+    ):
+      self.assertAlmostEqual(found, expected)
+
+  def test_decoding_works_as_fast_as_it_can_read(self):
+    plan, decode = self._plan("decode", seconds=0.0, sent=200 * 10**9)
+    read = plan.hbm_seconds_per_token()
+    self.assertGreater(read, 0.0)
+    self.assertAlmostEqual(plan.wire_share(decode), 1 / (1 + read))
+
+  @parameterized.parameters((1.0, None), (0.0, 0))
+  def test_unknown_or_nothing(self, seconds, sent):
+    plan, update = self._plan("update", seconds=seconds, sent=sent)
+    self.assertIsNone(plan.wire_share(update))
+    self.assertIsNone(plan.efficiency(update))
+
+  def test_is_in_table_and_json(self):
+    plan, _ = self._plan("update", seconds=1.0, sent=400 * 10**9)
+    with report.console.capture() as captured:
+      report.print_plan(plan)
+    self.assertRegex(
+        captured.get(), r"update +400\.000 +2\.0000 +1\.0000 +67% +33% to 50%"
+    )
+    found = report.to_json(plan)
+    self.assertEqual(found["ici_bytes_per_s"], 200e9)
+    self.assertEqual(found["programs"]["update"]["wire_floor_s"], 2.0)
+    self.assertAlmostEqual(
+        found["programs"]["update"]["wire_share_of_floors"], 2 / 3
+    )
 
 
 class RefusalTest(parameterized.TestCase):

@@ -110,12 +110,16 @@ class Plan:
     read = sizes["sampler copy"] + sizes["cache"]
     return read / self.where.chip.hbm_bandwidth
 
-  def floor_seconds(self, program: Program) -> float:
-    """Least time of all of a step's runs, communication left out."""
+  def work_seconds(self, program: Program) -> float:
+    """Least time of one run's (one token's) work, communication left out."""
     seconds = self.mxu_seconds(program)
     if program.name == "decode":
       seconds = max(seconds, self.hbm_seconds_per_token())
-    return self.runs_per_step[program.name] * seconds
+    return seconds
+
+  def floor_seconds(self, program: Program) -> float:
+    """Least time of all of a step's runs, communication left out."""
+    return self.runs_per_step[program.name] * self.work_seconds(program)
 
   @property
   def floor_seconds_per_step(self) -> float:
@@ -130,6 +134,35 @@ class Plan:
     if program.name == "decode":
       found = tuple(c for c in found if c.unknown_loops)
     return hlo.wire_bytes(found)
+
+  def wire_seconds(self, program: Program) -> float | None:
+    """Least time of one run's (one token's) bytes; None if unknown.
+
+    At the peak of all of a chip's links together. What leaves the slice takes
+    longer still.
+    """
+    sent = self.wire_bytes(program)
+    return None if sent is None else sent / self.where.chip.ici_bandwidth
+
+  def wire_share(self, program: Program) -> float | None:
+    """Part of a run that is communication, by floors, if nothing overlaps.
+
+    wire / (wire + work), in 0..1; None if unknown or if both are zero.
+    """
+    wire, work = self.wire_seconds(program), self.work_seconds(program)
+    return wire / (wire + work) if wire is not None and wire + work else None
+
+  def efficiency(self, program: Program) -> tuple[float, float] | None:
+    """Part of a run that is work, by floors, in 0..1: the least and the most.
+
+    work / (work + wire) if nothing overlaps, work / max(work, wire) if all of
+    it does. Both times are lower bounds, so this compares layouts and sizes; it
+    bounds no run. None where `wire_share` is.
+    """
+    wire, work = self.wire_seconds(program), self.work_seconds(program)
+    if wire is None or not wire + work:
+      return None
+    return work / (work + wire), work / max(work, wire)
 
 
 def make_plan(

@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import rich.box
-import rich.table
-
 from score_jax.plan import hlo
+from score_jax.plan import tables
 from score_jax.plan import topologies
 from score_jax.plan.advice import advice
 from score_jax.plan.compiled import Program
@@ -17,13 +15,6 @@ from score_jax.plan.outcome import Plan
 from score_jax.plan.programs import TURN_TOKENS
 from score_jax.plan.topologies import GIB
 from score_jax.progress import console
-
-# What a resident is needed for, where that is not the whole step.
-_WHEN = {
-    "sampler copy": "sampling",
-    "cache": "sampling",
-    "gradients": "update, within its temporaries",
-}
 
 
 def compiled_line(program: Program) -> str:
@@ -40,9 +31,10 @@ def print_plan(plan: Plan) -> None:
   """Prints all of a plan."""
   for line in _heading(plan):
     console.print(line, markup=False, soft_wrap=True)
-  console.print(_resident_table(plan))
+  console.print(tables.resident_table(plan))
   if plan.programs:
-    console.print(_program_table(plan))
+    console.print(tables.program_table(plan))
+    console.print(tables.wire_table(plan))
     for line in _notes(plan):
       console.print(line, markup=False, soft_wrap=True)
   for line in verdict_lines(plan):
@@ -70,67 +62,21 @@ def _mesh_text(shape: Mapping[str, int]) -> str:
   return " x ".join(f"{n} {axis}" for axis, n in shape.items() if n > 1) or "1"
 
 
-def _table(title: str, *columns: str) -> rich.table.Table:
-  table = rich.table.Table(title=title, box=rich.box.SIMPLE, title_style="")
-  for i, column in enumerate(columns):
-    table.add_column(column, justify="right" if i else "left", no_wrap=True)
-  return table
-
-
-def _resident_table(plan: Plan) -> rich.table.Table:
-  table = _table("Resident, by arithmetic", "what", "GiB per chip", "when")
-  table.columns[2].justify = "left"
-  for name, size in plan.residents.bytes.items():
-    when = _WHEN.get(name, "always")
-    if name == "reference" and plan.residents.is_reference_on_host:
-      when = f"{plan.residents.reads_reference}; else on the host"
-    table.add_row(name, f"{size / GIB:.2f}", when)
-  return table
-
-
-def _program_table(plan: Plan) -> rich.table.Table:
-  table = _table(
-      "Programs, as compiled; seconds are lower bounds, never forecasts",
-      "program",
-      "runs",
-      "temp GiB",
-      "peak GiB",
-      "HBM",
-      "sent GB",
-      "floor s",
-      "step s",
-  )
-  for program in plan.programs:
-    runs = f"{plan.runs_per_step[program.name]:,}"
-    if program.refusal:
-      table.add_row(program.name, runs, "refused")
-      continue
-    peak, wire = plan.peaks[program.name], plan.wire_bytes(program)
-    seconds = plan.floor_seconds(program)
-    each = seconds / plan.runs_per_step[program.name]
-    table.add_row(
-        program.name,
-        runs,
-        f"{program.memory.temporaries / GIB:.2f}",
-        f"{peak / GIB:.2f}",
-        f"{peak / plan.where.chip.hbm_bytes:.0%}",
-        "unknown" if wire is None else f"{wire / 1e9:.3f}",
-        f"{each:.4f}",
-        f"{seconds:.2f}",
-    )
-  return table
-
-
 def _notes(plan: Plan) -> list[str]:
   lines = [
       "runs: in a step; of decode a run is a token of all rows, and the count"
       " that of attempts at full length. temp: temporaries of the program."
       " peak: with all that is resident, and the code of all programs"
       f" ({plan.code_bytes / GIB:.2f} GiB).",
-      "sent: by each chip in a run, on a ring. floor: of a run; the products in"
-      " the jaxpr at the chip's peak, of decode weights and cache read once"
+      "floor: of a run; the products in the jaxpr at the chip's peak, of decode"
+      " weights and cache read once"
       f" ({1e3 * plan.hbm_seconds_per_token():.2f} ms). step: of all its runs,"
       f" together {plan.floor_seconds_per_step:.1f} s.",
+      "sent: on a ring. wire: at the published peak of all links of a chip"
+      f" together ({plan.where.chip.ici_bandwidth / 1e9:.0f} GB/s one way)."
+      " wire share: wire in wire + floor, if nothing overlaps. efficiency:"
+      " floor in the time of both, from nothing overlapped to all of it; of"
+      " floors alone: it compares slices and layouts, and promises no run.",
   ]
   kernels = {k for p in plan.programs for k in p.flops.uncounted}
   if kernels:
@@ -191,6 +137,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
       "libtpu": topologies.compiler_version(),
       "chips": plan.where.num_chips,
       "hbm_bytes": plan.where.chip.hbm_bytes,
+      "ici_bytes_per_s": plan.where.chip.ici_bandwidth,
       "mesh": dict(job.placement.mesh.shape),
       "sampler_mesh": dict(job.placement.sampler_mesh.shape),
       "rows": job.rows,
@@ -231,6 +178,9 @@ def _program_json(plan: Plan, program: Program) -> dict[str, Any]:
       "code_bytes": memory.code,
       "peak_bytes": plan.peaks[program.name],
       "wire_bytes": plan.wire_bytes(program),
+      "wire_floor_s": plan.wire_seconds(program),
+      "wire_share_of_floors": plan.wire_share(program),
+      "efficiency_of_floors": plan.efficiency(program),
       "collectives": _collectives_json(program.collectives),
   }
 

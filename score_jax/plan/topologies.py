@@ -34,6 +34,8 @@ class Chip:
     hbm_bytes: memory that a program may use.
     peak_flops: bfloat16 operations per second of its matrix units.
     hbm_bandwidth: bytes per second.
+    ici_bandwidth: bytes per second that it can send to other chips of its
+      slice: the published peak of all its links together, one way.
     layouts: slices that it comes in, by the chips along each dimension.
     accelerator_type: the cloud's name of a slice, with its number to come.
     count_per_chip: that number for one chip.
@@ -42,6 +44,7 @@ class Chip:
   hbm_bytes: int
   peak_flops: float
   hbm_bandwidth: float
+  ici_bandwidth: float
   layouts: tuple[str, ...]
   accelerator_type: str
   count_per_chip: int
@@ -59,10 +62,37 @@ _CUBES = (
     "8x8x8",
 )
 
+# Interconnect: Google Cloud's pages have had 1,600, 3,584 (now 3,200) and 4,800
+# Gbit/s a chip, half of what they call bidirectional bandwidth. That is of four
+# links together, six of a v5p, and a collective seldom uses them all.
 CHIPS = {
-    "v5e": Chip(int(15.75 * GIB), 197e12, 819e9, _FLAT, "v5litepod-", 1),
-    "v6e": Chip(int(31.24 * GIB), 918e12, 1640e9, _FLAT, "v6e-", 1),
-    "v5p": Chip(int(95.73 * GIB), 459e12, 2765e9, _CUBES, "v5p-", 2),
+    "v5e": Chip(
+        hbm_bytes=int(15.75 * GIB),
+        peak_flops=197e12,
+        hbm_bandwidth=819e9,
+        ici_bandwidth=1600e9 / 8,
+        layouts=_FLAT,
+        accelerator_type="v5litepod-",
+        count_per_chip=1,
+    ),
+    "v6e": Chip(
+        hbm_bytes=int(31.24 * GIB),
+        peak_flops=918e12,
+        hbm_bandwidth=1640e9,
+        ici_bandwidth=3584e9 / 8,
+        layouts=_FLAT,
+        accelerator_type="v6e-",
+        count_per_chip=1,
+    ),
+    "v5p": Chip(
+        hbm_bytes=int(95.73 * GIB),
+        peak_flops=459e12,
+        hbm_bandwidth=2765e9,
+        ici_bandwidth=4800e9 / 8,
+        layouts=_CUBES,
+        accelerator_type="v5p-",
+        count_per_chip=2,
+    ),
 }
 
 
