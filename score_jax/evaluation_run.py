@@ -15,6 +15,7 @@ from score_jax import placement as placement_lib
 from score_jax import preparation
 from score_jax import protocols
 from score_jax import report
+from score_jax import stage
 from score_jax.datasets import tables
 from score_jax.models import hf
 from score_jax.models import hf_files
@@ -97,7 +98,8 @@ def run(
 
   Returns:
     The metrics, see `evaluate.summarize`; where more is asked for, see
-    `protocols.test_time`.
+    `protocols.test_time`. And the share of each status of the attempts' grades,
+    `grade/status_*`, and of what decided them, `grade/method_*`.
 
   Raises:
     ValueError: checkpoint, task, settings and devices do not go together.
@@ -163,6 +165,8 @@ def run(
     result, rollouts, sampled = protocols.test_time(
         params, evaluation, test, asked, "Evaluation"
     )
+  grades = [g for r in rollouts for row in r.grades for g in row]
+  result |= stage.grade_shares(grades)
   if distributed.is_main():
     lines = conversations.jsonl(rollouts, task.correction_prompt)
     files.write_text(output.rollouts, lines)

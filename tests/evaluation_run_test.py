@@ -1,5 +1,6 @@
 """Evaluation of a checkpoint on its own: own attempts, given ones, mistakes."""
 
+import collections
 import json
 import pathlib
 import tempfile
@@ -76,6 +77,11 @@ class EvaluationRunTest(parameterized.TestCase):
     self.assertEqual(
         [r["source_id"] for r in rollouts], [f"n{i}" for i in range(4, 9)]
     )
+    statuses = collections.Counter(
+        attempt["status"] for r in rollouts for attempt in r["attempts"]
+    )
+    for status, count in statuses.items():
+      self.assertEqual(result[f"grade/status_{status}"], count / 10)
 
   def test_the_manifest_says_what_was_evaluated(self):
     self._evaluate("told")
