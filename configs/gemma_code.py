@@ -11,9 +11,22 @@ Trained on MBPP, tested on HumanEval, as in the paper: two attempts, no test in
 sight on HumanEval. What the model writes runs in a sandbox (see
 score_jax/grading/sandbox); without a wall that holds, the run refuses to start.
 
-The paper gives no figures of a Gemma model on programs (Gemini 1.0 Pro, attempt
-1 / attempt 2: base 53.7 / 56.7, SCoRe 52.4 / 64.6 percent). This config has not
-been run to its end.
+Set for one slice; the figures are those of experiments.plan, the peak of a
+chip's memory and a lower bound of the hours (matrix products at the chip's
+peak, weights and cache read once a token, attempts at full length; programs of
+the model are checked on the hosts, which is not in it):
+
+  slice     peak, GiB a chip      hours, more than
+  v5e:4x4   5.3 of 15.75 (34 %)                2.4
+
+On each chip lie 2.1 GiB of parameters, moments and reference, and while it
+samples 1.2 GiB of the sampler's copy and 1.5 GiB of cache; an update takes 2.6
+GiB beside the first of these. The plan lists them.
+
+The paper gives no figures of a Gemma model on programs. Its yardstick is Gemini
+1.0 Pro on HumanEval (attempt 1 / attempt 2): base 53.7 / 56.7, SCoRe 52.4 /
+64.6 percent; that is another model, no figure to expect here. This config has
+not been run to its end: how many hours it takes is not known.
 """
 
 import ml_collections

@@ -328,6 +328,34 @@ class WireTest(parameterized.TestCase):
     )
 
 
+class ShippedConfigsTest(parameterized.TestCase):
+  """Each on the slice that its docstring names, before anything is compiled."""
+
+  @parameterized.parameters(
+      ("gemma_math", "2b", "v5e:4x4"),
+      ("gemma_math", "9b", "v5e:8x8"),
+      ("gemma_math", "27b", "v6e:8x8"),
+      ("gemma_code", None, "v5e:4x4"),
+      ("qwen_math", "1.5b", "v5e:4x4"),
+      ("qwen_math", "7b", "v5e:8x8"),
+      ("llama_math", "3b", "v5e:4x4"),
+      ("llama_math", "8b", "v5e:8x8"),
+  )
+  def test_goes_with_its_slice(self, name, size, topology):
+    if not topologies.is_available():
+      self.skipTest("libtpu is not installed")
+    module = importlib.import_module(f"configs.{name}")
+    config = module.get_config(*(() if size is None else (size,)))
+    shipped = settings_lib.from_mapping(
+        settings_lib.RunSettings, json.loads(config.to_json())
+    )
+    where = topologies.parse(topology)
+    model = architectures.load(shipped.model.path)
+    found = programs.residents(outcome.make_job(shipped, model, where))
+    largest = max(found.total(program) for program in memory.ALIVE)
+    self.assertLess(largest, 0.75 * where.chip.hbm_bytes)
+
+
 class RefusalTest(parameterized.TestCase):
 
   @parameterized.parameters(
