@@ -3,13 +3,28 @@
   python -m experiments.plan --config=configs/llama_math.py --topology=v5e:4x4
   python -m experiments.run --config=configs/llama_math.py
 
-Data, prompts, grader and hyper-parameters are those of configs/gemma_math.py.
-The paper has no figures of this model, and this config has not been run to its
-end. `:3b` is the default size:
+Data, prompts, grader and hyper-parameters are those of configs/gemma_math.py,
+the command that prepares the data too. `:3b` is the default size, `:8b` the
+other. Each is set for one slice; figures are those of experiments.plan, memory
+of a chip and a lower bound of the hours (matrix products at the chip's peak,
+weights and cache read once a token, attempts at full length):
 
-  size  slice
-  3b    v5e:4x4
-  8b    v5e:8x8
+  size  slice     sampling, GiB   peak, GiB a chip      hours, more than
+  3b    v5e:4x4             8.8   10.0 of 15.75 (64 %)                41
+  8b    v5e:8x8             5.1   not compiled                        23
+
+"Sampling" is what lies on a chip meanwhile, by arithmetic: its part of
+parameters, moments and reference, the sampler's copy and the cache, of 15.75
+GiB; the peak has what the compiled programs take beside that. The plan lists
+both.
+
+The paper has no figures of these models, and none of the 3B model are known.
+PAG (arXiv 2506.10406, MATH-500, mean of 32 samples at temperature 0.6, attempt
+1 / last attempt) has some of Llama-3-8B-Instruct, the 8B model's predecessor:
+base 28.7 / 26.6, SCoRe 32.0 / 35.2, multi-turn RL without stages 33.3 / 35.4
+percent. What it calls SCoRe is another recipe: PPO, no KL and so another Stage
+I, alpha 1, learning rate 1e-6. This config has not been run to its end: how
+many hours it takes is not known.
 """
 
 import ml_collections

@@ -3,13 +3,28 @@
   python -m experiments.plan --config=configs/qwen_math.py --topology=v5e:4x4
   python -m experiments.run --config=configs/qwen_math.py
 
-Data, prompts, grader and hyper-parameters are those of configs/gemma_math.py.
-The paper has no figures of this model, and this config has not been run to its
-end. `:1.5b` is the default size:
+Data, prompts, grader and hyper-parameters are those of configs/gemma_math.py,
+the command that prepares the data too. `:1.5b` is the default size, `:7b` the
+other. Each is set for one slice; figures are those of experiments.plan, memory
+of a chip and a lower bound of the hours (matrix products at the chip's peak,
+weights and cache read once a token, attempts at full length):
 
-  size  slice
-  1.5b  v5e:4x4
-  7b    v5e:8x8
+  size  slice     sampling, GiB   peak, GiB a chip      hours, more than
+  1.5b  v5e:4x4             4.1   4.8 of 15.75 (31 %)                 19
+  7b    v5e:8x8             5.8   not compiled                        26
+
+"Sampling" is what lies on a chip meanwhile, by arithmetic: its part of
+parameters, moments and reference, the sampler's copy and the cache; the peak
+has what the compiled programs take beside that. The plan lists both.
+
+The paper has no figures of these models. PAG (arXiv 2506.10406, MATH-500, mean
+of 32 samples at temperature 0.6, attempt 1 / last attempt) has, by another
+recipe that it calls SCoRe: PPO, no KL and so another Stage I, alpha 1, learning
+rate 1e-6. Percent of Qwen2.5-1.5B-Instruct: base 53.2 / 52.4, that SCoRe 61.9 /
+63.9, multi-turn RL without stages 62.1 / 64.0. Of Qwen2.5-7B, trained on
+DAPO-17k and not on MATH: base 76.0 / 76.1, that SCoRe 79.5 / 81.5. Here
+evaluations are greedy. This config has not been run to its end: how many hours
+it takes is not known.
 """
 
 import ml_collections
