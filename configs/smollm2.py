@@ -5,10 +5,10 @@
       --output=models/smollm2-135m
   python -m experiments.run --config=configs/smollm2.py
 
-Problems: sums of two or three one-digit numbers from reasoning-gym, with our own
-exact grader. A few steps show that every part works on a real model with its
-chat template; they are too few to teach it anything. Times and what came out: see
-README.md.
+Problems: sums of two or three one-digit numbers from reasoning-gym, with our
+own exact grader. A few steps show that every part works on a real model with
+its chat template; they are too few to teach it anything. Times and what came
+out: see README.md.
 """
 
 import ml_collections
