@@ -140,7 +140,7 @@ def _method(name: str, cells: Mapping[int, _Cell]) -> dict[str, Any]:
   """What is told of a method, over its finished seeds."""
   those = list(cells.values())
   summary = {
-      metric: dataclasses.asdict(statistics.seed_summary(_stack(those, metric)))
+      metric: _summary(_stack(those, metric), metric)
       for metric in those[0].values
   }
   changes = {
@@ -161,6 +161,14 @@ def _method(name: str, cells: Mapping[int, _Cell]) -> dict[str, Any]:
       "test_time": _test_time(those),
       "curve": _curve(those),
   }
+
+
+def _summary(values: np.ndarray, metric: str) -> dict[str, Any]:
+  """An interval that is spread out for few seeds may leave what is possible."""
+  summary = dataclasses.asdict(statistics.seed_summary(values))
+  lowest = -1.0 if metric == "delta_t1_t2" else 0.0
+  ends = np.clip(summary["ci95"], lowest, 1.0).tolist()
+  return summary | {"ci95": ends}
 
 
 def _stack(cells: Sequence[_Cell], metric: str) -> np.ndarray:

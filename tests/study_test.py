@@ -151,6 +151,18 @@ assert method == "base" or needs.exists()
     self.assertEqual(failed, {Cell("base", 0): 3, Cell("score", 0): -1})
 
 
+class SummaryTest(absltest.TestCase):
+
+  def test_intervals_stay_in_the_range_of_the_metric(self):
+    values = np.asarray([[0.0] * 20, [0.0] * 20, [1.0] + [0.0] * 19])
+    self.assertEqual(
+        study_results._summary(values, "accuracy_t2")["ci95"][0], 0.0
+    )
+    self.assertLess(
+        study_results._summary(values, "delta_t1_t2")["ci95"][0], 0.0
+    )
+
+
 class MeanTest(absltest.TestCase):
 
   def test_means_of_equally_shaped_values(self):
