@@ -126,7 +126,7 @@ def _load(
       max_prompt_tokens=settings.rollout.max_prompt_tokens,
       long_prompts=settings.rollout.long_prompts,
   )
-  _, params = hf.load(path, preparation.model_dtype(settings), None)
+  _, params = hf.load(path, placement_lib.param_dtype(settings), None)
   policy = Policy(
       config=config,
       tokenizer=tokenizer,

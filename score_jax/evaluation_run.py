@@ -144,7 +144,9 @@ def run(
     given = read_first_attempts(first_attempts, problems.splits["test"])
     chosen = [p for p in problems.splits["test"] if p.id in given]
     problems = dataclasses.replace(problems, splits={"test": chosen})
-  _, params = hf.load(base, preparation.model_dtype(settings), placement.params)
+  _, params = hf.load(
+      base, placement_lib.param_dtype(settings), placement.params
+  )
   manifest = {
       "checkpoint": checkpoint,
       "first_attempts": first_attempts,

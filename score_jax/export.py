@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from score_jax import checkpoint
 from score_jax import files
-from score_jax import preparation
+from score_jax import placement as placement_lib
 from score_jax import settings as settings_lib
 from score_jax.checkpoint import Checkpointer
 from score_jax.models import hf
@@ -53,7 +53,7 @@ def export_run(
     )
   base = workdir.base if settings.model is None else settings.model.path
   config = hf.load_config(base)
-  like = _abstract(config, preparation.model_dtype(settings))
+  like = _abstract(config, placement_lib.param_dtype(settings))
   with Checkpointer(workdir.checkpoints(found[0])) as checkpointer:
     params = checkpointer.restore_params(like)
   hf.save(output, config, params, dtype=dtype and jnp.dtype(dtype), like=base)

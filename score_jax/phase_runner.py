@@ -15,6 +15,7 @@ from score_jax import files
 from score_jax import metrics
 from score_jax import monitors
 from score_jax import phases as phases_lib
+from score_jax import placement as placement_lib
 from score_jax import preparation
 from score_jax import protocols
 from score_jax import report
@@ -200,7 +201,7 @@ class PhaseRunner:
     if name == BASE:
       _, params = hf.load(
           self._base,
-          preparation.model_dtype(self._settings),
+          placement_lib.param_dtype(self._settings),
           self._fixed.placement.params,
       )
       return params

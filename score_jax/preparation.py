@@ -12,7 +12,6 @@ import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from score_jax import data
 from score_jax import distributed
@@ -71,13 +70,6 @@ def make_evaluation(
       batch_size=settings.evaluation.batch_size,
       key=jax.random.fold_in(jax.random.key(settings.seed), _EVALUATION),
       placement=placement,
-  )
-
-
-def model_dtype(settings: RunSettings) -> jnp.dtype:
-  """Type of the policy's parameters."""
-  return jnp.dtype(
-      "float32" if settings.model is None else settings.model.dtype
   )
 
 

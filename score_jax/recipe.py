@@ -69,7 +69,7 @@ def run_phases(
   tokenizer = preparation.load_tokenizer(settings, base, config)
   with _compiling(settings, config, tokenizer, task, placement):
     _, params = hf.load(
-        base, preparation.model_dtype(settings), placement.params
+        base, placement_lib.param_dtype(settings), placement.params
     )
   reference = preparation.reference_params(settings, params)
   fixed = Policy(

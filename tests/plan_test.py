@@ -384,6 +384,7 @@ class VerdictTest(parameterized.TestCase):
     model = architectures.load("google/gemma-2-9b")
     changed = settings(
         rollout={"problems_per_step": 32, "problems_per_batch": 32},
+        evaluation={"batch_size": 32},
         mesh=dataclasses.asdict(settings().mesh) | {"fsdp": -1},
     )
     return outcome.make_plan(changed, model, where)

@@ -197,7 +197,7 @@ def train_state(job: Job) -> train.TrainState:
     step = jnp.zeros((), jnp.int32)
     return train.TrainState(params, optimizer.init(params), step)
 
-  params = parameters(job, job.settings.model.dtype)
+  params = parameters(job, placement.param_dtype(job.settings))
   places = train.state_shardings(optimizer, job.placement.params)
   return _placed(jax.eval_shape(init, params), places)
 
@@ -309,7 +309,7 @@ def conversation_programs(
   reshard = compile_program(
       "reshard",
       job.placement.copy,
-      (parameters(job, job.settings.model.dtype),),
+      (parameters(job, placement.param_dtype(job.settings)),),
       None,
   )
   yield reshard
