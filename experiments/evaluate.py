@@ -32,13 +32,13 @@ import rich.text
 
 from experiments import commands
 from experiments import processes
-from score_jax import evaluation_run
-from score_jax import report
 from score_jax import settings as settings_lib
-from score_jax import statistics
+from score_jax.evaluate import statistics
 from score_jax.grading.errors import GraderError
-from score_jax.progress import console
-from score_jax.protocols import MoreAttempts
+from score_jax.output.progress import console
+from score_jax.report import tables
+from score_jax.rollouts.protocols import MoreAttempts
+from score_jax.run import evaluation_run
 from score_jax.tasks import make
 
 
@@ -83,7 +83,7 @@ def evaluate(
     )
   name = pathlib.Path(checkpoint).name
   if asked is None:
-    report.print_results({name: result})
+    tables.print_results({name: result})
   else:
     _print_test_time(name, result)
   console.print(f"Results: {output.results}")
@@ -91,7 +91,7 @@ def evaluate(
 
 
 def _print_test_time(name: str, result: Mapping[str, Any]) -> None:
-  report.print_results(
+  tables.print_results(
       {f"{name} {m['pair'][0]}, {m['pair'][1]}": m for m in result["attempts"]}
   )
   if "self_consistency" not in result:

@@ -13,9 +13,9 @@ from absl import app
 from absl import flags
 from absl import logging
 
-from score_jax import export
 from score_jax import settings
-from score_jax.progress import console
+from score_jax.output.progress import console
+from score_jax.run import export
 
 
 def _main(argv: list[str]) -> None:

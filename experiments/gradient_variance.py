@@ -36,31 +36,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import commands
-from score_jax import data
-from score_jax import evaluation_run
-from score_jax import files
-from score_jax import gradient_variance
 from score_jax import losses
-from score_jax import placement as placement_lib
-from score_jax import preparation
-from score_jax import rollout
 from score_jax import settings as settings_lib
 from score_jax import shaping
-from score_jax import stage as stage_lib
-from score_jax import train
+from score_jax.evaluate import gradient_variance
 from score_jax.grading.errors import GraderError
 from score_jax.models import hf
 from score_jax.models import hf_files
+from score_jax.models import placement as placement_lib
 from score_jax.models.transformer import Execution
 from score_jax.models.transformer import Params
-from score_jax.objective import TOKEN_REDUCTIONS
-from score_jax.objective import Scoring
-from score_jax.progress import console
-from score_jax.progress import work_progress
+from score_jax.output import files
+from score_jax.output.progress import console
+from score_jax.output.progress import work_progress
+from score_jax.rollouts import problems as problems_lib
+from score_jax.rollouts import rollout
+from score_jax.run import evaluation_run
+from score_jax.run import preparation
 from score_jax.settings import RunSettings
-from score_jax.stage import Policy
 from score_jax.tasks import make
 from score_jax.tasks.task import Task
+from score_jax.training import reinforce as stage_lib
+from score_jax.training import train
+from score_jax.training.objective import TOKEN_REDUCTIONS
+from score_jax.training.objective import Scoring
+from score_jax.training.reinforce import Policy
 from score_jax.types import TrainBatch
 
 _PLAIN, _PLAIN_WITHOUT_R1 = "corrections_1", "corrections_1_without_r1"
@@ -119,7 +119,7 @@ def _load(
   path = hf_files.resolve(checkpoint)
   config = hf.load_config(path)
   tokenizer = preparation.load_tokenizer(settings, path, config)
-  problems = data.select_problems(
+  problems = problems_lib.select_problems(
       task,
       ["train"],
       tokenizer,

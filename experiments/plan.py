@@ -23,12 +23,12 @@ from absl import flags  # noqa: E402
 from absl import logging  # noqa: E402
 
 from experiments import commands  # noqa: E402
-from score_jax import files  # noqa: E402
 from score_jax import settings as settings_lib  # noqa: E402
+from score_jax.output import files  # noqa: E402
+from score_jax.output.progress import console  # noqa: E402
 from score_jax.plan import architectures  # noqa: E402
 from score_jax.plan import outcome  # noqa: E402
 from score_jax.plan import report  # noqa: E402
-from score_jax.progress import console  # noqa: E402
 
 
 def plan(

@@ -15,7 +15,7 @@ from absl import logging
 
 from score_jax.datasets import prepared
 from score_jax.datasets.rows import fingerprint
-from score_jax.progress import console
+from score_jax.output.progress import console
 
 
 def _main(argv: list[str]) -> None:

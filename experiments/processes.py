@@ -7,8 +7,8 @@ import os
 from absl import flags
 import jax
 
-from score_jax import distributed
-from score_jax.progress import console
+from score_jax.devices import distributed
+from score_jax.output.progress import console
 
 
 def define_flags() -> None:

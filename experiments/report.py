@@ -13,10 +13,10 @@ import sys
 from absl import app
 from absl import flags
 
-from score_jax import figures
-from score_jax import files
-from score_jax.html_report import page
-from score_jax.progress import console
+from score_jax.output import files
+from score_jax.output.progress import console
+from score_jax.report import figures
+from score_jax.report.page import page
 
 
 def write_report(workdir: str) -> list[pathlib.Path]:

@@ -23,15 +23,15 @@ from ml_collections import config_flags
 
 from experiments import commands
 from experiments import processes
-from score_jax import distributed
-from score_jax import recipe
-from score_jax import report
 from score_jax import settings as settings_lib
+from score_jax.devices import distributed
 from score_jax.grading.errors import GraderError
-from score_jax.html_report import page
-from score_jax.progress import console
+from score_jax.output.progress import console
+from score_jax.output.workdir import Workdir
+from score_jax.report import tables
+from score_jax.report.page import page
+from score_jax.run import recipe
 from score_jax.tasks import make
-from score_jax.workdir import Workdir
 
 
 def train(config: Any, workdir: str) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def train(config: Any, workdir: str) -> dict[str, Any]:
     directory = Workdir(workdir, resolved)
     console.print(f"Run directory: {directory.path}")
     results = recipe.run(settings, task, directory)
-  report.print_results(results)
+  tables.print_results(results)
   console.print(f"Results: {directory.results}")
   if distributed.is_main():
     console.print(f"Report: {page.write(directory.path)}")

@@ -24,16 +24,16 @@ from ml_collections import config_flags
 
 from experiments import commands
 from experiments import report
-from score_jax import files
 from score_jax import settings as settings_lib
-from score_jax import study
-from score_jax import study_cell
-from score_jax import study_results
-from score_jax import study_tables
-from score_jax import workdir as workdir_lib
 from score_jax.grading.errors import GraderError
-from score_jax.progress import console
-from score_jax.study_settings import StudySettings
+from score_jax.output import files
+from score_jax.output import workdir as workdir_lib
+from score_jax.output.progress import console
+from score_jax.report import study_tables
+from score_jax.study import cell as cell_lib
+from score_jax.study import cells as cells_lib
+from score_jax.study import results
+from score_jax.study.settings import StudySettings
 
 # Which cells there are is no part of what they are.
 _CHOICES = ("methods", "num_seeds", "workers", "cell_memory_gb")
@@ -44,25 +44,25 @@ def run_study(config: Any, workdir: str) -> dict[str, Any]:
   started = time.monotonic()
   resolved = json.loads(config.to_json())
   settings = settings_lib.from_mapping(StudySettings, resolved)
-  study.check_methods(settings.methods)
+  cells_lib.check_methods(settings.methods)
   root = pathlib.Path(workdir)
   choices = {name: resolved.pop(name) for name in _CHOICES}
   workdir_lib.claim(root, resolved)
   files.write_json(root / "choices.json", choices)
-  cells = study.all_cells(settings)
-  workers = study.num_workers(settings, jax.default_backend())
+  cells = cells_lib.all_cells(settings)
+  workers = cells_lib.num_workers(settings, jax.default_backend())
   console.print(f"{len(cells)} cells, {workers} at a time, in {root}")
   command = [sys.executable, "-m", "experiments.study", f"--workdir={root}"]
-  failed = study.run_cells(cells, [*command, "--cell"], root, workers)
+  failed = cells_lib.run_cells(cells, [*command, "--cell"], root, workers)
   for cell, status in failed.items():
     console.print(f"{cell} failed ({status}): see {root}/logs")
-  result = study_results.collect(settings, root)
+  result = results.collect(settings, root)
   result["config"] = resolved | choices
   result["wall_s"] = _add_time(root, time.monotonic() - started)
   files.write_json(root / "study.json", result)
   files.write_text(root / "tables.md", study_tables.markdown(result))
   report.write_report(str(root))
-  study_results.print_study(result)
+  results.print_study(result)
   console.print(f"Results: {root}/study.json, {root}/report.html")
   if failed:
     raise ValueError(
@@ -86,8 +86,8 @@ def run_cell(workdir: str, name: str) -> None:
   config = files.read_json(root / "config.json")
   choices = files.read_json(root / "choices.json")
   settings = settings_lib.from_mapping(StudySettings, config | choices)
-  cell = study.parse_cell(name)
-  study_cell.run_cell(settings, config["run"], root, cell.method, cell.seed)
+  cell = cells_lib.parse_cell(name)
+  cell_lib.run_cell(settings, config["run"], root, cell.method, cell.seed)
 
 
 def _main(argv: list[str]) -> None:

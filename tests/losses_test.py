@@ -23,15 +23,15 @@ import numpy as np
 
 from score_jax import losses
 from score_jax import shaping
-from tests import enumerable
-from tests.loss_cases import ALPHA
-from tests.loss_cases import BETA1
-from tests.loss_cases import BETA2
-from tests.loss_cases import COEFS
-from tests.loss_cases import POLICIES
-from tests.loss_cases import Case
-from tests.loss_cases import Float64TestCase
-from tests.loss_cases import named
+from tests.helpers import enumerable
+from tests.helpers.loss_cases import ALPHA
+from tests.helpers.loss_cases import BETA1
+from tests.helpers.loss_cases import BETA2
+from tests.helpers.loss_cases import COEFS
+from tests.helpers.loss_cases import POLICIES
+from tests.helpers.loss_cases import Case
+from tests.helpers.loss_cases import Float64TestCase
+from tests.helpers.loss_cases import named
 
 # (max_tokens, policy). The shared policy is a linear map of free logits, so one
 # size of it is enough to see the map at work.

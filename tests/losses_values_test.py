@@ -15,12 +15,12 @@ import numpy as np
 
 from score_jax import losses
 from score_jax import shaping
-from tests import enumerable
-from tests.loss_cases import BETA1
-from tests.loss_cases import COEFS
-from tests.loss_cases import Case
-from tests.loss_cases import Float64TestCase
-from tests.loss_cases import named
+from tests.helpers import enumerable
+from tests.helpers.loss_cases import BETA1
+from tests.helpers.loss_cases import COEFS
+from tests.helpers.loss_cases import Case
+from tests.helpers.loss_cases import Float64TestCase
+from tests.helpers.loss_cases import named
 
 
 def _all_losses(logprobs, ref_logprobs, token_kl, ids, advantages, reduce):

@@ -16,17 +16,17 @@ import pathlib
 import sys
 import threading
 
-from score_jax.grading import math_limits
-from score_jax.grading.math_compare import ExactLeaves
-from score_jax.grading.math_compare import compare
-from score_jax.grading.math_extract import stated_answer
-from score_jax.grading.math_normalize import MAX_RAW_CHARS
-from score_jax.grading.math_normalize import normalize
-from score_jax.grading.math_number import parse_number
-from score_jax.grading.math_structure import Node
-from score_jax.grading.math_structure import UnreadableError
-from score_jax.grading.math_structure import read
-from score_jax.grading.math_structure import scalars
+from score_jax.grading.maths import limits
+from score_jax.grading.maths.compare import ExactLeaves
+from score_jax.grading.maths.compare import compare
+from score_jax.grading.maths.extract import stated_answer
+from score_jax.grading.maths.normalize import MAX_RAW_CHARS
+from score_jax.grading.maths.normalize import normalize
+from score_jax.grading.maths.number import parse_number
+from score_jax.grading.maths.structure import Node
+from score_jax.grading.maths.structure import UnreadableError
+from score_jax.grading.maths.structure import read
+from score_jax.grading.maths.structure import scalars
 from score_jax.grading.worker_pool import Reply
 from score_jax.grading.worker_pool import WorkerPool
 from score_jax.types import Grade
@@ -255,13 +255,13 @@ def _grade_exactly(completion: str, gold: str) -> Grade:
   return Grade(
       is_correct=status == "correct",
       status=status,
-      answer=answer[: math_limits.MAX_ANSWER_CHARS],
+      answer=answer[: limits.MAX_ANSWER_CHARS],
   )
 
 
 def _status(raw_gold: str, answer: str, num_chars: int) -> str:
   gold = _read_gold(raw_gold)
-  if num_chars > MAX_RAW_CHARS or len(answer) > math_limits.MAX_ANSWER_CHARS:
+  if num_chars > MAX_RAW_CHARS or len(answer) > limits.MAX_ANSWER_CHARS:
     return "refused"
   try:
     answer_node = read(answer)
@@ -271,7 +271,7 @@ def _status(raw_gold: str, answer: str, num_chars: int) -> str:
       return _UNDECIDED
   except UnreadableError:
     return "unparseable"
-  except math_limits.RefusedError:
+  except limits.RefusedError:
     return "refused"
   return "correct" if verdict else "wrong"
 
@@ -288,11 +288,11 @@ def _reason_against(gold: str) -> str:
   if len(gold) > MAX_RAW_CHARS:
     return f"longer than {MAX_RAW_CHARS} characters"
   text = normalize(gold)
-  if not text or len(text) > math_limits.MAX_ANSWER_CHARS:
-    return f"expected 1 to {math_limits.MAX_ANSWER_CHARS} characters"
+  if not text or len(text) > limits.MAX_ANSWER_CHARS:
+    return f"expected 1 to {limits.MAX_ANSWER_CHARS} characters"
   try:
     _check_limits(read(text))
-  except (UnreadableError, math_limits.RefusedError) as error:
+  except (UnreadableError, limits.RefusedError) as error:
     return str(error)
   return ""
 
@@ -307,7 +307,7 @@ def _gold_error(gold: str, reason: str) -> ValueError:
 def _check_limits(node: Node) -> None:
   for leaf in scalars(node):
     if not leaf.is_words and parse_number(leaf.text) is None:
-      math_limits.check_expression(leaf.text)
+      limits.check_expression(leaf.text)
 
 
 def _is_plain(node: Node) -> bool:

@@ -18,15 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from score_jax import distributed
-from score_jax import files
+from score_jax.devices import distributed
 from score_jax.models import hf_config
 from score_jax.models import hf_files
-from score_jax.models import tensors as tensors_lib
+from score_jax.models import hf_tensors as tensors_lib
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
-from score_jax.models.tensors import Tensor
+from score_jax.models.hf_tensors import Tensor
 from score_jax.models.transformer import Params
+from score_jax.output import files
 
 _MAX_SHARD_BYTES = 5 * 10**9
 _COMPARED_ROWS = 4096

@@ -13,7 +13,7 @@ from typing import Any
 import huggingface_hub
 import safetensors
 
-from score_jax import files
+from score_jax.output import files
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"

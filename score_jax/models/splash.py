@@ -13,7 +13,7 @@ from jax.experimental.pallas.ops.tpu import splash_attention
 import jax.numpy as jnp
 import numpy as np
 
-from score_jax import sharding
+from score_jax.devices import sharding
 
 # Vector registers are this wide: blocks are multiples of it.
 _LANES = 128

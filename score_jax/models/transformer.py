@@ -1,8 +1,8 @@
 """The decoder: a thin Linen shell that names parameters over layers.py.
 
-Layers are stacked along a leading axis and scanned, except for sampling, which
-takes them one by one (`decoding_layout`). The key/value cache is an argument
-and a result: nothing is hidden in a module. How arrays are divided on a mesh is
+Layers are stacked along a leading axis and scanned; sampling takes them one by
+one, see decoding.py. The key/value cache is an argument and a result: nothing
+is hidden in a module. How arrays are divided on a mesh is
 said in the terms of sharding.py; without a mesh that changes nothing.
 """
 
@@ -13,16 +13,15 @@ from typing import Any
 from typing import NamedTuple
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 
-from score_jax import sharding
+from score_jax.devices import sharding
+from score_jax.devices.sharding import Logical
 from score_jax.models import layers
 from score_jax.models import splash
 from score_jax.models import vocab
 from score_jax.models.config import ModelConfig
-from score_jax.sharding import Logical
 
 Params = dict[str, Any]
 
@@ -63,31 +62,6 @@ class Execution:
 PLAIN = Execution()
 
 
-@flax.struct.dataclass
-class Cache:
-  """Keys and values of earlier tokens, the same columns for every row.
-
-  Rows of different length leave holes: `mask` says which columns of a row hold
-  a token, and keys carry their rotation, so no column needs to move. Each layer
-  has arrays of its own, which are updated where they lie.
-
-  Attributes:
-    keys: L times [R, N, S, head_dim].
-    values: L times [R, N, S, head_dim].
-    mask: bool[R, S], column holds a token of the row.
-    positions: int32[R, S], of the token in each column.
-    column: int32[], the next column to write, shared by all rows.
-    next_position: int32[R], position of each row's next token.
-  """
-
-  keys: tuple[jax.Array, ...]
-  values: tuple[jax.Array, ...]
-  mask: jax.Array
-  positions: jax.Array
-  column: jax.Array
-  next_position: jax.Array
-
-
 class Context(NamedTuple):
   """What all layers of one kind, global or local, know of the tokens.
 
@@ -112,13 +86,20 @@ class LayerCache(NamedTuple):
 
   keys: jax.Array
   values: jax.Array
-  column: jax.Array
+  column: jax.Array | int
+
+  def extended(self, keys: jax.Array, values: jax.Array) -> "LayerCache":
+    """The cache with [R, N, T, head_dim] written from `column` on."""
+    return self._replace(
+        keys=_write(self.keys, keys, self.column),
+        values=_write(self.values, values, self.column),
+    )
 
 
 Contexts = tuple[Context, Context | None]
 
 
-def _contexts(
+def make_contexts(
     config: ModelConfig,
     positions: jax.Array,
     key_positions: jax.Array,
@@ -186,22 +167,30 @@ _RESIDUAL = ("rows", "sequence", None)
 
 
 class Layer(nn.Module):
-  """One block: attention, then a gated feed-forward layer, both pre-normed."""
+  """One block: attention, then a gated feed-forward layer, both pre-normed.
+
+  Attributes:
+    config: of the model.
+    attention: see Execution.
+    is_prefill: a cache is filled and not read: the new tokens are the first
+      ones, and attend to each other alone.
+  """
 
   config: ModelConfig
   attention: str = "xla"
+  is_prefill: bool = False
 
   @nn.compact
   def __call__(self, x, contexts, is_local, cache=None):
-    """Returns the residual stream [R, T, D] and (keys, values).
+    """Returns the residual stream [R, T, D], and the cache with new tokens.
 
     Args:
       x: [R, T, D], residual stream.
-      contexts: see `_contexts`.
+      contexts: see `make_contexts`.
       is_local: which of them applies, bool[] or a bool; None where there is
         only one.
-      cache: LayerCache to write to and look at, None to look at the tokens
-        themselves; what is returned is it, or the tokens' keys and values.
+      cache: LayerCache of earlier tokens; None where there is none, and none
+        is returned.
     """
     c = self.config
     w = {
@@ -230,10 +219,11 @@ class Layer(nn.Module):
         sharding.constrain(a, "rows", "kv_heads", None, None)
         for a in (keys, values)
     )
+    attention = self.attention
     if cache is not None:
-      keys = _write(cache.keys, keys, cache.column)
-      values = _write(cache.values, values, cache.column)
-    attention = self.attention if cache is None else "xla"
+      cache = cache.extended(keys, values)
+      if not self.is_prefill:
+        keys, values, attention = cache.keys, cache.values, "xla"
     mixed = _attend(c, attention, is_local, queries, keys, values, context.mask)
     mixed = jnp.einsum("rnth,nhd->rtd", mixed, w["output"])
     if c.has_output_bias:
@@ -244,7 +234,7 @@ class Layer(nn.Module):
     h = layers.gated(h, w["gate"], w["up"], w["down"], c.activation)
     h = sharding.constrain(h, *_RESIDUAL)
     x = x + (norm(h, "post_mlp_norm") if c.has_post_norms else h)
-    return x, (keys, values)
+    return x, cache
 
 
 def _write(array: jax.Array, new: jax.Array, column: jax.Array) -> jax.Array:
@@ -314,26 +304,6 @@ def logical_axes(config: ModelConfig) -> Params:
   return axes if config.is_tied else axes | {"head": (None, "vocab")}
 
 
-def check_mesh(config: ModelConfig, tensor: int) -> None:
-  """Refuses a tensor axis that does not divide the model's heads or F.
-
-  Raises:
-    ValueError: what it does not divide.
-  """
-  sizes = {
-      "num_heads": config.num_heads,
-      "num_kv_heads": config.num_kv_heads,
-      "d_ff": config.d_ff,
-  }
-  wrong = [f"{name} {n}" for name, n in sizes.items() if n % tensor]
-  if wrong:
-    raise ValueError(
-        f"a tensor axis of {tensor} devices does not divide the model's"
-        f" {' and '.join(wrong)}: choose a divisor, and give the other devices"
-        " to fsdp (or to data)"
-    )
-
-
 class Decoder(nn.Module):
   """Embedding, scanned layers, final norm; the output head is `unembed`."""
 
@@ -370,8 +340,8 @@ class Decoder(nn.Module):
         length=c.num_layers,
     )
     x, _ = stack(c, execution.attention, name="layers")(
-        _embed(embedding, c, tokens),
-        _contexts(c, positions, positions, mask, execution.attention),
+        embed(embedding, c, tokens),
+        make_contexts(c, positions, positions, mask, execution.attention),
         jnp.asarray(c.is_local) if c.is_local else None,
     )
     scale = self.param(
@@ -379,10 +349,10 @@ class Decoder(nn.Module):
         nn.initializers.constant(1.0 - c.norm_offset),
         (c.d_model,),
     )
-    return _final_norm(scale, c, x)
+    return final_norm(scale, c, x)
 
 
-def _embed(
+def embed(
     embedding: jax.Array, config: ModelConfig, tokens: jax.Array
 ) -> jax.Array:
   """[R, T, D], rows of the embedding table."""
@@ -393,9 +363,10 @@ def _embed(
   return sharding.constrain(x, *_RESIDUAL)
 
 
-def _final_norm(
+def final_norm(
     scale: jax.Array, config: ModelConfig, x: jax.Array
 ) -> jax.Array:
+  """Normed hidden states [R, T, D], by the final norm's scale [D]."""
   return layers.rms_norm(x, scale, config.norm_eps, config.norm_offset)
 
 
@@ -433,142 +404,11 @@ def hidden_states(
   return Decoder(config, execution).apply({"params": params}, tokens, mask)
 
 
-def decoding_layout(params: Params, config: ModelConfig) -> Params:
-  """Parameters as sampling takes them: each layer has arrays of its own.
-
-  A scan over stacked layers copies each layer's weights out of the stack for
-  every token.
-  """
-  stack = params["layers"]
-  layout = {
-      "embedding": params["embedding"],
-      "final_norm": params["final_norm"],
-      "layers": tuple(
-          jax.tree.map(lambda a, i=i: a[i], stack)
-          for i in range(config.num_layers)
-      ),
-  }
-  if not config.is_tied:
-    layout["output_table"] = params["head"].T
-  return layout
-
-
-def decoding_logical_axes(config: ModelConfig) -> Params:
-  """Logical axes of `decoding_layout`'s arrays."""
-  axes = logical_axes(config)
-  layer = {name: logical[1:] for name, logical in axes["layers"].items()}
-  layout = {
-      "embedding": axes["embedding"],
-      "final_norm": axes["final_norm"],
-      "layers": (layer,) * config.num_layers,
-  }
-  return (
-      layout if config.is_tied else layout | {"output_table": ("vocab", None)}
-  )
-
-
-def prefill(
-    params: Params,
-    config: ModelConfig,
-    tokens: jax.Array,
-    mask: jax.Array,
-    columns: int,
-    attention: str = "xla",
-) -> Cache:
-  """A new cache of `columns` columns that holds the given tokens.
-
-  Args:
-    params: in `decoding_layout`.
-    config: the model's configuration.
-    tokens: int32[R, T], T may be 0.
-    mask: bool[R, T], False on padding.
-    columns: S, at least T.
-    attention: see Execution.
-  """
-  rows, length = tokens.shape
-  c = config
-  shape = (rows, c.num_kv_heads, columns, c.head_dim)
-  empty = jnp.zeros(shape, params["embedding"].dtype)
-  empty = sharding.constrain(empty, "rows", "kv_heads", None, None)
-  cache = Cache(
-      keys=(empty,) * c.num_layers,
-      values=(empty,) * c.num_layers,
-      mask=jnp.zeros((rows, columns), bool),
-      positions=jnp.zeros((rows, columns), jnp.int32),
-      column=jnp.zeros((), jnp.int32),
-      next_position=jnp.zeros((rows,), jnp.int32),
-  )
-  if not length:
-    return cache
-  positions = layers.positions_of(mask)
-  contexts = _contexts(c, positions, positions, mask, attention)
-  x = _embed(params["embedding"], c, tokens)
-  keys, values = [], []
-  for i, weights in enumerate(params["layers"]):
-    layer = Layer(c, attention)
-    x, (k, v) = layer.apply({"params": weights}, x, contexts, _is_local(c, i))
-    keys.append(_write(empty, k, 0))
-    values.append(_write(empty, v, 0))
-  return _append(cache, mask).replace(keys=tuple(keys), values=tuple(values))
-
-
-def hidden_states_with_cache(
-    params: Params,
-    config: ModelConfig,
-    tokens: jax.Array,
-    mask: jax.Array,
-    cache: Cache,
-) -> tuple[jax.Array, Cache]:
-  """Hidden states of T new tokens per row after the cached ones.
-
-  Args:
-    params: in `decoding_layout`.
-    config: the model's configuration.
-    tokens: int32[R, T].
-    mask: bool[R, T], False on columns that are a hole in their row.
-    cache: earlier tokens, with at least T columns left.
-
-  Returns:
-    [R, T, D] and the cache with T more columns.
-  """
-  c, new = config, _append(cache, mask)
-  positions = cache.next_position[:, None] + layers.positions_of(mask)
-  contexts = _contexts(c, positions, new.positions, new.mask)
-  x = _embed(params["embedding"], c, tokens)
-  keys, values = [], []
-  for i, weights in enumerate(params["layers"]):
-    part = LayerCache(cache.keys[i], cache.values[i], cache.column)
-    x, (k, v) = Layer(c).apply(
-        {"params": weights}, x, contexts, _is_local(c, i), part
-    )
-    keys.append(k)
-    values.append(v)
-  hidden = _final_norm(params["final_norm"], c, x)
-  return hidden, new.replace(keys=tuple(keys), values=tuple(values))
-
-
-def _is_local(config: ModelConfig, layer: int) -> bool | None:
-  return config.is_local[layer] if config.is_local else None
-
-
-def _append(cache: Cache, mask: jax.Array) -> Cache:
-  """The cache with T more columns, all but their keys and values."""
-  positions = cache.next_position[:, None] + layers.positions_of(mask)
-  start = (0, cache.column)
-  return cache.replace(
-      mask=jax.lax.dynamic_update_slice(cache.mask, mask, start),
-      positions=jax.lax.dynamic_update_slice(cache.positions, positions, start),
-      column=cache.column + mask.shape[1],
-      next_position=cache.next_position
-      + jnp.sum(mask.astype(jnp.int32), axis=1),
-  )
-
-
 def output_table(params: Params, config: ModelConfig) -> jax.Array:
   """[V, D], the table whose rows give the logits of their tokens.
 
   Args:
-    params: model parameters, or those in `decoding_layout`.
+    params: model parameters, or those in `decoding.layout`.
     config: the model's configuration.
   """
   if config.is_tied:

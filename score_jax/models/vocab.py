@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from score_jax import sharding
+from score_jax.devices import sharding
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import jax
 from jax.errors import JaxRuntimeError
 from jax.sharding import Mesh
 
-from score_jax import sharding
+from score_jax.devices import sharding
 from score_jax.plan import flops
 from score_jax.plan import hlo
 from score_jax.plan.flops import MatmulFlops

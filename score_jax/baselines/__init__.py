@@ -1,1 +1,0 @@
-"""Methods that SCoRe is compared with, where settings do not make them."""

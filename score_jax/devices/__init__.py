@@ -1,0 +1,1 @@
+"""Devices and hosts: the mesh, how arrays are divided, processes."""

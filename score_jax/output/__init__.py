@@ -1,0 +1,1 @@
+"""What a run writes: files, metrics, progress, conversations, its directory."""

@@ -1,0 +1,1 @@
+"""Rollouts: the problems of a step, the sampler, conversations, protocols."""

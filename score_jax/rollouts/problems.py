@@ -1,0 +1,174 @@
+"""Which problems a run has, and which of them a step sees."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+
+import grain
+
+from score_jax.datasets import rows
+from score_jax.tasks.task import Task
+from score_jax.text.tokenization import ConversationTokenizer
+from score_jax.types import Problem
+
+# Its problems are never left out: results on a part would not be results on it.
+_TEST = "test"
+
+
+def step_problems(
+    problems: Sequence[Problem],
+    *,
+    seed: int,
+    step: int,
+    batch_size: int,
+    host: int = 0,
+    num_hosts: int = 1,
+) -> list[Problem]:
+  """One host's problems of a training step; an epoch is a permutation.
+
+  The hosts' shares, one behind the other, are the step's batch, which does not
+  depend on their number: a pure function of (seed, step). An epoch's last
+  problems are left out where they do not fill a batch.
+
+  Args:
+    problems: of the training split.
+    seed: of the run.
+    step: number of the update, from 0, over all stages.
+    batch_size: B, over all hosts.
+    host: number of this host, from 0.
+    num_hosts: of the run.
+
+  Returns:
+    B / num_hosts problems.
+
+  Raises:
+    ValueError: fewer problems than a batch has, or a batch that the hosts
+      cannot share.
+  """
+  if len(problems) < batch_size:
+    raise ValueError(
+        f"there are {len(problems)} training problems, fewer than the"
+        f" {batch_size} of one step"
+    )
+  if batch_size % num_hosts:
+    raise ValueError(
+        f"{num_hosts} hosts cannot share {batch_size} problems: make"
+        " rollout.problems_per_step a multiple of the number of hosts"
+    )
+  usable = len(problems) // batch_size * batch_size
+  order = grain.MapDataset.range(len(problems)).shuffle(seed=seed)
+  order = order[:usable].repeat()
+  share = batch_size // num_hosts
+  start = step * batch_size + host * share
+  return [problems[order[i]] for i in range(start, start + share)]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunProblems:
+  """The problems of a run.
+
+  Attributes:
+    splits: problems by split.
+    num_dropped: by split, problems left out for their long prompts.
+  """
+
+  splits: Mapping[str, Sequence[Problem]]
+  num_dropped: Mapping[str, int]
+
+
+def select_problems(
+    task: Task,
+    splits: Sequence[str],
+    tokenizer: ConversationTokenizer,
+    *,
+    max_prompt_tokens: int,
+    long_prompts: str,
+) -> RunProblems:
+  """The problems of a run, free of what it would trip over later.
+
+  Args:
+    task: problems and prompts.
+    splits: the splits that the run reads.
+    tokenizer: of the model.
+    max_prompt_tokens: P.
+    long_prompts: one of `settings.run.LONG_PROMPTS`: what to do with longer
+      prompts of other splits than the test split. No prompt is ever cut.
+
+  Raises:
+    ValueError: an empty split, a problem without a question, a question that is
+      in two splits, an id that is used twice, or a prompt longer than
+      `max_prompt_tokens`.
+  """
+  problems = {split: list(task.problems(split)) for split in splits}
+  _check_distinct(problems)
+  kept = {
+      split: _short_ones(
+          task, split, those, tokenizer, max_prompt_tokens, long_prompts
+      )
+      for split, those in problems.items()
+  }
+  for split, those in kept.items():
+    if not those:
+      raise ValueError(
+          f"task {task.name!r} has no problems in split {split!r}"
+          f" ({len(problems[split])} with longer prompts than"
+          f" {max_prompt_tokens} tokens)"
+      )
+  return RunProblems(
+      kept, {split: len(problems[split]) - len(kept[split]) for split in kept}
+  )
+
+
+def _check_distinct(problems: Mapping[str, Sequence[Problem]]) -> None:
+  first, seen, shared = {}, {}, []
+  for split, those in problems.items():
+    for problem in those:
+      if seen.setdefault(problem.id, problem) is not problem:
+        raise ValueError(f"problem id {problem.id} is used twice")
+      key = rows.normalize_text(problem.question)
+      if not key:
+        raise ValueError(
+            f"problem {_name(problem)} of split {split!r} has no question:"
+            " correct it, or leave it out, where there is one with task.exclude"
+        )
+      other, twin = first.setdefault(key, (split, problem))
+      if other != split:
+        shared.append(
+            f"{_name(problem)} of {split!r} is {_name(twin)} of {other!r}"
+        )
+  if shared:
+    raise ValueError(
+        f"{len(shared)} problems are in two splits: {'; '.join(shared[:20])};"
+        " leave one of each out, where there is one with task.exclude"
+    )
+
+
+def _name(problem: Problem) -> str:
+  return problem.source_id or str(problem.id)
+
+
+def _short_ones(
+    task: Task,
+    split: str,
+    problems: Sequence[Problem],
+    tokenizer: ConversationTokenizer,
+    max_prompt_tokens: int,
+    long_prompts: str,
+) -> list[Problem]:
+  if not problems:
+    return []
+  prompts = tokenizer.prompt_ids([task.first_prompt(p) for p in problems])
+  longest = max(range(len(prompts)), key=lambda i: len(prompts[i]))
+  may_drop = long_prompts == "drop" and split != _TEST
+  if len(prompts[longest]) > max_prompt_tokens and not may_drop:
+    raise ValueError(
+        f"problem {_name(problems[longest])} of split {split!r} has a prompt of"
+        f" {len(prompts[longest])} tokens, the limit is {max_prompt_tokens}:"
+        " raise rollout.max_prompt_tokens. Problems of other splits than"
+        f' {_TEST!r} may be left out with rollout.long_prompts="drop"'
+    )
+  return [
+      problem
+      for problem, ids in zip(problems, prompts, strict=True)
+      if len(ids) <= max_prompt_tokens
+  ]

@@ -1,0 +1,1 @@
+"""One run: its preparation, its phases, its evaluations, its export."""

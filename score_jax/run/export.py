@@ -1,0 +1,82 @@
+"""From a run directory to a Hugging Face directory."""
+
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+
+from score_jax import settings as settings_lib
+from score_jax.models import hf
+from score_jax.models import placement as placement_lib
+from score_jax.models.config import ModelConfig
+from score_jax.models.transformer import Params
+from score_jax.output import files
+from score_jax.output.workdir import Workdir
+from score_jax.settings import RunSettings
+from score_jax.training import checkpoint
+from score_jax.training.checkpoint import Checkpointer
+
+STAGES = ("stage1", "stage2")
+
+
+def export_run(
+    path: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    stage: str | None = None,
+    dtype: str | None = None,
+) -> tuple[str, int]:
+  """Writes the newest checkpoint of a run as a Hugging Face directory.
+
+  Tokenizer files and generation config are those of the base model.
+
+  Args:
+    path: run directory; the run may still go on.
+    output: directory to make; must not exist.
+    stage: whose checkpoint, "stage1" or "stage2"; None for the last that has
+      one.
+    dtype: of the weights; None for that of the run's parameters.
+
+  Returns:
+    Stage and step of the checkpoint.
+
+  Raises:
+    ValueError: no run there, no checkpoint yet, or output exists already.
+  """
+  workdir, settings = _open_run(path)
+  stages = STAGES if stage is None else (stage,)
+  found = checkpoint.newest({s: workdir.checkpoints(s) for s in stages})
+  if found is None:
+    raise ValueError(
+        f"{os.fspath(path)!r} holds no checkpoint of {' or '.join(stages)} yet"
+    )
+  base = workdir.base if settings.model is None else settings.model.path
+  config = hf.load_config(base)
+  like = _abstract(config, placement_lib.param_dtype(settings))
+  with Checkpointer(workdir.checkpoints(found[0])) as checkpointer:
+    params = checkpointer.restore_params(like)
+  hf.save(output, config, params, dtype=dtype and jnp.dtype(dtype), like=base)
+  return found
+
+
+def _open_run(
+    path: str | os.PathLike,
+) -> tuple[Workdir, RunSettings]:
+  file = pathlib.Path(path) / "config.json"
+  if not file.is_file():
+    raise ValueError(
+        f"{os.fspath(path)!r} is no run directory: it has no config.json"
+    )
+  content = files.read_json(file)
+  settings = settings_lib.from_mapping(RunSettings, content)
+  return Workdir(path, content), settings
+
+
+def _abstract(config: ModelConfig, dtype: jnp.dtype) -> Params:
+  """Shapes of the parameters on this host's first device."""
+  device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  return jax.tree.map(
+      lambda s: jax.ShapeDtypeStruct(s.shape, dtype, sharding=device),
+      hf.parameter_shapes(config),
+  )

@@ -1,0 +1,389 @@
+"""Everything a run can be told, as frozen dataclasses that check themselves.
+
+Each field is a key of a config file, which `strict.from_mapping` reads. The
+names of choices are listed here as text, so that reading a config imports no
+model: a test holds them to the functions that they name.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from score_jax.devices.mesh_shape import MeshShape
+from score_jax.settings.strict import check_choice
+from score_jax.settings.strict import check_fraction
+from score_jax.settings.strict import check_not_negative
+from score_jax.settings.strict import check_positive
+
+# Types of parameters: Adam's small steps are lost in bfloat16 parameters.
+DTYPES = ("float32", "bfloat16")
+
+# Where the reference policy waits until a step needs it.
+REFERENCE_PLACES = ("device", "host")
+
+# Keys of `training.objective.KL_ESTIMATORS`, where each is explained.
+KL_ESTIMATORS = ("k1_in_reward", "exact", "k2", "per_position")
+
+# Keys of `training.objective.TOKEN_REDUCTIONS`.
+TOKEN_REDUCTIONS = ("sum", "mean")
+
+# Keys of `models.transformer.REMAT_POLICIES`.
+REMAT_POLICIES = ("none", "dots", "full")
+
+# Of `models.transformer.Execution`: kernels of attention.
+ATTENTIONS = ("xla", "splash")
+
+# What is done with problems whose prompt is too long, except in the test split:
+# results on part of it would not be results on it.
+LONG_PROMPTS = ("error", "drop")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+  """A pretrained base model.
+
+  Attributes:
+    path: Hugging Face directory, or the id of a model on the hub.
+    dtype: of the parameters that are trained, one of DTYPES.
+    compute_dtype: of weights and activations in use, in training and sampling,
+      and of the reference policy; one of DTYPES.
+    chat_template_options: variables of the chat template, such as
+      enable_thinking of Qwen 3.
+  """
+
+  path: str
+  dtype: str
+  compute_dtype: str
+  chat_template_options: Mapping[str, Any]
+
+  def __post_init__(self):
+    check_choice(self, "dtype", DTYPES)
+    check_choice(self, "compute_dtype", DTYPES)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshSettings:
+  """Devices along each axis of the mesh, see `sharding.MeshShape`.
+
+  Attributes:
+    slice: TPU slices.
+    data: copies of the training state.
+    fsdp: parts of a copy.
+    tensor: parts of a layer.
+    sampler_tensor: parts of a layer while sampling, whose other devices hold
+      copies of the model.
+  """
+
+  slice: int
+  data: int
+  fsdp: int
+  tensor: int
+  sampler_tensor: int
+
+  def __post_init__(self):
+    _ = self.shape  # refuses what is no shape
+    check_positive(self, "sampler_tensor")
+
+  @property
+  def shape(self) -> MeshShape:
+    """Of the mesh for training."""
+    return MeshShape(self.slice, self.data, self.fsdp, self.tensor)
+
+
+@dataclasses.dataclass(frozen=True)
+class TinyModelSettings:
+  """Architecture of a model made from nothing, and its warm-up."""
+
+  d_model: int
+  num_layers: int
+  num_heads: int
+  head_dim: int
+  d_ff: int
+  rope_theta: float
+  max_positions: int
+  batch_size: int
+  max_grad_norm: float
+  answer_accuracy: float
+  max_answer_steps: int
+  check_steps: int
+  answer_learning_rate: float
+  correction_fraction: float
+  slip_rate: float
+  self_temperature: float
+  skill_accuracy: float
+  max_skill_steps: int
+  skill_learning_rate: float
+  habit_steps: int
+  habit_learning_rate: float
+  copy_fraction: float
+  retry_fraction: float
+  slip_fraction: float
+
+  def __post_init__(self):
+    check_positive(
+        self,
+        "d_model",
+        "num_layers",
+        "num_heads",
+        "head_dim",
+        "d_ff",
+        "max_positions",
+        "batch_size",
+        "max_grad_norm",
+        "max_answer_steps",
+        "max_skill_steps",
+        "check_steps",
+        "answer_learning_rate",
+        "self_temperature",
+        "skill_learning_rate",
+        "habit_learning_rate",
+    )
+    check_not_negative(self, "habit_steps")
+    check_fraction(
+        self,
+        "answer_accuracy",
+        "skill_accuracy",
+        "correction_fraction",
+        "slip_rate",
+    )
+    fractions = ("copy_fraction", "retry_fraction", "slip_fraction")
+    check_fraction(self, *fractions)
+    total = sum(vars(self)[name] for name in fractions)
+    if total > 1:
+      raise ValueError(
+          f"{' + '.join(fractions)} is {total:g}, expected at most 1"
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class RolloutSettings:
+  """Shape of a step's conversations.
+
+  Attributes:
+    problems_per_step: B.
+    problems_per_batch: of them, sampled at once: the cache of keys and values
+      holds that many times samples_per_problem rows.
+    samples_per_problem: K.
+    num_attempts: A.
+    corrections_per_attempt: K2, second attempts behind the same first one, out
+      of the K samples; 1 as in the paper. See
+      `shaping.conditional_leave_one_out`.
+    offline_first_attempt_fraction: of a step's problems, whose first attempts
+      are the base model's and are not trained; 0 for none (paper, section 5.3).
+    max_prompt_tokens: P.
+    num_prompt_buckets: lengths that prompts are padded to: P, its half, its
+      quarter, ...
+    long_prompts: one of LONG_PROMPTS.
+    max_new_tokens: of one attempt.
+    temperature: of training samples.
+    done_check_steps: decode steps between two looks whether all rows are done.
+  """
+
+  problems_per_step: int
+  problems_per_batch: int
+  samples_per_problem: int
+  num_attempts: int
+  corrections_per_attempt: int
+  offline_first_attempt_fraction: float
+  max_prompt_tokens: int
+  num_prompt_buckets: int
+  long_prompts: str
+  max_new_tokens: int
+  temperature: float
+  done_check_steps: int
+
+  def __post_init__(self):
+    check_positive(
+        self,
+        "problems_per_step",
+        "problems_per_batch",
+        "samples_per_problem",
+        "num_attempts",
+        "corrections_per_attempt",
+        "max_prompt_tokens",
+        "num_prompt_buckets",
+        "max_new_tokens",
+        "temperature",
+        "done_check_steps",
+    )
+    check_fraction(self, "offline_first_attempt_fraction")
+    check_choice(self, "long_prompts", LONG_PROMPTS)
+    if self.problems_per_step % self.problems_per_batch:
+      raise ValueError(
+          f"problems_per_batch {self.problems_per_batch} does not divide"
+          f" problems_per_step {self.problems_per_step}"
+      )
+    for name in ("samples_per_problem", "num_attempts"):
+      if vars(self)[name] < 2:
+        raise ValueError(
+            f"{name} is {vars(self)[name]}, expected at least 2: there must be"
+            " another sample to compare with, and a second attempt"
+        )
+    self._check_corrections()
+
+  @property
+  def rows(self) -> int:
+    """B * K, conversations of a step."""
+    return self.problems_per_step * self.samples_per_problem
+
+  def _check_corrections(self) -> None:
+    corrections = self.corrections_per_attempt
+    if corrections == 1:
+      return
+    if self.num_attempts != 2:
+      raise ValueError(
+          f"corrections_per_attempt is {corrections} with num_attempts"
+          f" {self.num_attempts}, expected 1 unless there are two attempts"
+      )
+    firsts, rest = divmod(self.samples_per_problem, corrections)
+    if rest or firsts < 2:
+      raise ValueError(
+          f"corrections_per_attempt {corrections} does not divide"
+          f" samples_per_problem {self.samples_per_problem} into two first"
+          " attempts or more: there must be another one to compare with"
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+  """Adam of one stage."""
+
+  learning_rate: float
+  warmup_steps: int
+  max_grad_norm: float
+
+  def __post_init__(self):
+    check_positive(self, "learning_rate", "max_grad_norm")
+    check_not_negative(self, "warmup_steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage1Settings:
+  """Stage I."""
+
+  steps: int
+  kl_coef: float
+  first_attempt_kl_coef: float
+  optimizer: OptimizerSettings
+
+  def __post_init__(self):
+    check_not_negative(self, "steps", "kl_coef", "first_attempt_kl_coef")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage2Settings:
+  """Stage II."""
+
+  steps: int
+  kl_coef: float
+  bonus_coef: float
+  optimizer: OptimizerSettings
+
+  def __post_init__(self):
+    check_not_negative(self, "steps", "kl_coef", "bonus_coef")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+  """What both stages share.
+
+  Attributes:
+    kl_estimator: one of KL_ESTIMATORS.
+    token_reduction: one of TOKEN_REDUCTIONS.
+    num_microbatches: pieces that the rows of a step are cut into.
+    logprob_chunk_tokens: positions whose logits are alive at once.
+    remat: one of REMAT_POLICIES: what is computed again.
+    attention: one of ATTENTIONS.
+    moment_dtype: of Adam's first moment, one of DTYPES.
+    reference: where the reference policy waits, one of REFERENCE_PLACES.
+  """
+
+  kl_estimator: str
+  token_reduction: str
+  num_microbatches: int
+  logprob_chunk_tokens: int
+  remat: str
+  attention: str
+  moment_dtype: str
+  reference: str
+
+  def __post_init__(self):
+    check_positive(self, "num_microbatches", "logprob_chunk_tokens")
+    check_choice(self, "remat", REMAT_POLICIES)
+    check_choice(self, "attention", ATTENTIONS)
+    check_choice(self, "moment_dtype", DTYPES)
+    check_choice(self, "reference", REFERENCE_PLACES)
+    check_choice(self, "kl_estimator", KL_ESTIMATORS)
+    check_choice(self, "token_reduction", TOKEN_REDUCTIONS)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+  """Greedy evaluations: of the validation split while training, then test."""
+
+  batch_size: int
+  every_steps: int
+  validation_problems: int
+
+  def __post_init__(self):
+    check_positive(self, "batch_size", "every_steps", "validation_problems")
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputSettings:
+  """What is written while training, and how often."""
+
+  checkpoint_every_steps: int
+  rollouts_every_steps: int
+  rollouts_rows: int
+
+  def __post_init__(self):
+    check_positive(self, *(f.name for f in dataclasses.fields(self)))
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+  """A whole run.
+
+  Attributes:
+    seed: of model initialisation, data order and sampling.
+    model: the base model, None to make one.
+    tiny_model: how to make it, None where model is given.
+    mesh: devices, None for the default device alone.
+    task: name of the task and its arguments, see `tasks.make_task`.
+    rollout: shape of a step's conversations.
+    stage1: Stage I.
+    stage2: Stage II.
+    train: what both stages share.
+    evaluation: evaluations.
+    output: what is written.
+  """
+
+  seed: int
+  model: ModelSettings | None
+  tiny_model: TinyModelSettings | None
+  mesh: MeshSettings | None
+  task: Mapping[str, Any]
+  rollout: RolloutSettings
+  stage1: Stage1Settings
+  stage2: Stage2Settings
+  train: TrainSettings
+  evaluation: EvaluationSettings
+  output: OutputSettings
+
+  def __post_init__(self):
+    if not 0 <= self.seed < 2**32:
+      raise ValueError(f"seed is {self.seed}, expected 0 to 2**32 - 1")
+    if (self.model is None) == (self.tiny_model is None):
+      found = "neither" if self.model is None else "both"
+      raise ValueError(
+          "give either model (a pretrained one) or tiny_model (one to make),"
+          f" and None for the other; found {found}"
+      )
+    rows = self.rollout.rows
+    if rows % self.train.num_microbatches:
+      raise ValueError(
+          f"rollout.problems_per_step x samples_per_problem is {rows} rows,"
+          " which train.num_microbatches"
+          f" {self.train.num_microbatches} does not divide"
+      )

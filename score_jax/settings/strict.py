@@ -1,0 +1,152 @@
+"""The strict reader of configs: no key unknown, none missing, types that fit.
+
+There are no defaults: a config file is complete.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import difflib
+import inspect
+import types
+import typing
+from typing import Any
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def from_mapping(
+    target: Callable[..., T], values: Mapping[str, Any], path: str = ""
+) -> T:
+  """Calls a class or a function with values from a config, by name.
+
+  Every parameter of `target` must be given, also one that has a default. A
+  parameter whose type is a dataclass is built from a nested mapping.
+
+  Args:
+    target: the class or function; its parameters are annotated.
+    values: its arguments.
+    path: of `values` inside of the config, such as "task.grader", for messages;
+      '' for the whole config.
+
+  Raises:
+    ValueError: unknown keys (with the nearest known one), missing keys, values
+      of a wrong type, or values that `target` refuses.
+  """
+  hints = _parameters(target)
+  prefix = f"{path}." if path else ""
+  unknown = [
+      f"unknown key {prefix}{key!s}{_nearest(str(key), hints)}"
+      for key in values
+      if key not in hints
+  ]
+  missing = [f"missing key {prefix}{key}" for key in hints if key not in values]
+  if unknown or missing:
+    raise ValueError("config: " + "; ".join(unknown + missing))
+  arguments = {
+      key: _convert(hint, values[key], f"{prefix}{key}")
+      for key, hint in hints.items()
+  }
+  if not dataclasses.is_dataclass(target):
+    return target(**arguments)
+  try:
+    return target(**arguments)
+  except ValueError as error:  # names the field, not where in the config it is
+    raise ValueError(f"config{'.' if path else ''}{path}: {error}") from error
+
+
+def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
+  """The annotation of each parameter by name."""
+  is_class = isinstance(target, type)
+  hints = typing.get_type_hints(target.__init__ if is_class else target)
+  return {name: hints[name] for name in inspect.signature(target).parameters}
+
+
+def _nearest(key: str, known: Mapping[str, Any]) -> str:
+  close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.0)
+  return f" (did you mean {close[0]}?)" if close else ""
+
+
+_KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Mapping: "a group of settings",
+    Sequence: "a list of texts",
+}
+
+
+def _convert(hint: Any, value: Any, path: str) -> Any:
+  """Checks a value against its annotation; dataclasses are built."""
+  options = (
+      typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+  )
+  if value is None and type(None) in options:
+    return None
+  option = next(o for o in options if o is not type(None))
+  if dataclasses.is_dataclass(option):
+    if not isinstance(value, Mapping):
+      raise _wrong_type(path, value, Mapping)
+    return from_mapping(option, value, path)
+  kind = _kind(option)
+  if not _fits(kind, value):
+    raise _wrong_type(path, value, kind)
+  return float(value) if kind is float else value
+
+
+def _kind(hint: Any) -> type:
+  """The key of _KINDS for an annotation; tuples are lists in a config."""
+  origin = typing.get_origin(hint) or hint
+  return Sequence if origin in (tuple, list) else origin
+
+
+def _fits(kind: type, value: Any) -> bool:
+  if kind is Mapping:
+    return isinstance(value, Mapping)
+  if kind is Sequence:
+    return isinstance(value, list | tuple) and all(
+        isinstance(item, str) for item in value
+    )
+  # Types, not isinstance: True is no number.
+  return type(value) is kind or kind is float and type(value) is int
+
+
+def _wrong_type(path: str, value: Any, kind: type) -> ValueError:
+  return ValueError(
+      f"config: {path} is {value!r} of type {type(value).__name__}, expected"
+      f" {_KINDS[kind]}"
+  )
+
+
+def check_positive(settings: Any, *names: str) -> None:
+  """Refuses numbers of 0 or below."""
+  for name in names:
+    if not vars(settings)[name] > 0:
+      raise ValueError(f"{name} is {vars(settings)[name]}, expected above 0")
+
+
+def check_not_negative(settings: Any, *names: str) -> None:
+  """Refuses numbers below 0."""
+  for name in names:
+    if not vars(settings)[name] >= 0:
+      raise ValueError(f"{name} is {vars(settings)[name]}, expected 0 or more")
+
+
+def check_fraction(settings: Any, *names: str) -> None:
+  """Refuses numbers outside of 0 to 1."""
+  for name in names:
+    if not 0 <= vars(settings)[name] <= 1:
+      raise ValueError(f"{name} is {vars(settings)[name]}, expected 0 to 1")
+
+
+def check_choice(settings: Any, name: str, choices: Iterable[str]) -> None:
+  """Refuses what is not among the choices."""
+  if vars(settings)[name] not in choices:
+    raise ValueError(
+        f"{name} is {vars(settings)[name]!r}, expected one of"
+        f" {', '.join(choices)}"
+    )

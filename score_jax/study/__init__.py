@@ -1,0 +1,1 @@
+"""Many runs: methods and seeds, compared."""

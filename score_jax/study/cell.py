@@ -1,0 +1,153 @@
+"""One cell of a study: one method with one seed, in a run directory."""
+
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+import time
+from typing import Any
+
+from score_jax import evaluate
+from score_jax.evaluate import votes as votes_lib
+from score_jax.output import conversations
+from score_jax.output import files
+from score_jax.output.workdir import Workdir
+from score_jax.rollouts import protocols
+from score_jax.rollouts import self_refine
+from score_jax.rollouts.protocols import MoreAttempts
+from score_jax.run import recipe
+from score_jax.run.phase_runner import Outcome
+from score_jax.settings import RunSettings
+from score_jax.study.methods import METHODS
+from score_jax.study.settings import StudySettings
+from score_jax.study.settings import TestTimeSettings
+from score_jax.tasks import make
+from score_jax.tasks.task import Task
+from score_jax.training import phases as phases_lib
+from score_jax.training.phases import Phase
+
+
+def cell_path(root: pathlib.Path, method: str, seed: int) -> pathlib.Path:
+  """Run directory of a cell."""
+  return root / "cells" / method / f"seed{seed}"
+
+
+def summary_path(cell: pathlib.Path) -> pathlib.Path:
+  """What a cell that came to its end leaves behind."""
+  return cell / "cell.json"
+
+
+def run_cell(
+    settings: StudySettings,
+    run_config: dict[str, Any],
+    root: pathlib.Path,
+    method: str,
+    seed: int,
+) -> dict[str, Any]:
+  """Runs what is left of a cell.
+
+  Args:
+    settings: of the study.
+    run_config: the config that settings.run was made from.
+    root: directory of the study.
+    method: key of METHODS.
+    seed: of the cell; the base cell of that seed is finished, if it is not
+      this one.
+
+  Returns:
+    The cell's summary, which is also written: `results` of all phases,
+    `conversations` sampled for training, `wall_s`, `test_time`.
+  """
+  started = time.perf_counter()
+  run_settings = dataclasses.replace(settings.run, seed=seed)
+  path = cell_path(root, method, seed)
+  workdir = Workdir(path, run_config | {"seed": seed})
+  if method != "base":
+    _take_base(cell_path(root, "base", seed), path)
+  phases = METHODS[method].recipe(settings)
+  with contextlib.closing(make.make_task(run_settings.task)) as task:
+    outcome = recipe.run_phases(run_settings, task, workdir, phases)
+    results = outcome.results
+    if METHODS[method].is_self_refine:
+      results = results | {method: _self_refine(outcome, task, workdir, method)}
+      files.write_json(workdir.results, results)
+    trained_s = time.perf_counter() - started
+    test_time = None
+    if settings.test_time and not METHODS[method].is_self_refine:
+      test_time = _test_time(outcome, settings.test_time)
+  summary = {
+      "method": method,
+      "seed": seed,
+      "results": results,
+      "conversations": num_conversations(run_settings, phases),
+      "trained_s": trained_s,
+      "wall_s": time.perf_counter() - started,
+      "test_time": test_time,
+      "anchored": list(phases_lib.anchored(phases)),
+  }
+  files.write_json(summary_path(path), summary)
+  return summary
+
+
+def num_conversations(settings: RunSettings, phases: tuple[Phase, ...]) -> int:
+  """Conversations that are sampled for training."""
+  rows = (
+      settings.rollout.problems_per_step * settings.rollout.samples_per_problem
+  )
+  return rows * sum(phase.sampling_steps for phase in phases)
+
+
+def _take_base(base: pathlib.Path, path: pathlib.Path) -> None:
+  """Copies what does not depend on the method: base model, its evaluation."""
+  for name in ("base", "evaluations/base.json", "rollouts/test_base.jsonl"):
+    source, target = base / name, path / name
+    if target.exists() or not source.exists():
+      continue
+    if source.is_dir():
+      shutil.copytree(source, target)
+    else:
+      shutil.copy(source, target)
+
+
+def _self_refine(
+    outcome: Outcome, task: Task, workdir: Workdir, name: str
+) -> dict[str, Any]:
+  """Metrics of the base model with a message of feedback in between."""
+  rollouts = self_refine.self_refine(
+      outcome.params,
+      outcome.evaluation,
+      outcome.problems["test"],
+      task.feedback_prompt,
+      task.refine_prompt,
+      "Self-Refine",
+  )
+  lines = conversations.jsonl(rollouts, task.refine_prompt)
+  files.write_text(workdir.rollouts(f"test_{name}"), lines)
+  values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
+  return evaluate.summarize(values)
+
+
+def _test_time(outcome: Outcome, settings: TestTimeSettings) -> dict[str, Any]:
+  """Greedy accuracy of more attempts, and votes of sampled ones."""
+  numbers, _, sampled = protocols.test_time(
+      outcome.params,
+      outcome.evaluation,
+      outcome.problems["test"][: settings.problems],
+      MoreAttempts(
+          settings.num_attempts, settings.samples, settings.temperature
+      ),
+      "Test time",
+  )
+  votes = votes_lib.votes(sampled, sampled)
+  return {
+      "accuracy": [point["accuracy"] for point in numbers["curve"]],
+      # By problem: intervals over seeds need them.
+      "votes": [
+          {
+              "k": vote.k,
+              "parallel": vote.parallel.tolist(),
+              "sequential": vote.sequential.tolist(),
+          }
+          for vote in votes
+      ],
+  }

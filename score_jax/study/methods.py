@@ -1,0 +1,229 @@
+"""The methods of the paper's comparison, as phases over the same parts.
+
+All of them sample as many conversations as the two stages of SCoRe together,
+and start from the same base model.
+"""
+
+from collections.abc import Callable
+import dataclasses
+
+from score_jax.study.settings import StudySettings
+from score_jax.training import phases
+from score_jax.training import traces
+from score_jax.training.objective import Stage1
+from score_jax.training.objective import Stage2
+from score_jax.training.phases import BASE
+from score_jax.training.phases import Phase
+from score_jax.training.phases import RlPhase
+from score_jax.training.phases import SftPhase
+from score_jax.training.traces import Selection
+
+Recipe = Callable[[StudySettings], tuple[Phase, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  """One method.
+
+  Attributes:
+    label: in tables and pictures.
+    recipe: its phases.
+    is_self_refine: prompting alone: evaluated with a message of feedback
+      between the attempts.
+  """
+
+  label: str
+  recipe: Recipe
+  is_self_refine: bool = False
+
+
+def untrained(settings: StudySettings) -> tuple[Phase, ...]:
+  """The base model as it is."""
+  del settings
+  return ()
+
+
+def star(settings: StudySettings) -> tuple[Phase, ...]:
+  """STaR: three rounds, each from the base model, on D_STaR."""
+  return _star(settings, traces.star, _budget(settings), BASE)
+
+
+def star_plus(settings: StudySettings) -> tuple[Phase, ...]:
+  """STaR on D+_STaR, which has right answers that stay as well."""
+  return _star(settings, traces.star_plus, _budget(settings), BASE)
+
+
+def pair_sft(settings: StudySettings) -> tuple[Phase, ...]:
+  """Pair-SFT: one round, one epoch, on D_SFT."""
+  return (_pair_sft(settings, traces.pair),)
+
+
+def pair_sft_plus(settings: StudySettings) -> tuple[Phase, ...]:
+  """Pair-SFT on D+_SFT."""
+  return (_pair_sft(settings, traces.pair_plus),)
+
+
+def single_turn(settings: StudySettings) -> tuple[Phase, ...]:
+  """RL on conversations of one attempt (Table 4, w/o multi-turn training)."""
+  return tuple(
+      dataclasses.replace(phase, num_attempts=1, corrections_per_attempt=1)
+      for phase in multi_turn(settings)
+  )
+
+
+def multi_turn(settings: StudySettings) -> tuple[Phase, ...]:
+  """Both attempts rewarded from the start, neither stages nor bonus.
+
+  Its learning rates and their restart are those of SCoRe's two stages.
+  """
+  return _stage2_alone(settings, bonus_coef=0.0)
+
+
+def score(settings: StudySettings) -> tuple[Phase, ...]:
+  """SCoRe."""
+  return phases.score(settings.run)
+
+
+def score_no_stage1(settings: StudySettings) -> tuple[Phase, ...]:
+  """Stage II from the start (Table 4, w/o Stage I)."""
+  return _stage2_alone(settings, settings.run.stage2.bonus_coef)
+
+
+def score_no_bonus(settings: StudySettings) -> tuple[Phase, ...]:
+  """alpha = 0 in Stage II (Table 4, w/o reward shaping)."""
+  first, second = score(settings)
+  objective = dataclasses.replace(second.objective, bonus_coef=0.0)
+  return first, dataclasses.replace(second, objective=objective)
+
+
+def score_star(settings: StudySettings) -> tuple[Phase, ...]:
+  """Stage I, then STaR in place of Stage II (Table 4)."""
+  first = phases.stage1(settings.run)
+  rounds = _star(settings, traces.star, settings.run.stage2.steps, first.name)
+  return first, *rounds
+
+
+def score_offline(settings: StudySettings) -> tuple[Phase, ...]:
+  """First attempts of the base model alone (Table 4, w/o on-policy)."""
+  return tuple(
+      dataclasses.replace(phase, offline_first_attempt_fraction=1.0)
+      for phase in score(settings)
+  )
+
+
+def score_three_attempts(settings: StudySettings) -> tuple[Phase, ...]:
+  """Stage I(a), I(b) and II of three attempts (appendix A.1).
+
+  Stage I(b) holds two attempts to the model that Stage I(a) ended with.
+  """
+  first, second = score(settings)
+  steps = settings.method.stage1b_steps
+  anchored = Stage1(
+      first.objective.kl_coef,
+      first.objective.first_attempt_kl_coef,
+      num_anchored=2,
+  )
+  third = dataclasses.replace(
+      first,
+      name="stage1b",
+      objective=anchored,
+      steps=steps,
+      num_attempts=3,
+      reference=first.name,
+  )
+  return (
+      first,
+      third,
+      dataclasses.replace(second, steps=second.steps - steps, num_attempts=3),
+  )
+
+
+def score_k2(settings: StudySettings) -> tuple[Phase, ...]:
+  """SCoRe with several corrections of each first attempt; ours.
+
+  Leave-one-out among them is a baseline that knows the first attempt.
+  """
+  count = settings.method.corrections_per_attempt
+  return tuple(
+      dataclasses.replace(phase, corrections_per_attempt=count)
+      for phase in score(settings)
+  )
+
+
+METHODS = {
+    "base": Method("base", untrained),
+    "self_refine": Method("Self-Refine", untrained, is_self_refine=True),
+    "star": Method("STaR", star),
+    "star_plus": Method("STaR, D+", star_plus),
+    "pair_sft": Method("Pair-SFT", pair_sft),
+    "pair_sft_plus": Method("Pair-SFT, D+", pair_sft_plus),
+    "single_turn": Method("single-turn RL", single_turn),
+    "multi_turn": Method("multi-turn RL", multi_turn),
+    "score": Method("SCoRe", score),
+    "score_no_stage1": Method("SCoRe without Stage I", score_no_stage1),
+    "score_no_bonus": Method("SCoRe without bonus", score_no_bonus),
+    "score_star": Method("Stage I, then STaR", score_star),
+    "score_offline": Method("SCoRe, offline first attempts", score_offline),
+    "score_three_attempts": Method(
+        "SCoRe, three attempts", score_three_attempts
+    ),
+    "score_k2": Method("SCoRe, K2 corrections", score_k2),
+}
+
+
+def _budget(settings: StudySettings) -> int:
+  """Steps' worth of conversations that every method samples."""
+  return settings.run.stage1.steps + settings.run.stage2.steps
+
+
+def _stage2_alone(
+    settings: StudySettings, bonus_coef: float
+) -> tuple[RlPhase, RlPhase]:
+  """Stage II's objective with the steps and learning rates of both stages."""
+  first, second = phases.score(settings.run)
+  objective = Stage2(second.objective.kl_coef, bonus_coef)
+  return (
+      dataclasses.replace(first, name="first_part", objective=objective),
+      dataclasses.replace(second, name="second_part", objective=objective),
+  )
+
+
+def _star(
+    settings: StudySettings, select: Selection, sampling_steps: int, start: str
+) -> tuple[SftPhase, ...]:
+  """Rounds that share the sampling steps, each fine-tuned from `start`."""
+  sft = settings.method.sft
+  ends = [
+      sampling_steps * (i + 1) // sft.star_iterations
+      for i in range(sft.star_iterations)
+  ]
+  return tuple(
+      SftPhase(
+          name=f"star_{i + 1}",
+          select=select,
+          sampling_steps=end - before,
+          steps=sft.steps,
+          epochs=None,
+          batch_size=sft.batch_size,
+          optimizer=sft.optimizer,
+          start=start,
+      )
+      for i, (before, end) in enumerate(zip([0, *ends], ends, strict=False))
+  )
+
+
+def _pair_sft(settings: StudySettings, select: Selection) -> SftPhase:
+  """One epoch, as in the paper, whatever the number of steps."""
+  sft, budget = settings.method.sft, _budget(settings)
+  rollout = settings.run.rollout
+  rows = budget * rollout.problems_per_step * rollout.samples_per_problem
+  return SftPhase(
+      name="pair_sft",
+      select=select,
+      sampling_steps=budget,
+      steps=-(-2 * rows // sft.batch_size),
+      epochs=1,
+      batch_size=sft.batch_size,
+      optimizer=sft.optimizer,
+      start=BASE,
+  )

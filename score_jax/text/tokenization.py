@@ -1,0 +1,388 @@
+"""Tokenizers from Hugging Face directories, and conversations as token ids.
+
+A completion is never decoded and encoded again: the second prompt is the first
+prompt's ids, the first attempt's ids and the correction turn's ids. What stands
+around the contents is found in chat_templates.py.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import functools
+import os
+import re
+import types
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+import tokenizers
+import transformers
+
+from score_jax.output import files
+from score_jax.text import chat_templates
+from score_jax.text.chat_templates import TurnMarkers
+
+_NO_OPTIONS: Mapping[str, Any] = types.MappingProxyType({})
+
+# Stands in a text for an id that is no token.
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+
+_CHARACTER_TEMPLATE = (
+    "{% for m in messages %}{{ m['content'] }}"
+    "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversationTokenizer:
+  """Prompts and turns to ids, attempts to text.
+
+  Contents are stripped before they are put between markers: some chat templates
+  do so and others do not.
+
+  Attributes:
+    tokenizer: the transformers tokenizer.
+    markers: texts around the contents of a conversation.
+    eos_id: the end of turn of the chat template, EOS without one. Written
+      behind an attempt that was cut off.
+    stop_ids: any of them ends an attempt; eos_id is the first.
+    pad_id: fills arrays; masks tell padding, so it may equal eos_id.
+    vocab_size: ids below it may be used, see `check_vocabulary`.
+  """
+
+  tokenizer: Any
+  markers: TurnMarkers
+  eos_id: int
+  stop_ids: tuple[int, ...]
+  pad_id: int
+  vocab_size: int
+
+  def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of first prompts, up to where the first attempt starts.
+
+    Raises:
+      ValueError: a text that holds a special token, or characters that the
+        tokenizer or the model does not know.
+    """
+    self._refuse_special_tokens(texts)
+    opening, reply, _ = self.markers
+    return self.encode([opening + text.strip() + reply for text in texts])
+
+  def turn_ids(self, text: str) -> tuple[int, ...]:
+    """Ids between the end of an attempt and the start of the next.
+
+    Raises:
+      ValueError: as `prompt_ids`.
+    """
+    self._refuse_special_tokens([text])
+    _, reply, between = self.markers
+    # Encoded with the end of turn in front, as the template would have it: some
+    # tokenizers treat the start of a text in their own way.
+    (ids,) = self.encode([between + text.strip() + reply])
+    return tuple(ids[1:])
+
+  def attempt_ids(self, text: str) -> list[int]:
+    """Ids of an attempt that is given as text, end of turn included.
+
+    For attempts from outside alone: what the model itself wrote is never
+    encoded again.
+
+    Raises:
+      ValueError: as `prompt_ids`.
+    """
+    self._refuse_special_tokens([text])
+    end = self.tokenizer.convert_ids_to_tokens(self.eos_id)
+    # In front too, since some tokenizers treat the start in their own way.
+    (ids,) = self.encode([end + text])
+    return [*ids[1:], self.eos_id]
+
+  def encode(self, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of texts as they are: no markers, nothing stripped.
+
+    Raises:
+      ValueError: characters that the tokenizer or the model does not know.
+    """
+    encoded = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    for text, ids in zip(texts, encoded, strict=True):
+      self._refuse_unknown_ids(text, ids)
+    return encoded
+
+  def decode_attempts(self, attempts: Sequence[np.ndarray]) -> list[str]:
+    """Texts of attempts, without the token that ends them.
+
+    Other special tokens that the model wrote stay in sight: an answer with a
+    padding token in it is not that answer. So do ids that are no token (a head
+    may have more rows than the tokenizer has tokens), as U+FFFD each.
+    """
+    return [
+        self._decode(a[:-1] if a[-1] in self.stop_ids else a) for a in attempts
+    ]
+
+  def _decode(self, ids: np.ndarray) -> str:
+    # transformers leaves unknown ids out: 7?1 would read as 71.
+    unknown = [i for i, t in enumerate(ids) if int(t) not in self._known_ids]
+    return _UNKNOWN.join(
+        self.tokenizer.decode(
+            piece.tolist(),
+            skip_special_tokens=False,
+            clean_up_tokenization_spaces=False,
+        )
+        for piece in np.split(np.asarray(ids, np.int32), unknown)
+    )
+
+  @functools.cached_property
+  def _known_ids(self) -> frozenset[int]:
+    return frozenset(self.tokenizer.get_vocab().values())
+
+  @functools.cached_property
+  def _special_tokens(self) -> re.Pattern[str]:
+    tokens = _special_tokens(self.tokenizer).values()
+    longest_first = sorted(tokens, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)))
+
+  def _refuse_special_tokens(self, texts: Sequence[str]) -> None:
+    """Written in a problem, they would end or open messages."""
+    for text in texts:
+      if found := self._special_tokens.search(text):
+        raise ValueError(
+            f"{text!r} holds the special token {found.group()!r}, which would"
+            " open or end a message: take it out of the text"
+        )
+
+  def _refuse_unknown_ids(self, text: str, ids: Sequence[int]) -> None:
+    unknown = self.tokenizer.unk_token_id
+    # A marker may be the token that stands for unknown characters, too.
+    if unknown is not None and (
+        ids.count(unknown) > text.count(self.tokenizer.unk_token)
+    ):
+      raise ValueError(f"the tokenizer has no tokens for all of {text!r}")
+    if ids and max(ids) >= self.vocab_size:
+      raise ValueError(
+          f"{text!r} has the token id {max(ids)}, the model has"
+          f" {self.vocab_size} embedding rows: take"
+          f" {self.tokenizer.convert_ids_to_tokens(max(ids))!r} out of the text"
+      )
+
+
+def load(
+    path: str | os.PathLike, template_options: Mapping[str, Any] = _NO_OPTIONS
+) -> ConversationTokenizer:
+  """Loads the tokenizer of a Hugging Face directory, from files alone.
+
+  Args:
+    path: the directory.
+    template_options: handed to the chat template, such as `enable_thinking` of
+      Qwen 3.
+
+  Raises:
+    ValueError: no directory, no tokenizer in it, one that needs code of its
+      own, or one whose conversations cannot be put together from token ids.
+  """
+  path = os.fspath(path)
+  if not os.path.isfile(os.path.join(path, "tokenizer.json")):
+    raise ValueError(f"{path!r} holds no tokenizer.json")
+  if "auto_map" in _read_json(path, "tokenizer_config.json"):
+    raise ValueError(
+        f"tokenizer_config.json of {path!r} has an auto_map: the tokenizer"
+        " needs code from the checkpoint, which is never run; take a checkpoint"
+        " whose tokenizer.json is all that it needs, and remove the auto_map"
+    )
+  # Not AutoTokenizer: its class for a family puts normalisation and splitting
+  # together anew, this one takes tokenizer.json as it is.
+  tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(
+      path, local_files_only=True, trust_remote_code=False
+  )
+  if tokenizer.chat_template is None:
+    # Where processors of text and images had it.
+    legacy = _read_json(path, "chat_template.json")
+    tokenizer.chat_template = legacy.get("chat_template")
+  return wrap(tokenizer, template_options, _generation_stop_ids(path))
+
+
+def wrap(
+    tokenizer: Any,
+    template_options: Mapping[str, Any] = _NO_OPTIONS,
+    stop_ids: Iterable[int] = (),
+) -> ConversationTokenizer:
+  """Wraps a transformers tokenizer.
+
+  Args:
+    tokenizer: without a pad token, the end of turn fills arrays.
+    template_options: handed to the chat template.
+    stop_ids: that end an attempt, beside the end of turn and EOS.
+
+  Raises:
+    ValueError: its conversations cannot be put together from token ids.
+  """
+  markers = chat_templates.find_markers(tokenizer, template_options)
+  eos_id = _end_of_turn(tokenizer, markers.between)
+  pad_id = tokenizer.pad_token_id
+  stops = dict.fromkeys([eos_id, *stop_ids, tokenizer.eos_token_id])
+  return ConversationTokenizer(
+      tokenizer=tokenizer,
+      markers=markers,
+      eos_id=eos_id,
+      stop_ids=tuple(i for i in stops if i is not None),
+      pad_id=eos_id if pad_id is None else pad_id,
+      vocab_size=1 + max(tokenizer.get_vocab().values()),
+  )
+
+
+def check_vocabulary(
+    tokenizer: ConversationTokenizer, vocab_size: int, source: str | os.PathLike
+) -> ConversationTokenizer:
+  """Checks that a tokenizer and a model fit together.
+
+  Added tokens may lie beyond the embedding where no conversation needs them:
+  Gemma 3's text models have no row for the image token of its tokenizer.
+
+  Args:
+    tokenizer: to check.
+    vocab_size: rows of the model's embedding.
+    source: directory of the two, named in errors.
+
+  Returns:
+    The tokenizer, which refuses prompts with ids beyond the embedding.
+
+  Raises:
+    ValueError: the base vocabulary, or what every conversation is made of,
+      lies beyond the embedding.
+  """
+  base = tokenizer.tokenizer.backend_tokenizer.get_vocab(
+      with_added_tokens=False
+  )
+  if base and max(base.values()) >= vocab_size:
+    raise ValueError(
+        f"the tokenizer of {os.fspath(source)!r} has ids up to"
+        f" {max(base.values())}, its model has {vocab_size} embedding rows:"
+        " take the tokenizer that the model was made with"
+    )
+  opening, reply, between = tokenizer.markers
+  needed = sum(tokenizer.encode([opening + reply, between]), [])
+  needed += [*tokenizer.stop_ids, tokenizer.pad_id]
+  beyond = sorted({i for i in needed if i >= vocab_size})
+  if beyond:
+    tokens = tokenizer.tokenizer.convert_ids_to_tokens(beyond)
+    raise ValueError(
+        f"conversations of {os.fspath(source)!r} need the tokens {tokens} with"
+        f" ids {beyond}, its model has {vocab_size} embedding rows: add rows to"
+        " the model, or take the tokens out of the tokenizer's configuration"
+    )
+  return dataclasses.replace(tokenizer, vocab_size=vocab_size)
+
+
+def _end_of_turn(tokenizer: Any, between: str) -> int:
+  """The special token that a text between two contents starts with."""
+  ids = tokenizer(between, add_special_tokens=False)["input_ids"]
+  if not ids or ids[0] not in _special_tokens(tokenizer):
+    raise ValueError(
+        f"the chat template does not render an end of turn: found {between!r}"
+        " behind an answer, expected a special token first; correct the"
+        " template, or flag the token as special in tokenizer.json"
+    )
+  return ids[0]
+
+
+def _special_tokens(tokenizer: Any) -> dict[int, str]:
+  """Special tokens by id: those flagged so, and those with a role."""
+  added = tokenizer.added_tokens_decoder
+  flagged = {i: token.content for i, token in added.items() if token.special}
+  ids, tokens = tokenizer.all_special_ids, tokenizer.all_special_tokens
+  return flagged | dict(zip(ids, tokens, strict=True))
+
+
+def _generation_stop_ids(path: str) -> tuple[int, ...]:
+  found = _read_json(path, "generation_config.json").get("eos_token_id")
+  if found is None:
+    return ()
+  return (found,) if isinstance(found, int) else tuple(found)
+
+
+def _read_json(path: str, name: str) -> dict[str, Any]:
+  """The file's content, nothing where there is no such file."""
+  file = os.path.join(path, name)
+  return files.read_json(file) if os.path.isfile(file) else {}
+
+
+def make_character_tokenizer(characters: str) -> Any:
+  """A transformers tokenizer with one token per character, for tiny models.
+
+  Ids: <pad> 0, <eos> 1, <unk> 2, then the characters in order. Its chat
+  template writes contents one after the other, and <eos> behind answers.
+  """
+  special = ["<pad>", "<eos>", "<unk>"]
+  vocabulary = {t: i for i, t in enumerate([*special, *characters])}
+  model = tokenizers.models.WordLevel(vocabulary, unk_token="<unk>")
+  tokenizer = tokenizers.Tokenizer(model)
+  tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split(
+      tokenizers.Regex(r"[\s\S]"), behavior="isolated"
+  )
+  tokenizer.decoder = tokenizers.decoders.Fuse()
+  return transformers.PreTrainedTokenizerFast(
+      tokenizer_object=tokenizer,
+      pad_token="<pad>",
+      eos_token="<eos>",
+      unk_token="<unk>",
+      chat_template=_CHARACTER_TEMPLATE,
+  )
+
+
+class PackedRows(NamedTuple):
+  """Rows of pieces written one behind the other, padded on the right.
+
+  Attributes:
+    tokens: int32[R, T].
+    mask: bool[R, T], False on padding.
+    labels: int32[R, T], the label of each token's piece; 0 on padding.
+  """
+
+  tokens: np.ndarray
+  mask: np.ndarray
+  labels: np.ndarray
+
+
+def pack_rows(
+    rows: Sequence[Sequence[tuple[Sequence[int], int]]],
+    length: int,
+    pad_id: int,
+) -> PackedRows:
+  """Packs rows of (ids, label) pieces into arrays of `length` columns.
+
+  Raises:
+    ValueError: a row longer than `length`.
+  """
+  tokens = np.full((len(rows), length), pad_id, np.int32)
+  labels = np.zeros((len(rows), length), np.int32)
+  lengths = np.zeros((len(rows), 1), np.int32)
+  for r, pieces in enumerate(rows):
+    ids = np.concatenate([np.asarray(i, np.int32) for i, _ in pieces])
+    if len(ids) > length:
+      raise ValueError(f"row {r} has {len(ids)} tokens, at most {length} fit")
+    tokens[r, : len(ids)] = ids
+    labels[r, : len(ids)] = np.repeat(
+        [label for _, label in pieces], [len(i) for i, _ in pieces]
+    )
+    lengths[r] = len(ids)
+  return PackedRows(tokens, np.arange(length)[None] < lengths, labels)
+
+
+def left_pad(
+    sequences: Sequence[Sequence[int]], length: int, pad_id: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Right-aligns sequences: int32[B, length] tokens and bool[B, length] mask.
+
+  Raises:
+    ValueError: an empty sequence, or one longer than `length`.
+  """
+  tokens = np.full((len(sequences), length), pad_id, np.int32)
+  mask = np.zeros((len(sequences), length), bool)
+  for i, ids in enumerate(sequences):
+    if not 0 < len(ids) <= length:
+      raise ValueError(
+          f"prompt {i} has {len(ids)} tokens, expected 1 to {length}"
+      )
+    tokens[i, -len(ids) :] = ids
+    mask[i, -len(ids) :] = True
+  return tokens, mask

@@ -1,0 +1,1 @@
+"""Training: objectives, updates, phases of RL and of imitation, checkpoints."""

@@ -1,0 +1,468 @@
+"""Every family of models against a slow decoder in NumPy, without torch.
+
+The decoder below is written from the models' papers, one row, head and position
+at a time, in float64. It knows neither padding nor caches: a row is its tokens.
+"""
+
+from collections.abc import Iterator
+import dataclasses
+import functools
+import math
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from score_jax.models import decoding
+from score_jax import policy
+from score_jax.models import hf
+from score_jax.models import transformer
+from score_jax.models.config import Activation
+from score_jax.models.config import LinearScaling
+from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import ModelConfig
+from score_jax.models.config import Rope
+
+# No two sizes agree, products of heads and head_dim included.
+PLAIN = ModelConfig(
+    model_type="llama",
+    vocab_size=19,
+    d_model=12,
+    num_layers=3,
+    num_heads=4,
+    num_kv_heads=2,
+    head_dim=10,
+    d_ff=16,
+    rope=Rope(100.0),
+    norm_eps=0.05,
+    is_tied=False,
+    max_positions=64,
+)
+LLAMA = dataclasses.replace(
+    PLAIN,
+    # Of five wavelengths one is short, one between and three are long.
+    rope=Rope(500.0, Llama3Scaling(8.0, 1.0, 4.0, 64)),
+    has_qkv_bias=True,
+    has_output_bias=True,
+)
+MISTRAL = dataclasses.replace(
+    PLAIN, model_type="mistral", sliding_window=4, is_local=(True,) * 3
+)
+QWEN2 = dataclasses.replace(
+    PLAIN,
+    model_type="qwen2",
+    is_tied=True,
+    has_qkv_bias=True,
+    sliding_window=3,
+    is_local=(False, True, True),
+)
+QWEN3 = dataclasses.replace(
+    PLAIN, model_type="qwen3", num_kv_heads=1, has_qk_norm=True
+)
+GEMMA2 = dataclasses.replace(
+    PLAIN,
+    model_type="gemma2",
+    is_tied=True,
+    activation=Activation.GELU_TANH,
+    norm_offset=1.0,
+    has_scaled_embedding=True,
+    has_post_norms=True,
+    query_pre_attn_scalar=3,
+    attention_softcap=2.0,
+    logit_softcap=3.0,
+    sliding_window=4,
+    is_local=(True, False, True),
+)
+GEMMA3 = dataclasses.replace(
+    GEMMA2,
+    model_type="gemma3_text",
+    attention_softcap=None,
+    logit_softcap=None,
+    has_qk_norm=True,
+    rope=Rope(100.0, LinearScaling(4.0)),
+    local_rope=Rope(7.0),
+)
+FAMILIES = {
+    c.model_type: c for c in (LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3)
+}
+
+# Padding on the left, on the right, holes inside of every window, no token.
+LAYOUTS = (
+    (3, 4, 5, 6, 7, 8, 9, 10, 11),
+    (0, 1, 2, 3, 4, 5, 6),
+    (0, 2, 3, 5, 8, 9, 11),
+    (),
+)
+COLUMNS = 12
+MASK = np.array([[c in row for c in range(COLUMNS)] for row in LAYOUTS])
+TOKENS = np.where(MASK, np.arange(4 * COLUMNS).reshape(MASK.shape) * 7 % 19, 11)
+
+
+# Tiny models run for no time and compile for long: as little as possible.
+fast_jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
+fast_logits = fast_jit(transformer.logits, static_argnums=1)
+
+
+@functools.partial(fast_jit, static_argnums=(1, 4))
+def fast_prefill(params, config, tokens, mask, columns):
+  """A cache that holds the tokens."""
+  layout = decoding.layout(params, config)
+  return decoding.prefill(layout, config, tokens, mask, columns)
+
+
+@functools.partial(fast_jit, static_argnums=1)
+def fast_continue(params, config, tokens, mask, cache):
+  """Logits [R, T, V] of tokens after those of a cache, and the new cache."""
+  layout = decoding.layout(params, config)
+  hidden, cache = decoding.extend(
+      layout, config, tokens, mask, cache
+  )
+  table = transformer.output_table(layout, config)
+  return transformer.unembed(hidden, table, config), cache
+
+
+def without_features(config: ModelConfig) -> Iterator[tuple[str, ModelConfig]]:
+  """Every feature that a model has, and its configuration without it.
+
+  Yields:
+    A field's name and the configuration in which it has its default, so that a
+    field that is added to ModelConfig is among them; windows of one position
+    more and less, and windows in the other layers.
+  """
+
+  def changed(**changes):
+    return next(iter(changes)), dataclasses.replace(config, **changes)
+
+  for field in dataclasses.fields(config):
+    value, default = getattr(config, field.name), field.default
+    if default is dataclasses.MISSING or value == default:
+      continue
+    if field.name == "sliding_window":
+      yield changed(sliding_window=None, is_local=())
+      yield changed(sliding_window=value + 1)
+      yield changed(sliding_window=value - 1)
+    elif field.name == "is_local":
+      if not all(value):
+        yield changed(is_local=tuple(not i for i in value))
+    else:
+      yield changed(**{field.name: default})
+  if config.rope.scaling is not None:
+    yield changed(rope=dataclasses.replace(config.rope, scaling=None))
+  yield changed(norm_eps=1e-6)
+
+
+def optional_features() -> set[str]:
+  """All that `without_features` yields, for models that have everything."""
+  fields = dataclasses.fields(ModelConfig)
+  names = {f.name for f in fields if f.default is not dataclasses.MISSING}
+  return names | {"rope", "norm_eps"}
+
+
+@functools.cache
+def _params(config):
+  """Noise everywhere, so that no norm is all ones and no bias zero."""
+  leaves, structure = jax.tree.flatten(hf.parameter_shapes(config))
+  rng = np.random.default_rng(0)
+  return structure.unflatten(
+      jnp.asarray(0.5 * rng.normal(size=x.shape), x.dtype) for x in leaves
+  )
+
+
+# The decoder in NumPy.
+
+
+def decode(params, config, row):
+  """Logits [T, V] of a row of tokens."""
+  params = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+  embedding = params["embedding"]
+  factor = math.sqrt(config.d_model) if config.has_scaled_embedding else 1.0
+  stream = [embedding[token] * factor for token in row]
+  for i in range(config.num_layers):
+    weights = {name: stack[i] for name, stack in params["layers"].items()}
+    is_local = bool(config.is_local) and config.is_local[i]
+    stream = _layer(weights, config, stream, is_local)
+  head = embedding.T if config.is_tied else params["head"]
+  return np.array(
+      [
+          _capped(_normed(x, params["final_norm"], config) @ head, config)
+          for x in stream
+      ]
+  )
+
+
+def _layer(w, config, stream, is_local):
+  """One block for all positions of a row."""
+  inputs = [_normed(x, w["attention_norm"], config) for x in stream]
+  rope = config.local_rope if is_local else None
+  rope = rope or config.rope
+  keys = [
+      [_head(x, w, config, "key", n, p, rope) for p, x in enumerate(inputs)]
+      for n in range(config.num_kv_heads)
+  ]
+  values = [
+      [_head(x, w, config, "value", n, p, None) for p, x in enumerate(inputs)]
+      for n in range(config.num_kv_heads)
+  ]
+  results = []
+  for position, x in enumerate(stream):
+    first = max(0, position - config.sliding_window + 1) if is_local else 0
+    seen = slice(first, position + 1)
+    mixed = np.zeros(config.d_model)
+    for h in range(config.num_heads):
+      n = h // (config.num_heads // config.num_kv_heads)
+      query = _head(inputs[position], w, config, "query", h, position, rope)
+      found = _attend(query, keys[n][seen], values[n][seen], config)
+      mixed += found @ w["output"][h]
+    if config.has_output_bias:
+      mixed += w["output_bias"]
+    if config.has_post_norms:
+      mixed = _normed(mixed, w["post_attention_norm"], config)
+    x = x + mixed
+    y = _normed(x, w["mlp_norm"], config)
+    y = (_activated(y @ w["gate"], config) * (y @ w["up"])) @ w["down"]
+    if config.has_post_norms:
+      y = _normed(y, w["post_mlp_norm"], config)
+    results.append(x + y)
+  return results
+
+
+def _head(x, w, config, kind, number, position, rope):
+  """Query, key or value of one head at one position."""
+  result = x @ w[kind][:, number]
+  if config.has_qkv_bias:
+    result = result + w[f"{kind}_bias"][number]
+  if rope is None:  # a value
+    return result
+  if config.has_qk_norm:
+    result = _normed(result, w[f"{kind}_norm"], config)
+  half = config.head_dim // 2
+  # Pairs of numbers are points of a plane, which is turned.
+  points = result[:half] + 1j * result[half:]
+  speeds = np.array([_speed(rope, i / half) for i in range(half)])
+  points = points * np.exp(1j * position * speeds)
+  return np.concatenate([points.real, points.imag])
+
+
+def _speed(rope, exponent):
+  """Radians per position of a pair."""
+  wavelength = 2 * math.pi * rope.theta**exponent
+  scaling = rope.scaling
+  if isinstance(scaling, LinearScaling):
+    wavelength *= scaling.factor
+  if isinstance(scaling, Llama3Scaling):
+    length = scaling.original_max_positions
+    if wavelength > length / scaling.low_freq_factor:
+      wavelength *= scaling.factor
+    elif wavelength > length / scaling.high_freq_factor:
+      share = length / wavelength - scaling.low_freq_factor
+      share /= scaling.high_freq_factor - scaling.low_freq_factor
+      wavelength /= share + (1 - share) / scaling.factor
+  return 2 * math.pi / wavelength
+
+
+def _attend(query, keys, values, config):
+  """Mean of the values, weighted by how well their keys fit the query."""
+  divisor = math.sqrt(config.query_pre_attn_scalar or config.head_dim)
+  scores = np.array([query @ key / divisor for key in keys])
+  cap = config.attention_softcap
+  if cap is not None:
+    scores = cap * np.tanh(scores / cap)
+  weights = np.exp(scores) / np.exp(scores).sum()
+  return sum(p * value for p, value in zip(weights, values, strict=True))
+
+
+def _normed(x, scale, config):
+  mean_square = np.mean(x**2) + config.norm_eps
+  return x / math.sqrt(mean_square) * (scale + config.norm_offset)
+
+
+def _activated(x, config):
+  if config.activation is Activation.SILU:
+    return x / (1 + np.exp(-x))
+  inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+  return x * (1 + np.tanh(inner)) / 2
+
+
+def _capped(logits, config):
+  cap = config.logit_softcap
+  return logits if cap is None else cap * np.tanh(logits / cap)
+
+
+@functools.cache
+def _expected(config):
+  """The decoder's logits [R, T, V] for TOKENS, 0 on padding."""
+  expected = np.zeros((*MASK.shape, config.vocab_size))
+  for r, mask in enumerate(MASK):
+    if mask.any():
+      expected[r][mask] = decode(_params(config), config, TOKENS[r][mask])
+  return expected
+
+
+_WEIGHTS = np.random.default_rng(1).normal(size=(*MASK.shape, 19))
+
+
+@functools.partial(fast_jit, static_argnums=1)
+@jax.value_and_grad
+def _weighted_sum(params, config, tokens):
+  """A number that all valid logits go into, and its gradient."""
+  logits = transformer.logits(params, config, tokens, MASK)
+  return jnp.sum(jnp.where(MASK[..., None], logits * _WEIGHTS, 0.0))
+
+
+class FamiliesTest(parameterized.TestCase):
+
+  @parameterized.named_parameters(*FAMILIES.items())
+  def test_logits_equal_those_of_the_slow_decoder(self, config):
+    expected = _expected(config)
+    self.assertGreater(expected[MASK].std(), 0.5)
+    actual = fast_logits(_params(config), config, TOKENS, MASK)
+    np.testing.assert_allclose(actual[MASK], expected[MASK], atol=1e-4)
+
+  @parameterized.named_parameters(*FAMILIES.items())
+  def test_cached_logits_equal_those_of_the_slow_decoder(self, config):
+    """Pitfall 9: a prefill and two pieces, with holes in all of them."""
+    params = _params(config)
+    tokens, masks = np.split(TOKENS, 3, axis=1), np.split(MASK, 3, axis=1)
+    cache = fast_prefill(params, config, tokens[0], masks[0], COLUMNS)
+    expected = np.split(_expected(config), 3, axis=1)
+    for i in (1, 2):
+      logits, cache = fast_continue(params, config, tokens[i], masks[i], cache)
+      np.testing.assert_allclose(
+          logits[masks[i]], expected[i][masks[i]], atol=1e-4
+      )
+
+  @parameterized.named_parameters(*FAMILIES.items())
+  def test_gradient_equals_differences_of_the_slow_decoder(self, config):
+    """Along a random direction through all parameters."""
+    params = jax.tree.map(lambda a: np.asarray(a, np.float64), _params(config))
+    rng = np.random.default_rng(2)
+    direction = jax.tree.map(lambda a: rng.normal(size=a.shape), params)
+
+    def value(step):
+      moved = jax.tree.map(lambda a, d: a + step * d, params, direction)
+      return sum(
+          np.sum(_WEIGHTS[r][mask] * decode(moved, config, TOKENS[r][mask]))
+          for r, mask in enumerate(MASK)
+          if mask.any()
+      )
+
+    expected = (value(1e-5) - value(-1e-5)) / 2e-5
+    _, gradient = _weighted_sum(_params(config), config, TOKENS)
+    products = jax.tree.map(lambda g, d: np.sum(g * d), gradient, direction)
+    actual = sum(jax.tree.leaves(products))
+    self.assertGreater(abs(expected), 1.0)
+    np.testing.assert_allclose(actual, expected, rtol=1e-3)
+
+  @parameterized.named_parameters(*FAMILIES.items())
+  def test_padding_reaches_neither_logits_nor_gradients(self, config):
+    """Pitfall 7, with a row that is nothing but padding."""
+    params = _params(config)
+    expected = _weighted_sum(params, config, TOKENS)
+    logits = fast_logits(params, config, TOKENS, MASK)
+    for padding in (0, 18, -100, 10**6):
+      tokens = np.where(MASK, TOKENS, padding)
+      actual = _weighted_sum(params, config, tokens)
+      chex.assert_tree_all_finite(actual)
+      chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
+      others = np.asarray(fast_logits(params, config, tokens, MASK))
+      np.testing.assert_array_equal(others[MASK], logits[MASK])
+      self.assertTrue(np.isfinite(others).all())
+
+  @parameterized.named_parameters(*FAMILIES.items())
+  def test_without_any_of_its_features_it_is_another_model(self, config):
+    """So that a feature which is lost shows in the tests of equality."""
+    row = TOKENS[0][MASK[0]]
+    expected = decode(_params(config), config, row)
+    for feature, other in without_features(config):
+      difference = np.abs(decode(_params(config), other, row) - expected)
+      self.assertGreater(difference.max(), 0.05, feature)
+
+  def test_every_feature_is_switched_off_in_some_family(self):
+    features = {
+        feature
+        for config in FAMILIES.values()
+        for feature, _ in without_features(config)
+    }
+    self.assertEqual(features, optional_features())
+
+
+class SlidingWindowTest(parameterized.TestCase):
+
+  @parameterized.parameters(1, 3)
+  def test_a_window_counts_positions_and_not_columns(self, window):
+    config = dataclasses.replace(
+        MISTRAL, num_layers=1, is_local=(True,), sliding_window=window
+    )
+    columns = np.flatnonzero(MASK[2])  # the row with holes
+    tokens = np.zeros((1, COLUMNS), np.int32)
+    tokens[0, columns] = np.arange(1, 1 + len(columns))  # all differ
+
+    @fast_jit
+    @jax.jacrev
+    def influence(embedding):
+      params = {**_params(config), "embedding": embedding}
+      hidden = transformer.hidden_states(params, config, tokens, MASK[2:3])
+      return hidden[0, columns].sum(-1)
+
+    jacobian = influence(_params(config)["embedding"])
+    sizes = np.abs(jacobian).max(-1)[:, 1 : 1 + len(columns)]  # [query, key]
+    distance = np.subtract.outer(*[np.arange(len(columns))] * 2)
+    np.testing.assert_array_equal(
+        sizes > 1e-6, (distance >= 0) & (distance < window)
+    )
+
+
+# Row, column of a token and column of the next one.
+_PAIRS = [
+    (r, before, column)
+    for r, columns in enumerate(LAYOUTS)
+    for before, column in zip(columns, columns[1:], strict=False)
+]
+
+
+class CappedPolicyTest(absltest.TestCase):
+
+  def test_log_probabilities_are_those_of_the_capped_logits(self):
+    """Values and gradients, over holes, in chunks that do not fit."""
+    weights, temperature = _WEIGHTS[:, 1:, 0], 0.7
+
+    @fast_jit
+    @jax.value_and_grad
+    def scored(params):
+      logprobs = policy.token_logprobs(
+          params, GEMMA2, TOKENS, MASK, temperature=temperature, chunk=5
+      )
+      return jnp.sum(weights * logprobs)
+
+    @fast_jit
+    @jax.value_and_grad
+    def plain(params):
+      logits = transformer.logits(params, GEMMA2, TOKENS, MASK)
+      logprobs = jax.nn.log_softmax(logits / temperature)
+      rows, before, columns = np.array(_PAIRS).T
+      picked = logprobs[rows, before, TOKENS[rows, columns]]
+      return jnp.sum(weights[rows, columns - 1] * picked)
+
+    chex.assert_trees_all_close(
+        scored(_params(GEMMA2)), plain(_params(GEMMA2)), rtol=1e-4, atol=1e-4
+    )
+
+  def test_logits_are_capped_before_the_temperature_divides_them(self):
+    actual = fast_jit(policy.token_logprobs, static_argnums=1)(
+        _params(GEMMA2), GEMMA2, TOKENS, MASK, temperature=0.5
+    )
+    logits = _expected(GEMMA2) / 0.5
+    logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = np.zeros((len(LAYOUTS), COLUMNS - 1))
+    for r, before, column in _PAIRS:
+      expected[r, column - 1] = logprobs[r, before, TOKENS[r, column]]
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,528 @@
+"""Tests of score_jax.rollouts.rollout."""
+
+import dataclasses
+import functools
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from score_jax import policy
+from score_jax.grading.errors import GraderError
+from score_jax.models import decoding
+from score_jax.models import transformer
+from score_jax.models.config import ModelConfig
+from score_jax.models.config import Rope
+from score_jax.rollouts import rollout
+from score_jax.rollouts.rollout import ConversationSpec
+from score_jax.rollouts.sampler import SamplingSpec
+from score_jax.text import tokenization
+from score_jax.types import Attempt
+from score_jax.types import Grade
+from score_jax.types import Problem
+
+CHARACTERS = "0123456789abc=?"
+TOKENIZER = tokenization.wrap(tokenization.make_character_tokenizer(CHARACTERS))
+EOS = TOKENIZER.eos_id
+CONFIG = ModelConfig(
+    model_type="llama",
+    vocab_size=3 + len(CHARACTERS),
+    d_model=12,
+    num_layers=1,
+    num_heads=2,
+    num_kv_heads=1,
+    head_dim=4,
+    d_ff=16,
+    rope=Rope(100.0),
+    norm_eps=1e-5,
+    is_tied=False,
+    max_positions=64,
+)
+SPEC = ConversationSpec(
+    num_attempts=2,
+    samples_per_problem=2,
+    max_prompt_tokens=4,
+    sampling=SamplingSpec(
+        max_new_tokens=5,
+        temperature=1.0,
+        eos_id=EOS,
+        stop_ids=TOKENIZER.stop_ids,
+        pad_id=TOKENIZER.pad_id,
+    ),
+    turn_ids=TOKENIZER.turn_ids("?="),
+)
+# Ids are neither consecutive nor ordered, prompts of different length.
+PROBLEMS = (
+    Problem(7, "a", "7"),
+    Problem(2, "bbb", "2"),
+    Problem(5, "cc", "5"),
+)
+
+
+class TagTask:
+  """Correct attempts name their problem and say that they are right.
+
+  What the grader was given is recorded.
+  """
+
+  name = "tag"
+  correction_prompt = "?="
+
+  def __init__(self):
+    self.seen = []
+
+  def problems(self, split):
+    del split
+    return PROBLEMS
+
+  def first_prompt(self, problem):
+    return f"{problem.question}="
+
+  def grade(self, problems, completions):
+    return [self._grade(*x) for x in zip(problems, completions, strict=True)]
+
+  def _grade(self, problem, completion):
+    self.seen.append((problem.id, completion))
+    is_correct = completion.startswith(problem.answer + "1")
+    return Grade(is_correct, "correct" if is_correct else "wrong", completion)
+
+
+def _is_right(b, k, i):
+  return (b + k * i) % 2 == 0
+
+
+def _tag(b, k, i):
+  """problem id, is it right, sample, attempt: as text."""
+  return f"{PROBLEMS[b].id}{int(_is_right(b, k, i))}{k}{i}"
+
+
+def _is_cut(b, k, i):
+  return (b, k, i) in {(0, 1, 1), (2, 0, 1), (1, 1, 2)}
+
+
+def _tagged_attempt(i):
+  """Attempt i of all rows; some were cut off at the limit of five tokens."""
+  tokens, masks, cuts = [], [], []
+  for b in range(3):
+    for k in range(2):
+      (ids,) = TOKENIZER.prompt_ids([_tag(b, k, i)])
+      cuts.append(_is_cut(b, k, i))
+      tokens.append(ids + ([3] if cuts[-1] else [EOS]))
+      masks.append([True] * 5)
+      if k == 1 and i == 1 and not cuts[-1]:  # a shorter one
+        tokens[-1] = ids[:3] + [EOS, TOKENIZER.pad_id]
+        masks[-1][4] = False
+  # Each log-probability is its own place: row, attempt, token.
+  places = np.arange(6)[:, None] * 100 + i * 10 + np.arange(5)[None]
+  mask = np.array(masks)
+  return Attempt(
+      tokens=np.array(tokens, np.int32),
+      mask=mask,
+      behaviour_logprobs=np.where(mask, places, 0).astype(np.float32),
+      is_truncated=np.array(cuts),
+  )
+
+
+@functools.cache
+def _tagged():
+  """Conversations packed from hand-made attempts."""
+  prompts = TOKENIZER.prompt_ids([f"{p.question}=" for p in PROBLEMS])
+  attempts = [_tagged_attempt(1), _tagged_attempt(2)]
+  return rollout.pack(TOKENIZER, PROBLEMS, prompts, attempts, SPEC)
+
+
+class PackTest(absltest.TestCase):
+  """Pitfall 11: everything of a row is of the same problem and sample."""
+
+  def test_tokens_grades_and_rewards_agree_on_problem_sample_attempt(self):
+    graded = rollout.grade(TagTask(), _tagged())
+    attempts = {i: _tagged_attempt(i) for i in (1, 2)}
+    for r in range(6):
+      b, k = divmod(r, 2)
+      for i in (1, 2):
+        written = graded.tokens[r][graded.attempt_ids[r] == i]
+        attempt = attempts[i]
+        np.testing.assert_array_equal(
+            written, attempt.tokens[r][attempt.mask[r]]
+        )
+        self.assertStartsWith(_tag(b, k, i) + "0", graded.texts[r][i - 1])
+        self.assertStartsWith(graded.texts[r][i - 1], _tag(b, k, i)[:3])
+        self.assertEqual(graded.grades[r][i - 1].answer, graded.texts[r][i - 1])
+        self.assertEqual(graded.rewards[b, k, i - 1], _is_right(b, k, i))
+        self.assertEqual(graded.is_truncated[b, k, i - 1], _is_cut(b, k, i))
+        np.testing.assert_array_equal(
+            graded.behaviour_logprobs[r][graded.attempt_ids[r] == i],
+            r * 100 + i * 10 + np.arange(len(written)),
+        )
+    self.assertEqual(graded.problems, PROBLEMS)
+    self.assertEqual(graded.rewards.shape, (3, 2, 2))
+    self.assertEqual(graded.rewards.dtype, np.float32)
+
+  def test_rows_decode_to_prompt_attempt_turn_attempt(self):
+    c = _tagged()
+    for r in range(6):
+      b, _ = divmod(r, 2)
+      cut = "<eos>" if c.is_truncated[b, r % 2, 0] else ""
+      first, second = (
+          TOKENIZER.tokenizer.decode(c.tokens[r][c.attempt_ids[r] == i])
+          for i in (1, 2)
+      )
+      self.assertEqual(
+          TOKENIZER.tokenizer.decode(c.tokens[r][c.mask[r]]),
+          f"{PROBLEMS[b].question}={first}{cut}?={second}",
+      )
+
+  def test_padding_is_on_the_right_only(self):
+    c = _tagged()
+    lengths = c.mask.sum(1, keepdims=True)
+    np.testing.assert_array_equal(c.mask, np.arange(SPEC.max_tokens) < lengths)
+    self.assertGreater(len(set(lengths[:, 0])), 1)
+    np.testing.assert_array_equal(c.tokens[~c.mask], TOKENIZER.pad_id)
+    np.testing.assert_array_equal(c.attempt_ids[~c.mask], 0)
+    np.testing.assert_array_equal(c.behaviour_logprobs[c.attempt_ids == 0], 0)
+
+  def test_the_eos_that_closes_a_truncated_attempt_gets_no_credit(self):
+    """Pitfall 30."""
+    c = _tagged()
+    row = 1  # sample 1 of problem 0
+    last = np.flatnonzero(c.attempt_ids[row] == 1)[-1]
+    self.assertNotEqual(c.tokens[row, last], EOS)
+    self.assertEqual(c.tokens[row, last + 1], EOS)
+    self.assertEqual(c.attempt_ids[row, last + 1], 0)
+    self.assertTrue(c.mask[row, last + 1])
+
+  def test_eos_that_the_model_wrote_belongs_to_its_attempt(self):
+    """Pitfall 6."""
+    c = _tagged()
+    last = np.flatnonzero(c.attempt_ids[0] == 1)[-1]
+    self.assertEqual(c.tokens[0, last], EOS)
+    self.assertEqual((c.tokens[0] == EOS).sum(), 2)
+
+  def test_an_attempt_that_another_stop_id_ended_is_not_closed(self):
+    """Neither is that id in the text that is graded."""
+    stop = CHARACTERS.index("c") + 3
+    tokenizer = dataclasses.replace(TOKENIZER, stop_ids=(EOS, stop))
+    spec = rollout.make_spec(
+        tokenizer,
+        "?=",
+        num_attempts=2,
+        samples_per_problem=2,
+        max_prompt_tokens=4,
+        max_new_tokens=5,
+        temperature=1.0,
+        check_every=1,
+    )
+    self.assertEqual(spec.sampling.stop_ids, (EOS, stop))
+    attempt = _tagged_attempt(1)
+    tokens = np.where(attempt.tokens == EOS, stop, attempt.tokens)
+    attempts = [attempt.replace(tokens=tokens), _tagged_attempt(2)]
+    prompts = tokenizer.prompt_ids([f"{p.question}=" for p in PROBLEMS])
+    c = rollout.pack(tokenizer, PROBLEMS, prompts, attempts, spec)
+    self.assertEqual(c.texts, _tagged().texts)
+    stopped = np.where(_tagged().tokens == EOS, stop, _tagged().tokens)
+    is_first = _tagged().attempt_ids == 1
+    np.testing.assert_array_equal(
+        c.tokens, np.where(is_first, stopped, _tagged().tokens)
+    )
+
+
+class GradeTest(absltest.TestCase):
+
+  def test_the_grader_sees_exactly_the_response(self):
+    """Pitfall 13: no prompt, no turn, nothing stripped."""
+    task = TagTask()
+    rollout.grade(task, _tagged())
+    expected = []
+    for r in range(6):
+      for i, attempt in enumerate((_tagged_attempt(1), _tagged_attempt(2))):
+        ids = attempt.tokens[r][attempt.mask[r]]
+        text = "".join(CHARACTERS[t - 3] for t in ids if t != EOS)
+        expected.append((PROBLEMS[r // 2].id, text))
+        self.assertEqual(_tagged().texts[r][i], text)
+    self.assertEqual(task.seen, expected)
+
+  def test_a_padding_token_within_an_attempt_is_not_hidden(self):
+    """Pitfall 13: `7<pad>1` is not the answer `71`."""
+    attempt = _tagged_attempt(1)
+    tokens = attempt.tokens.copy()
+    tokens[0, 1] = TOKENIZER.pad_id
+    attempts = [attempt.replace(tokens=tokens), _tagged_attempt(2)]
+    prompts = TOKENIZER.prompt_ids([f"{p.question}=" for p in PROBLEMS])
+    c = rollout.pack(TOKENIZER, PROBLEMS, prompts, attempts, SPEC)
+    self.assertEqual(c.texts[0][0], "7<pad>01")
+
+  def test_a_failing_grader_raises(self):
+    """Pitfall 15: an error is never a silent 0."""
+    task = TagTask()
+    task.grade = lambda problems, completions: 1 / 0
+    with self.assertRaises(ZeroDivisionError):
+      rollout.grade(task, _tagged())
+
+  def test_a_grade_too_few_raises(self):
+    """Else grades would go to the wrong attempts."""
+    task, whole = TagTask(), TagTask()
+    task.grade = lambda *arguments: whole.grade(*arguments)[:-1]
+    with self.assertRaisesRegex(GraderError, "11 grades for 12 attempts"):
+      rollout.grade(task, _tagged())
+
+
+@functools.cache
+def model_params():
+  shapes = jax.eval_shape(
+      functools.partial(transformer.init_params, config=CONFIG),
+      jax.random.key(0),
+  )
+  leaves, structure = jax.tree.flatten(shapes)
+  rng = np.random.default_rng(1)
+  return structure.unflatten(
+      jnp.asarray(0.5 * rng.normal(size=x.shape), x.dtype) for x in leaves
+  )
+
+
+@functools.cache
+def other_params():
+  """Another policy over the same tokens."""
+  return jax.tree.map(lambda a: 0.8 * jnp.flip(a, -1), model_params())
+
+
+def _copy(params):
+  return decoding.make_copy(CONFIG, dtype=None, mesh=None)(params)
+
+
+def _sample(problems=PROBLEMS, spec=SPEC, step=0, **options):
+  return rollout.sample(
+      _copy(model_params()),
+      CONFIG,
+      TOKENIZER,
+      TagTask(),
+      problems,
+      spec,
+      key=jax.random.key(3),
+      step=step,
+      **options,
+  )
+
+
+_token_logprobs = jax.jit(policy.token_logprobs, static_argnums=1)
+
+
+class SampleTest(absltest.TestCase):
+
+  def test_the_scorer_agrees_with_the_sampler_on_packed_rows(self):
+    """Pitfalls 9, 11 and 12: the ids that are scored are those sampled.
+
+    A random model's distribution depends on every token before, so this holds
+    only where prompt, attempts, EOS and turn stand as they did in the sampler.
+    """
+    c = _sample()
+    self.assertTrue(c.is_truncated[..., 0].any())
+    self.assertFalse(c.is_truncated.all())
+    logprobs = _token_logprobs(model_params(), CONFIG, c.tokens, c.mask)
+    is_written = c.attempt_ids[:, 1:] > 0
+    np.testing.assert_allclose(
+        np.where(is_written, logprobs, 0),
+        c.behaviour_logprobs[:, 1:],
+        atol=1e-4,
+    )
+    self.assertTrue((c.behaviour_logprobs[:, 1:][is_written] < 0).all())
+
+  def test_what_stands_between_attempts_is_the_same_for_all_rows(self):
+    """Pitfall 17: no hint whether the first attempt was right."""
+    graded = rollout.grade(TagTask(), _tagged())
+    self.assertEqual(set(graded.rewards[..., 0].flat), {0.0, 1.0})
+    for c in (_tagged(), _sample()):
+      for r in range(6):
+        first, second = (np.flatnonzero(c.attempt_ids[r] == i) for i in (1, 2))
+        turn = c.tokens[r, first[-1] + 1 : second[0]].tolist()
+        closing = [EOS] * int(c.is_truncated.reshape(6, 2)[r, 0])
+        self.assertEqual(turn, closing + list(SPEC.turn_ids))
+
+  def test_rows_start_with_their_problems_prompt(self):
+    c = _sample()
+    for r in range(6):
+      start = np.flatnonzero(c.attempt_ids[r])[0]
+      prompt = TOKENIZER.tokenizer.decode(c.tokens[r, :start])
+      self.assertEqual(prompt, f"{PROBLEMS[r // 2].question}=")
+
+  def test_rows_do_not_depend_on_the_order_of_problems(self):
+    """Pitfall 11."""
+    c, reversed_c = _sample(), _sample(PROBLEMS[::-1])
+    order = [4, 5, 2, 3, 0, 1]
+    np.testing.assert_array_equal(reversed_c.tokens, c.tokens[order])
+    np.testing.assert_array_equal(reversed_c.attempt_ids, c.attempt_ids[order])
+    self.assertEqual(reversed_c.texts, tuple(c.texts[r] for r in order))
+
+  def test_another_step_gives_other_rows(self):
+    self.assertFalse(np.array_equal(_sample(step=1).tokens, _sample().tokens))
+
+  def test_an_empty_correction_turn_is_refused(self):
+    with self.assertRaisesRegex(ValueError, "turn"):
+      _sample(spec=dataclasses.replace(SPEC, turn_ids=()))
+
+  def test_a_prompt_that_is_too_long_is_refused(self):
+    """Pitfall 11: nothing is cut away silently."""
+    with self.assertRaisesRegex(ValueError, "prompt 1 has 4 tokens.* 1 to 3"):
+      _sample(spec=dataclasses.replace(SPEC, max_prompt_tokens=3))
+
+
+SHARED = dataclasses.replace(
+    SPEC, samples_per_problem=4, corrections_per_attempt=2
+)
+
+
+class CorrectionsTest(parameterized.TestCase):
+  """Several second attempts at one first attempt."""
+
+  def test_rows_of_a_first_attempt_share_it(self):
+    c = _sample(spec=SHARED)
+    self.assertEqual(c.is_truncated.shape, (3, 4, 2))
+    for r in range(0, 12, 2):
+      first = [
+          np.where(c.attempt_ids[i] == 1, c.tokens[i], 0) for i in (r, r + 1)
+      ]
+      np.testing.assert_array_equal(*first)
+      self.assertEqual(c.texts[r][0], c.texts[r + 1][0])
+    grouped = c.is_truncated[..., 0].reshape(3, 2, 2)
+    np.testing.assert_array_equal(grouped[..., 0], grouped[..., 1])
+    self.assertGreater(len({texts[0] for texts in c.texts}), 3)
+    self.assertGreater(len({texts[1] for texts in c.texts}), 6)
+
+  def test_the_scorer_agrees_with_the_sampler(self):
+    c = _sample(spec=SHARED)
+    logprobs = _token_logprobs(model_params(), CONFIG, c.tokens, c.mask)
+    is_written = c.attempt_ids[:, 1:] > 0
+    np.testing.assert_allclose(
+        np.where(is_written, logprobs, 0),
+        c.behaviour_logprobs[:, 1:],
+        atol=1e-4,
+    )
+
+  def test_a_shared_first_attempt_is_judged_once(self):
+    task, c = TagTask(), _sample(spec=SHARED)
+    graded = rollout.grade(task, c)
+    asked = [
+        (PROBLEMS[r // 4].id, text) for r in range(12) for text in c.texts[r]
+    ]
+    self.assertLen(task.seen, len(set(asked)))
+    self.assertEqual(set(task.seen), set(asked))
+    answers = [grade.answer for row in graded.grades for grade in row]
+    self.assertEqual(answers, [text for _, text in asked])
+
+  def test_equal_texts_at_other_problems_are_judged_apart(self):
+    c = _tagged()
+    texts = (("7100", "7100"),) * len(c.texts)
+    graded = rollout.grade(TagTask(), dataclasses.replace(c, texts=texts))
+    np.testing.assert_array_equal(graded.rewards[0], 1)
+    np.testing.assert_array_equal(graded.rewards[1:], 0)
+
+  @parameterized.parameters(
+      ({"corrections_per_attempt": 3}, "is 3, expected a divisor .* is 4"),
+      ({"corrections_per_attempt": 0}, "is 0, expected a divisor"),
+      ({"num_attempts": 3}, "is 2 with 3 attempts: set num_attempts to 2"),
+  )
+  def test_shapes_that_do_not_fit_are_refused(self, changes, message):
+    with self.assertRaisesRegex(ValueError, message):
+      dataclasses.replace(SHARED, **changes)
+
+
+class OfflineFirstAttemptsTest(parameterized.TestCase):
+  """First attempts of another policy."""
+
+  @parameterized.parameters(SPEC, SHARED)
+  def test_of_the_same_policy_they_are_what_it_samples(self, spec):
+    """Whose second attempts are those of a plain loop, see sampler_test."""
+    online = _sample(spec=spec)
+    offline = _sample(spec=spec, first_params=_copy(model_params()))
+    np.testing.assert_array_equal(offline.tokens, online.tokens)
+    np.testing.assert_array_equal(offline.attempt_ids, online.attempt_ids)
+    np.testing.assert_array_equal(offline.is_truncated, online.is_truncated)
+    np.testing.assert_allclose(
+        offline.behaviour_logprobs, online.behaviour_logprobs, atol=1e-5
+    )
+    self.assertEqual(offline.texts, online.texts)
+
+  @parameterized.parameters(SPEC, SHARED)
+  def test_each_attempt_has_the_log_probabilities_of_who_wrote_it(self, spec):
+    c = _sample(spec=spec, first_params=_copy(other_params()))
+    for attempt, (own, other) in enumerate(
+        [(other_params(), model_params()), (model_params(), other_params())],
+        start=1,
+    ):
+      is_own = c.attempt_ids[:, 1:] == attempt
+      recorded = c.behaviour_logprobs[:, 1:][is_own]
+      scores, others = (
+          np.asarray(_token_logprobs(p, CONFIG, c.tokens, c.mask))[is_own]
+          for p in (own, other)
+      )
+      np.testing.assert_allclose(recorded, scores, atol=1e-4)
+      self.assertGreater(np.abs(recorded - others).max(), 0.1)
+
+  def test_first_attempts_are_not_trained(self):
+    c = _sample(first_params=_copy(other_params()))
+    np.testing.assert_array_equal(
+        c.trained_attempt_ids, np.where(c.attempt_ids == 1, 0, c.attempt_ids)
+    )
+    self.assertIn(1, c.attempt_ids)
+    online = _sample()
+    np.testing.assert_array_equal(
+        online.trained_attempt_ids, online.attempt_ids
+    )
+
+  def test_three_attempts(self):
+    spec = dataclasses.replace(SPEC, num_attempts=3)
+    online = _sample(spec=spec)
+    offline = _sample(spec=spec, first_params=_copy(model_params()))
+    np.testing.assert_array_equal(offline.tokens, online.tokens)
+    self.assertEqual(set(offline.trained_attempt_ids.flat), {0, 2, 3})
+
+  def test_pieces_of_a_batch_are_the_batch(self):
+    options = dict(first_params=_copy(other_params()))
+    np.testing.assert_array_equal(
+        _sample(problems_per_batch=1, **options).tokens,
+        _sample(**options).tokens,
+    )
+
+  def test_one_attempt_is_refused(self):
+    spec = dataclasses.replace(SPEC, num_attempts=1)
+    with self.assertRaisesRegex(ValueError, "nothing is left to train"):
+      _sample(spec=spec, first_params=_copy(other_params()))
+
+
+class ConcatenateTest(absltest.TestCase):
+
+  def test_is_one_batch_of_all_problems(self):
+    whole = _sample()
+    parts = [_sample(PROBLEMS[:1]), _sample(PROBLEMS[1:])]
+    joined = rollout.concatenate(parts)
+    for field in dataclasses.fields(joined):
+      name = field.name
+      expected = getattr(whole, name)
+      if isinstance(expected, np.ndarray):
+        np.testing.assert_array_equal(
+            getattr(joined, name).shape, expected.shape
+        )
+      else:
+        self.assertEqual(getattr(joined, name), expected)
+    np.testing.assert_array_equal(joined.tokens, whole.tokens)
+    np.testing.assert_array_equal(joined.attempt_ids, whole.attempt_ids)
+    self.assertEqual(
+        rollout.grade(TagTask(), joined).grades,
+        rollout.grade(TagTask(), whole).grades,
+    )
+
+  def test_each_part_keeps_what_is_trained(self):
+    parts = [
+        _sample(PROBLEMS[:1], first_params=_copy(other_params())),
+        _sample(PROBLEMS[1:]),
+    ]
+    joined = rollout.concatenate(parts)
+    is_first = joined.attempt_ids == 1
+    trained = (joined.trained_attempt_ids == 1).any(axis=1)
+    self.assertTrue(is_first.any(axis=1).all())
+    self.assertEqual(trained.tolist(), [False] * 2 + [True] * 4)
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,590 @@
+"""Tests of score_jax.rollouts.sampler."""
+
+import dataclasses
+import functools
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from score_jax import policy
+from score_jax.models import decoding
+from score_jax.models import transformer
+from score_jax.models.config import ModelConfig
+from score_jax.models.config import Rope
+from score_jax.rollouts import sampler
+from score_jax.rollouts.sampler import SamplingSpec
+
+CONFIG = ModelConfig(
+    model_type="llama",
+    vocab_size=9,
+    d_model=12,
+    num_layers=2,
+    num_heads=4,
+    num_kv_heads=2,
+    head_dim=4,
+    d_ff=16,
+    rope=Rope(100.0),
+    norm_eps=1e-5,
+    is_tied=False,
+    max_positions=64,
+)
+EOS, PAD = 1, 0
+SPEC = SamplingSpec(
+    max_new_tokens=6,
+    temperature=1.0,
+    eos_id=EOS,
+    stop_ids=(EOS,),
+    pad_id=PAD,
+    check_every=4,
+)
+PROMPTS = ((3, 5), (2, 7, 8, 4, 6), (5, 5, 4))
+IDS = (70, 4, 11)
+SAMPLES = 4
+TURN = (8, 2)
+SEED, STEP = 17, 23
+
+
+@functools.cache
+def _params():
+  """A random model that ends about one attempt in two before the limit."""
+  shapes = jax.eval_shape(
+      functools.partial(transformer.init_params, config=CONFIG),
+      jax.random.key(0),
+  )
+  leaves, structure = jax.tree.flatten(shapes)
+  rng = np.random.default_rng(3)
+  return structure.unflatten(
+      jnp.asarray(0.4 * rng.normal(size=x.shape), x.dtype) for x in leaves
+  )
+
+
+def _left_pad(prompts, length, pad_id=PAD):
+  tokens = np.full((len(prompts), length), pad_id, np.int32)
+  mask = np.zeros((len(prompts), length), bool)
+  for r, prompt in enumerate(prompts):
+    tokens[r, length - len(prompt) :] = prompt
+    mask[r, length - len(prompt) :] = True
+  return tokens, mask
+
+
+def _sample(
+    prompts=PROMPTS,
+    ids=IDS,
+    *,
+    length=5,
+    spec=SPEC,
+    samples=SAMPLES,
+    turn=TURN,
+    seed=SEED,
+    step=STEP,
+    params=None,
+    num_attempts=2,
+    corrections_per_attempt=1,
+):
+  tokens, mask = _left_pad(prompts, length, spec.pad_id)
+  params = _params() if params is None else params
+  attempts = sampler.sample_attempts(
+      decoding.layout(params, CONFIG),
+      CONFIG,
+      tokens,
+      mask,
+      np.asarray(turn, np.int32),
+      np.asarray(ids, np.int32),
+      jax.random.key(seed),
+      step,
+      num_attempts=num_attempts,
+      samples=samples,
+      spec=spec,
+      corrections_per_attempt=corrections_per_attempt,
+  )
+  return jax.device_get(attempts)
+
+
+def _rows(attempts, rows):
+  return jax.tree.map(lambda a: a[np.asarray(rows)], attempts)
+
+
+def _conversations(attempts, prompts=PROMPTS, samples=SAMPLES, turn=TURN):
+  """Each row's ids in order, and where its attempts' tokens are."""
+  rows = []
+  for r in range(len(prompts) * samples):
+    ids, places = list(prompts[r // samples]), []
+    for i, attempt in enumerate(attempts):
+      if i:
+        was_truncated = attempts[i - 1].is_truncated[r]
+        ids += [EOS] * bool(was_truncated) + list(turn)
+      written = attempt.tokens[r][attempt.mask[r]].tolist()
+      places.append(np.arange(len(ids), len(ids) + len(written)))
+      ids += written
+    rows.append((ids, places))
+  return rows
+
+
+def _score(conversations, temperature=1.0):
+  """The scorer's log-probability of each conversation's ids, by index."""
+  length = 24  # longer than all of them
+  tokens, mask = _left_pad([ids for ids, _ in conversations], length)
+  logprobs = _token_logprobs(
+      _params(), CONFIG, tokens, mask, temperature=temperature
+  )
+  return [
+      np.asarray(row)[length - 1 - len(ids) :]
+      for row, (ids, _) in zip(logprobs, conversations, strict=True)
+  ]
+
+
+_token_logprobs = jax.jit(policy.token_logprobs, static_argnums=1)
+
+
+@jax.jit
+def _all_logits(tokens):
+  """float32[S, V]; causal, so whatever stands behind a position is unseen."""
+  mask = jnp.ones((1, tokens.shape[0]), bool)
+  return transformer.logits(_params(), CONFIG, tokens[None], mask)[0]
+
+
+def _reference_attempt(ids, key, spec):
+  """One attempt of one row: no cache, no batch, the whole forward per token."""
+  ids, tokens, logprobs = list(ids), [], []
+  while len(tokens) < spec.max_new_tokens and EOS not in tokens:
+    padded = np.zeros(20, np.int32)
+    padded[: len(ids)] = ids
+    logits = np.asarray(_all_logits(padded)[len(ids) - 1])
+    if spec.temperature:
+      logits = logits / np.float32(spec.temperature)
+      token_key = jax.random.fold_in(key, len(tokens))
+      token = int(jax.random.categorical(token_key, logits))
+    else:
+      token = int(np.argmax(logits))
+    tokens.append(token)
+    logprobs.append(logits[token] - np.log(np.sum(np.exp(logits))))
+    ids.append(token)
+  return tokens, logprobs
+
+
+def _row_key(problem_id, sample, purpose, seed=SEED, step=STEP):
+  key = jax.random.key(seed)
+  for number in (step, problem_id, sample, purpose):
+    key = jax.random.fold_in(key, number)
+  return key
+
+
+SPECS = (
+    SPEC,
+    dataclasses.replace(SPEC, temperature=0.7),
+    dataclasses.replace(SPEC, temperature=0.0),
+)
+
+
+class ReferenceTest(parameterized.TestCase):
+
+  def test_the_case_is_not_trivial(self):
+    """Both attempts end early, at different lengths, or are truncated."""
+    for attempt in _sample():
+      lengths = attempt.mask.sum(1)
+      self.assertGreater(len(set(lengths)), 2)
+      self.assertTrue(attempt.is_truncated.any())
+      self.assertFalse(attempt.is_truncated.all())
+
+  @parameterized.parameters(*SPECS)
+  def test_equals_a_plain_loop_over_rows_and_tokens(self, spec):
+    attempts = _sample(spec=spec)
+    for r in range(len(PROMPTS) * SAMPLES):
+      problem, sample = divmod(r, SAMPLES)
+      ids = list(PROMPTS[problem])
+      for number, attempt in enumerate(attempts, start=1):
+        key = _row_key(IDS[problem], sample, number)
+        tokens, logprobs = _reference_attempt(ids, key, spec)
+        mask = attempt.mask[r]
+        self.assertEqual(attempt.tokens[r][mask].tolist(), tokens)
+        np.testing.assert_allclose(
+            attempt.behaviour_logprobs[r][mask], logprobs, atol=1e-4
+        )
+        self.assertEqual(bool(attempt.is_truncated[r]), EOS not in tokens)
+        ids += tokens + [EOS] * (EOS not in tokens) + list(TURN)
+
+  @parameterized.parameters(*SPECS[:2])
+  def test_log_probabilities_equal_the_scorers(self, spec):
+    """Pitfall 9."""
+    attempts = _sample(spec=spec)
+    conversations = _conversations(attempts)
+    scores = _score(conversations, spec.temperature)
+    for r, (_, places) in enumerate(conversations):
+      for attempt, place in zip(attempts, places, strict=True):
+        np.testing.assert_allclose(
+            attempt.behaviour_logprobs[r][attempt.mask[r]],
+            scores[r][place],
+            atol=1e-4,
+        )
+
+  def test_the_test_above_would_notice_another_first_attempt(self):
+    """Pitfall 11: a swapped token of y1 moves the log-probabilities of y2."""
+    attempts = _sample()
+    swapped = []
+    for ids, places in _conversations(attempts):
+      ids = list(ids)
+      ids[places[0][0]] = 3 if ids[places[0][0]] != 3 else 4
+      swapped.append((ids, places))
+    for r, score in enumerate(_score(swapped)):
+      second = attempts[1].behaviour_logprobs[r][attempts[1].mask[r]]
+      difference = np.abs(score[swapped[r][1][1]] - second)
+      self.assertGreater(difference.max(), 1e-3)
+
+
+class CorrectionsTest(parameterized.TestCase):
+  """Several second attempts at one first attempt."""
+
+  def test_equals_a_plain_loop_over_rows_and_tokens(self):
+    attempts = _sample(corrections_per_attempt=2)
+    for r in range(len(PROMPTS) * SAMPLES):
+      problem, sample = divmod(r, SAMPLES)
+      ids = list(PROMPTS[problem])
+      for number, attempt, key_sample in zip(
+          (1, 2), attempts, (sample // 2, sample), strict=True
+      ):
+        key = _row_key(IDS[problem], key_sample, number)
+        tokens, logprobs = _reference_attempt(ids, key, SPEC)
+        mask = attempt.mask[r]
+        self.assertEqual(attempt.tokens[r][mask].tolist(), tokens)
+        np.testing.assert_allclose(
+            attempt.behaviour_logprobs[r][mask], logprobs, atol=1e-4
+        )
+        self.assertEqual(bool(attempt.is_truncated[r]), EOS not in tokens)
+        ids += tokens + [EOS] * (EOS not in tokens) + list(TURN)
+
+  def test_log_probabilities_equal_the_scorers(self):
+    attempts = _sample(corrections_per_attempt=2)
+    conversations = _conversations(attempts)
+    for r, score in enumerate(_score(conversations)):
+      for attempt, place in zip(attempts, conversations[r][1], strict=True):
+        np.testing.assert_allclose(
+            attempt.behaviour_logprobs[r][attempt.mask[r]],
+            score[place],
+            atol=1e-4,
+        )
+
+  def test_corrections_share_their_first_attempt_and_differ(self):
+    first, second = _sample(corrections_per_attempt=4)
+    for b in range(len(PROMPTS)):
+      rows = slice(b * SAMPLES, (b + 1) * SAMPLES)
+      for array in jax.tree.leaves(first):
+        np.testing.assert_array_equal(array[rows], array[rows][:1].repeat(4, 0))
+      self.assertGreater(len(set(map(tuple, second.tokens[rows]))), 2)
+
+  def test_first_attempts_are_those_of_fewer_samples(self):
+    first, _ = _sample(corrections_per_attempt=2)
+    distinct = jax.tree.map(lambda a: a[::2], first)
+    _assert_same_samples([distinct], _sample(samples=2)[:1])
+
+  def test_no_two_second_attempts_share_a_key(self):
+    """Not within a first attempt, and not with the same one drawn twice."""
+    keys = sampler.row_keys(jax.random.key(0), 0, np.arange(5), 4, purpose=2)
+    self.assertLen(np.unique(jax.random.key_data(keys), axis=0), 20)
+    greedy = dataclasses.replace(SPEC, temperature=0.0)
+    prompts = _conversations(_sample(spec=greedy))
+    prompts = [ids[: places[1][0]] for ids, places in prompts[::2]]
+    _, second = _continue(prompts)
+    for b in range(len(PROMPTS)):
+      rows = second.tokens[b * SAMPLES : (b + 1) * SAMPLES]
+      self.assertGreater(len(set(map(tuple, rows))), 2)
+
+  def test_conversations_go_on_as_if_they_had_not_stopped(self):
+    """The second prompt read at once, row by row, and not from the cache."""
+    attempts = _sample(corrections_per_attempt=2)
+    prompts = [
+        ids[: places[1][0]] for ids, places in _conversations(attempts)[::2]
+    ]
+    _assert_same_samples(_continue(prompts)[1:], attempts[1:])
+
+
+def _continue(prompts):
+  """(prompts, attempt 2): two corrections each of two conversations."""
+  tokens, mask = _left_pad(prompts, 5 + SPEC.max_new_tokens + 1 + len(TURN))
+  (second,) = sampler.sample_messages(
+      decoding.layout(_params(), CONFIG),
+      CONFIG,
+      tokens,
+      mask,
+      (),
+      np.asarray(IDS, np.int32),
+      jax.random.key(SEED),
+      STEP,
+      samples=SAMPLES,
+      spec=SPEC,
+      first_number=2,
+  )
+  return prompts, jax.device_get(second)
+
+
+class InvarianceTest(parameterized.TestCase):
+  """A sample is a function of its problem, its number, seed and step."""
+
+  def test_batch_order_changes_nothing(self):
+    order = [2, 0, 1]
+    permuted = _sample([PROMPTS[b] for b in order], [IDS[b] for b in order])
+    rows = [b * SAMPLES + k for b in order for k in range(SAMPLES)]
+    _assert_same_samples(permuted, _rows(_sample(), rows))
+
+  def test_batch_mates_change_nothing(self):
+    others = _sample(((6, 6, 6, 6), PROMPTS[1], (2,)), (1, IDS[1], 2))
+    rows = range(SAMPLES, 2 * SAMPLES)
+    _assert_same_samples(_rows(others, rows), _rows(_sample(), rows))
+
+  def test_a_problem_alone_gets_the_same_samples(self):
+    alone = _sample(PROMPTS[1:2], IDS[1:2])
+    _assert_same_samples(alone, _rows(_sample(), range(SAMPLES, 2 * SAMPLES)))
+
+  def test_more_samples_and_prompt_padding_change_nothing(self):
+    """Pitfall 8; the first samples of a problem stay the same."""
+    rows = [b * SAMPLES + k for b in range(3) for k in range(2)]
+    fewer = _sample(samples=2, length=8)
+    _assert_same_samples(fewer, _rows(_sample(), rows))
+
+  @parameterized.parameters({"check_every": 1, "pad_id": 7}, {"pad_id": EOS})
+  def test_padding_id_and_check_every_change_nothing(self, **changes):
+    """Pitfall 6: the padding id may be the EOS id."""
+    spec = dataclasses.replace(SPEC, **changes)
+    changed = _sample(spec=spec)
+    _assert_same_samples(changed, _sample())
+    for attempt in changed:
+      np.testing.assert_array_equal(attempt.tokens[~attempt.mask], spec.pad_id)
+
+  @parameterized.parameters({"seed": 18}, {"step": 24}, {"ids": (71, 5, 12)})
+  def test_other_seeds_steps_and_problems_give_other_samples(self, **changes):
+    same = np.all(_sample(**changes)[0].tokens == _sample()[0].tokens, axis=1)
+    self.assertLess(same.mean(), 0.5)
+
+  def test_samples_of_a_problem_differ(self):
+    tokens = _sample()[0].tokens[:SAMPLES].tolist()
+    self.assertGreater(len({tuple(t) for t in tokens}), 2)
+
+  def test_all_keys_of_a_run_differ(self):
+    data = [
+        jax.random.key_data(
+            sampler.row_keys(
+                jax.random.key(0), step, np.arange(5), samples=3, purpose=p
+            )
+        )
+        for step in (0, 1)
+        for p in (1, 2)
+    ]
+    keys = np.concatenate(data)
+    self.assertLen(np.unique(keys, axis=0), 2 * 2 * 5 * 3)
+
+  def test_other_values_do_not_compile_again(self):
+    _sample()
+    compiled = sampler._decode._cache_size()
+    _sample(((2,), (3,), (4, 4)), (1, 2, 3), turn=(7, 7), seed=0, step=1)
+    self.assertEqual(sampler._decode._cache_size(), compiled)
+
+
+def _assert_same_samples(actual, expected):
+  """Token-identical; log-probabilities up to the order of float sums."""
+  for a, e in zip(actual, expected, strict=True):
+    np.testing.assert_array_equal(a.mask, e.mask)
+    np.testing.assert_array_equal(a.tokens[a.mask], e.tokens[e.mask])
+    np.testing.assert_array_equal(a.is_truncated, e.is_truncated)
+    np.testing.assert_allclose(
+        a.behaviour_logprobs, e.behaviour_logprobs, atol=1e-5
+    )
+
+
+class EndOfAttemptTest(parameterized.TestCase):
+  """Pitfalls 6 and 30."""
+
+  def test_the_mask_ends_with_eos_and_nothing_follows(self):
+    for attempt in _sample():
+      for r, mask in enumerate(attempt.mask):
+        length = mask.sum()
+        np.testing.assert_array_equal(mask, np.arange(6) < length)
+        is_eos = attempt.tokens[r][mask] == EOS
+        self.assertFalse(is_eos[:-1].any())
+        self.assertEqual(is_eos[-1], not attempt.is_truncated[r])
+      np.testing.assert_array_equal(attempt.tokens[~attempt.mask], PAD)
+      np.testing.assert_array_equal(
+          attempt.behaviour_logprobs[~attempt.mask], 0
+      )
+      self.assertTrue((attempt.behaviour_logprobs[attempt.mask] < 0).all())
+
+  @parameterized.parameters(PAD, EOS)
+  def test_eos_as_first_token(self, pad_id):
+    first, second = _sample_bigram({3: EOS, TURN[-1]: EOS}, pad_id=pad_id)
+    for attempt in (first, second):
+      self.assertEqual(attempt.mask.sum(1).tolist(), [1] * 12)
+      self.assertEqual(attempt.tokens[:, 0].tolist(), [EOS] * 12)
+      self.assertFalse(attempt.is_truncated.any())
+      np.testing.assert_allclose(attempt.behaviour_logprobs[:, 0], 0, atol=1e-4)
+
+  @parameterized.parameters(PAD, EOS)
+  def test_without_eos_the_attempt_is_truncated(self, pad_id):
+    first, _ = _sample_bigram({3: 4, 4: 4, TURN[-1]: 5}, pad_id=pad_id)
+    self.assertTrue(first.mask.all())
+    self.assertEqual(np.unique(first.tokens).tolist(), [4])
+    self.assertTrue(first.is_truncated.all())
+
+  def test_eos_in_the_last_place_is_not_truncated(self):
+    chain = {3: 4, 4: 5, 5: 6, 6: 7, 7: 0, 0: EOS, TURN[-1]: EOS}
+    first, _ = _sample_bigram(chain)
+    self.assertEqual(first.tokens[0].tolist(), [4, 5, 6, 7, 0, EOS])
+    self.assertFalse(first.is_truncated.any())
+
+  def test_any_stop_id_ends_an_attempt_and_stays_in_it(self):
+    chain = {3: 4, 4: 6, 6: 6, 7: 7, TURN[-1]: 7}
+    first, second = _sample_bigram(chain, stop_ids=(EOS, 6, 7))
+    for attempt, tokens in ((first, [4, 6]), (second, [7])):
+      length = len(tokens)
+      self.assertEqual(attempt.tokens[:, :length].tolist(), [tokens] * 12)
+      self.assertEqual(attempt.mask.sum(1).tolist(), [length] * 12)
+      self.assertFalse(attempt.is_truncated.any())
+
+  def test_an_attempt_that_another_stop_id_ended_is_not_closed(self):
+    """The scorer agrees only where no EOS stands between attempt and turn."""
+    stop_ids = (EOS, 4)
+    attempts = _sample(spec=dataclasses.replace(SPEC, stop_ids=stop_ids))
+    ends = [a.tokens[np.arange(12), a.mask.sum(1) - 1] for a in attempts]
+    for attempt, end in zip(attempts, ends, strict=True):
+      np.testing.assert_array_equal(
+          attempt.is_truncated, ~np.isin(end, stop_ids)
+      )
+    self.assertContainsSubset([EOS, 4], ends[0])
+    conversations = _conversations(attempts)
+    for r, score in enumerate(_score(conversations)):
+      for attempt, places in zip(attempts, conversations[r][1], strict=True):
+        np.testing.assert_allclose(
+            score[places],
+            attempt.behaviour_logprobs[r][attempt.mask[r]],
+            atol=1e-4,
+        )
+
+  def test_an_eos_id_that_does_not_stop_is_refused(self):
+    with self.assertRaisesRegex(ValueError, r"eos_id 1 is not among .*\(4,\)"):
+      dataclasses.replace(SPEC, stop_ids=(4,))
+
+  def test_the_model_may_write_the_padding_token(self):
+    first, _ = _sample_bigram({3: PAD, PAD: 4, 4: EOS, TURN[-1]: EOS})
+    self.assertEqual(first.tokens[0, :3].tolist(), [PAD, 4, EOS])
+    self.assertEqual(first.mask[0].sum(), 3)
+
+  def test_a_truncated_attempt_is_closed_before_the_turn(self):
+    """The scorer agrees only where EOS stands between attempt and turn."""
+    attempts = _sample()
+    conversations = _conversations(attempts)
+    truncated = np.flatnonzero(attempts[0].is_truncated)
+    without = [
+        (ids[: p[0][-1] + 1] + ids[p[0][-1] + 2 :], [p[0], p[1] - 1])
+        for ids, p in (conversations[r] for r in truncated)
+    ]
+    scores = _score(without + conversations[: 12 - len(without)])
+    for r, score, (_, places) in zip(truncated, scores, without, strict=False):
+      second = attempts[1].behaviour_logprobs[r][attempts[1].mask[r]]
+      difference = np.abs(score[places[1]] - second)
+      self.assertGreater(difference.max(), 1e-3)
+
+
+def _bigram_params(logits):
+  """A model whose next-token logits are logits[token], whatever came before.
+
+  Hidden states are one-hot: all layers add nothing, and the norm scales a
+  one-hot vector by sqrt(D).
+  """
+  size, width = CONFIG.vocab_size, CONFIG.d_model
+  params = jax.tree.map(np.zeros_like, jax.device_get(_params()))
+  params["embedding"][:, :size] = np.eye(size)
+  params["final_norm"][:] = 1
+  params["head"][:size] = np.asarray(logits) / np.sqrt(width)
+  return params
+
+
+def _chain(successors):
+  """Logits [V, V] under which each token is followed by its successor."""
+  logits = np.zeros((CONFIG.vocab_size,) * 2)
+  for token, successor in successors.items():
+    logits[token, successor] = 50
+  return logits
+
+
+def _sample_bigram(successors, **changes):
+  """Twelve conversations whose prompts end with 3."""
+  return _sample(
+      ((3,), (5, 3), (2, 3)),
+      spec=dataclasses.replace(SPEC, **changes),
+      params=_bigram_params(_chain(successors)),
+  )
+
+
+@functools.partial(jax.jit, static_argnames="spec")
+def _decode(params, tokens, mask, keys, spec):
+  layout = decoding.layout(params, CONFIG)
+  state = sampler.prefill(layout, CONFIG, tokens, mask, 40)
+  return sampler.decode(layout, CONFIG, state, keys, spec)
+
+
+class DecodeTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      # EOS is the second token; both steps are within the first four.
+      ({3: 4, 4: EOS}, 4, 4),
+      ({3: 4, 4: EOS}, 1, 2),
+      ({3: 4, 4: 4}, 4, 30),
+  )
+  def test_decoding_stops_when_all_rows_are_done(
+      self, successors, check_every, steps
+  ):
+    spec = dataclasses.replace(SPEC, max_new_tokens=30, check_every=check_every)
+    params = _bigram_params(_chain(successors))
+    tokens, mask = _left_pad(((3,), (2, 3)), 2)
+    keys = jax.random.split(jax.random.key(0), 2)
+    state, _ = _decode(params, tokens, mask, keys, spec)
+    self.assertEqual(int(state.cache.column), 1 + steps)
+
+  def test_greedy_log_probabilities_are_at_temperature_one(self):
+    attempt, _ = _sample(spec=dataclasses.replace(SPEC, temperature=0.0))
+    ids = [
+        list(PROMPTS[r // SAMPLES]) + attempt.tokens[r][m].tolist()
+        for r, m in enumerate(attempt.mask)
+    ]
+    for r, score in enumerate(_score([(row, None) for row in ids])):
+      mask = attempt.mask[r]
+      np.testing.assert_allclose(
+          attempt.behaviour_logprobs[r][mask], score[-mask.sum() :], atol=1e-4
+      )
+
+  def test_frequencies_match_the_softmax(self):
+    """Pitfall 10: nothing is cut off the distribution."""
+    rng = np.random.default_rng(5)
+    logits = rng.normal(size=(CONFIG.vocab_size,) * 2)
+    count = 4000
+    (attempt,) = _sample(
+        ((3,),),
+        (0,),
+        length=1,
+        spec=dataclasses.replace(SPEC, max_new_tokens=1),
+        samples=count,
+        params=_bigram_params(logits),
+        num_attempts=1,
+    )
+    found = np.bincount(attempt.tokens[:, 0], minlength=CONFIG.vocab_size)
+    odds = np.exp(logits[3])
+    expected = count * odds / odds.sum()
+    chi_square = np.sum((found - expected) ** 2 / expected)
+    self.assertLess(chi_square, 26.1)  # 8 degrees of freedom, p = 0.001
+    np.testing.assert_allclose(
+        np.exp(attempt.behaviour_logprobs[:, 0]),
+        (expected / count)[attempt.tokens[:, 0]],
+        rtol=1e-4,
+    )
+
+  @parameterized.parameters(
+      {"max_new_tokens": 0}, {"check_every": 0}, {"temperature": -0.1}
+  )
+  def test_impossible_choices_are_refused(self, **changes):
+    (name,) = changes
+    with self.assertRaisesRegex(ValueError, name):
+      dataclasses.replace(SPEC, **changes)
+
+
+if __name__ == "__main__":
+  absltest.main()

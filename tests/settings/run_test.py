@@ -1,0 +1,131 @@
+"""Bad settings are refused with a message that says what to change."""
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from configs import smollm2
+from configs import tiny
+from score_jax import settings as settings_lib
+from score_jax.settings import RunSettings
+from score_jax.tasks import make
+from tests.helpers import smoke
+
+
+def _read(values):
+  return settings_lib.from_mapping(RunSettings, values)
+
+
+class SettingsTest(parameterized.TestCase):
+
+  @parameterized.parameters(tiny, smollm2)
+  def test_shipped_configs_are_complete_and_valid(self, module):
+    config = module.get_config()
+    self.assertTrue(config.is_locked)
+    settings = _read(config.to_dict())
+    self.assertEqual(settings.rollout.num_attempts, 2)
+
+  def test_groups_become_settings_classes(self):
+    settings = _read(smoke.settings())
+    self.assertEqual(settings.stage2.bonus_coef, 3.0)
+    self.assertEqual(settings.stage1.optimizer.warmup_steps, 1)
+
+  def test_integers_are_taken_as_floats(self):
+    settings = _read(smoke.settings(stage2__bonus_coef=10))
+    self.assertIsInstance(settings.stage2.bonus_coef, float)
+
+  # Pitfall 24: config keys that are ignored.
+  @parameterized.parameters(
+      ({"sed": 1}, "unknown key sed .did you mean seed."),
+      (
+          {"stage1__optimizer__learning_rat": 1.0},
+          "unknown key stage1.optimizer.learning_rat .did you mean"
+          " learning_rate.",
+      ),
+      ({"rollout__temprature": 1.0}, "did you mean temperature"),
+  )
+  def test_unknown_keys_are_errors_that_name_the_nearest(self, keys, message):
+    with self.assertRaisesRegex(ValueError, message):
+      _read(smoke.settings(**keys))
+
+  def test_a_missing_key_is_an_error(self):
+    values = smoke.settings()
+    del values["stage2"]["bonus_coef"]
+    with self.assertRaisesRegex(ValueError, "missing key stage2.bonus_coef"):
+      _read(values)
+
+  @parameterized.parameters(
+      ({"seed": "0"}, "seed is '0' of type str, expected a value of type int"),
+      ({"seed": True}, "seed is True of type bool"),
+      ({"stage1__steps": 1.5}, "stage1.steps is 1.5 of type float"),
+      ({"stage1__optimizer": 3}, "stage1.optimizer is 3 .*group of settings"),
+      ({"task": "addition"}, "task is 'addition' .*group of settings"),
+      ({"train__kl_estimator": None}, "train.kl_estimator is None"),
+  )
+  def test_wrong_types_are_errors(self, keys, message):
+    with self.assertRaisesRegex(ValueError, message):
+      _read(smoke.settings(**keys))
+
+  @parameterized.parameters(
+      ({"seed": -1}, "seed is -1, expected 0 to"),
+      ({"seed": 2**32}, "seed is 4294967296, expected 0 to"),
+      ({"rollout__samples_per_problem": 1}, "samples_per_problem is 1"),
+      ({"rollout__num_attempts": 1}, "num_attempts is 1, expected at least 2"),
+      ({"rollout__temperature": 0.0}, "temperature is 0.0, expected above 0"),
+      ({"rollout__max_new_tokens": 0}, "max_new_tokens is 0"),
+      ({"stage1__kl_coef": -0.1}, "kl_coef is -0.1"),
+      ({"stage1__kl_coef": float("nan")}, "kl_coef is nan"),
+      ({"stage2__optimizer__learning_rate": 0.0}, "learning_rate is 0.0"),
+      ({"train__kl_estimator": "k3"}, "'k3', expected one of k1_in_reward"),
+      ({"train__token_reduction": "max"}, "expected one of sum, mean"),
+      ({"train__num_microbatches": 3}, "is 8 rows, .*num_microbatches 3"),
+      ({"tiny_model__copy_fraction": 0.9}, "is 1.2, expected at most 1"),
+      ({"tiny_model__answer_accuracy": 1.5}, "expected 0 to 1"),
+      (
+          {
+              "model": {
+                  "path": "x",
+                  "dtype": "float32",
+                  "compute_dtype": "float32",
+                  "chat_template_options": {},
+              }
+          },
+          "either model .* or tiny_model .* found both",
+      ),
+      ({"tiny_model": None}, "either model .* or tiny_model .* found neither"),
+      (
+          {
+              "model": {
+                  "path": "x",
+                  "dtype": "float16",
+                  "compute_dtype": "float32",
+                  "chat_template_options": {},
+              }
+          },
+          "dtype is 'float16', expected one of float32, bfloat16",
+      ),
+  )
+  def test_wrong_values_are_errors(self, keys, message):
+    with self.assertRaisesRegex(ValueError, message):
+      _read(smoke.settings(**keys))
+
+
+class MakeTaskTest(parameterized.TestCase):
+
+  def test_makes_the_named_task(self):
+    task = make.make_task(smoke.settings()["task"])
+    self.assertEqual(task.name, "addition")
+    self.assertLen(task.problems("test"), 11)
+
+  @parameterized.parameters(
+      ({"task__name": "multiplication"}, "expected one of addition"),
+      ({"task__digits": 3}, r"unknown \['digits'\], missing \[\]"),
+      ({"task__num_digits": 0}, "num_digits is 0, expected 1 to 9"),
+      ({"task__num_train": 10_000}, "lower the split sizes"),
+  )
+  def test_refuses_what_a_task_does_not_know(self, keys, message):
+    with self.assertRaisesRegex(ValueError, message):
+      make.make_task(smoke.settings(**keys)["task"])
+
+
+if __name__ == "__main__":
+  absltest.main()
