@@ -74,8 +74,8 @@ def answers_task(
   """
   texts = templates.load_templates(prompts, _TEMPLATES)
   rows = {
-      "test": sources.answer_rows(test, data_dir, manual_dir),
-      "train": sources.answer_rows(train, data_dir, manual_dir),
+      "test": sources.answer_rows(test, "task.test", data_dir, manual_dir),
+      "train": sources.answer_rows(train, "task.train", data_dir, manual_dir),
   }
   splits = data_task.leave_out(_problems(rows), exclude)
   splits |= data_task.cut_validation(splits["train"], num_validation)

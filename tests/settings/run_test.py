@@ -54,7 +54,7 @@ class SettingsTest(parameterized.TestCase):
       _read(values)
 
   @parameterized.parameters(
-      ({"seed": "0"}, "seed is '0' of type str, expected a value of type int"),
+      ({"seed": "0"}, "seed is '0' of type str, expected a whole number"),
       ({"seed": True}, "seed is True of type bool"),
       ({"stage1__steps": 1.5}, "stage1.steps is 1.5 of type float"),
       ({"stage1__optimizer": 3}, "stage1.optimizer is 3 .*group of settings"),
@@ -118,7 +118,7 @@ class MakeTaskTest(parameterized.TestCase):
 
   @parameterized.parameters(
       ({"task__name": "multiplication"}, "expected one of addition"),
-      ({"task__digits": 3}, r"unknown \['digits'\], missing \[\]"),
+      ({"task__digits": 3}, "unknown key task.digits .did you mean num_digits"),
       ({"task__num_digits": 0}, "num_digits is 0, expected 1 to 9"),
       ({"task__num_train": 10_000}, "lower the split sizes"),
   )

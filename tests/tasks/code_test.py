@@ -138,7 +138,7 @@ class CodeTaskTest(parameterized.TestCase):
       ({"num_shots": 3}, "expected .*'shot'"),
       ({"exclude": ["mbpp/9999"]}, r"names \['mbpp/9999'\], which no"),
       ({"mbpp": "sanitized"}, "sanitized-mbpp.json.*google-research"),
-      ({"grader": {}}, "missing .*'allow_unsandboxed'"),
+      ({"grader": {}}, "missing key task.grader.allow_unsandboxed"),
   )
   def test_mistakes_are_refused(self, changes, message):
     with self.assertRaisesRegex(ValueError, message):
