@@ -17,6 +17,7 @@ import numpy as np
 from score_jax import losses
 from score_jax import shaping
 from tests.helpers import enumerable
+from tests.helpers.compiling import fast_jit
 from tests.helpers.loss_cases import ALPHA
 from tests.helpers.loss_cases import BETA1
 from tests.helpers.loss_cases import Case
@@ -89,7 +90,7 @@ def _exact_gradient(case):
     rewards = case.attempt_rewards(shaped, params, case.params)
     return -sum(rewards) + BETA1 * sum(case.attempt_kls(params, case.params))
 
-  return enumerable.fast_jit(jax.grad(objective))(case.params)
+  return fast_jit(jax.grad(objective))(case.params)
 
 
 def _outcome_gradients(case, samples, corrections, ids, bonus_coef=ALPHA):
@@ -113,7 +114,7 @@ def _outcome_gradients(case, samples, corrections, ids, bonus_coef=ALPHA):
     )
 
   gradients = jax.vmap(jax.grad(loss), (None, 0, 0))
-  gradients = enumerable.fast_jit(gradients)(case.params, groups, advantages)
+  gradients = fast_jit(gradients)(case.params, groups, advantages)
   return (
       gradients.reshape(len(groups), -1),
       _probabilities(case, case.params, groups, corrections),
@@ -209,7 +210,7 @@ class OfflineFirstAttemptsTest(Float64TestCase):
       arrays = (case.logprobs(params), ids, shaped)
       return jax.vmap(loss)(*(jnp.asarray(a)[groups] for a in arrays))
 
-    gradient = enumerable.fast_jit(
+    gradient = fast_jit(
         lambda params: enumerable.expected_gradient(
             per_group, probabilities, params
         )
@@ -230,7 +231,7 @@ class OfflineFirstAttemptsTest(Float64TestCase):
 
     self.assert_equal_gradients(
         self._gradient(case),
-        enumerable.fast_jit(jax.grad(objective))(case.params),
+        fast_jit(jax.grad(objective))(case.params),
     )
 
   def test_attempt_1_gets_no_gradient(self):

@@ -24,6 +24,7 @@ import numpy as np
 from score_jax import losses
 from score_jax import shaping
 from tests.helpers import enumerable
+from tests.helpers.compiling import fast_jit
 from tests.helpers.loss_cases import ALPHA
 from tests.helpers.loss_cases import BETA1
 from tests.helpers.loss_cases import BETA2
@@ -46,7 +47,7 @@ def _per_row(function, *arrays):
 
 
 def _gradient(objective, params):
-  return enumerable.fast_jit(jax.grad(objective))(params)
+  return fast_jit(jax.grad(objective))(params)
 
 
 def _relative_error(actual, expected):

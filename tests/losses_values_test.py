@@ -15,7 +15,7 @@ import numpy as np
 
 from score_jax import losses
 from score_jax import shaping
-from tests.helpers import enumerable
+from tests.helpers.compiling import fast_jit
 from tests.helpers.loss_cases import BETA1
 from tests.helpers.loss_cases import COEFS
 from tests.helpers.loss_cases import Case
@@ -51,7 +51,7 @@ NAMES = ("k1_in_reward", "exact", "k2", "per_position", "stage2_exact")
 REDUCE = {"sums": shaping.attempt_sums, "means": shaping.attempt_means}
 
 
-@enumerable.fast_jit
+@fast_jit
 def _all_values_and_grads(arrays, ids, advantages):
   """{(name, reduce): (loss, its gradient by each per-token array)}."""
 

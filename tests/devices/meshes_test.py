@@ -18,35 +18,13 @@ from score_jax.devices import sharding
 from score_jax.devices.sharding import MeshShape
 from score_jax.models import decoding
 from score_jax.models import transformer
-from score_jax.models.config import ModelConfig
-from score_jax.models.config import Rope
 from score_jax.rollouts import sampler
 from score_jax.training import objective
 from score_jax.training import optim
 from score_jax.training import train
 from score_jax.types import TrainBatch
+from tests.helpers.eight_heads import CONFIG
 
-CONFIG = ModelConfig(
-    model_type="gemma2",
-    vocab_size=32,
-    d_model=16,
-    num_layers=2,
-    num_heads=8,
-    num_kv_heads=8,
-    head_dim=2,
-    d_ff=24,
-    rope=Rope(100.0),
-    norm_eps=1e-6,
-    is_tied=True,
-    max_positions=64,
-    norm_offset=1.0,
-    has_scaled_embedding=True,
-    has_post_norms=True,
-    attention_softcap=50.0,
-    logit_softcap=30.0,
-    sliding_window=4,
-    is_local=(True, False),
-)
 UNTIED = dataclasses.replace(CONFIG, is_tied=False, num_kv_heads=4)
 ROWS, TOKENS = 16, 16
 # In all of this file: float32, sums in another order.

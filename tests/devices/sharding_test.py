@@ -10,7 +10,7 @@ from score_jax.devices import sharding
 from score_jax.devices.sharding import MeshShape
 from score_jax.models import placement
 from score_jax.models import transformer
-from tests.devices.meshes_test import CONFIG
+from tests.helpers.eight_heads import CONFIG
 
 
 class MeshShapeTest(parameterized.TestCase):

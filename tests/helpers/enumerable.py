@@ -11,12 +11,13 @@ prompts of different lengths, a correction turn and padding around the attempts.
 """
 
 from collections.abc import Callable
-import functools
 import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from tests.helpers.compiling import fast_jit
 
 EOS = 0
 # Ids of the columns that the model did not write. All are ids that it writes,
@@ -24,11 +25,6 @@ EOS = 0
 PROMPTS = ((1,), (1, EOS))
 CORRECTION = (1, EOS)
 PADDING = EOS
-
-# Compiling is most of what these tests do.
-fast_jit = functools.partial(
-    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
-)
 
 
 class TwoAttempts:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.helpers import enumerable
+from tests.helpers.compiling import fast_jit
 
 ALPHA = 10.0
 BETA1 = 0.3
@@ -93,7 +94,7 @@ class Case:
     gradient = functools.partial(
         enumerable.expected_gradient, per_episode, self.probabilities
     )
-    return enumerable.fast_jit(gradient)(self.params)
+    return fast_jit(gradient)(self.params)
 
   def expected_group_gradient(self, samples, group_loss, *per_episode):
     """As `expected_gradient`, over all draws of K episodes of one problem.
@@ -115,7 +116,7 @@ class Case:
         per_group,
         lambda p: jnp.prod(self.probabilities(p)[groups], axis=1),
     )
-    return enumerable.fast_jit(gradient)(self.params)
+    return fast_jit(gradient)(self.params)
 
 
 class Float64TestCase(parameterized.TestCase):

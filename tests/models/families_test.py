@@ -1,13 +1,7 @@
-"""Every family of models against a slow decoder in NumPy, without torch.
+"""Every family of models against a slow decoder in NumPy, without torch."""
 
-The decoder below is written from the models' papers, one row, head and position
-at a time, in float64. It knows neither padding nor caches: a row is its tokens.
-"""
-
-from collections.abc import Iterator
 import dataclasses
 import functools
-import math
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -16,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from score_jax.models import decoding
 from score_jax import policy
 from score_jax.models import hf
 from score_jax.models import transformer
@@ -25,6 +18,13 @@ from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import Rope
+from tests.helpers.compiling import fast_jit
+from tests.helpers.fast_models import fast_continue
+from tests.helpers.fast_models import fast_logits
+from tests.helpers.fast_models import fast_prefill
+from tests.helpers.model_features import optional_features
+from tests.helpers.model_features import without_features
+from tests.helpers.slow_decoder import decode
 
 # No two sizes agree, products of heads and head_dim included.
 PLAIN = ModelConfig(
@@ -101,68 +101,6 @@ MASK = np.array([[c in row for c in range(COLUMNS)] for row in LAYOUTS])
 TOKENS = np.where(MASK, np.arange(4 * COLUMNS).reshape(MASK.shape) * 7 % 19, 11)
 
 
-# Tiny models run for no time and compile for long: as little as possible.
-fast_jit = functools.partial(
-    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
-)
-fast_logits = fast_jit(transformer.logits, static_argnums=1)
-
-
-@functools.partial(fast_jit, static_argnums=(1, 4))
-def fast_prefill(params, config, tokens, mask, columns):
-  """A cache that holds the tokens."""
-  layout = decoding.layout(params, config)
-  return decoding.prefill(layout, config, tokens, mask, columns)
-
-
-@functools.partial(fast_jit, static_argnums=1)
-def fast_continue(params, config, tokens, mask, cache):
-  """Logits [R, T, V] of tokens after those of a cache, and the new cache."""
-  layout = decoding.layout(params, config)
-  hidden, cache = decoding.extend(
-      layout, config, tokens, mask, cache
-  )
-  table = transformer.output_table(layout, config)
-  return transformer.unembed(hidden, table, config), cache
-
-
-def without_features(config: ModelConfig) -> Iterator[tuple[str, ModelConfig]]:
-  """Every feature that a model has, and its configuration without it.
-
-  Yields:
-    A field's name and the configuration in which it has its default, so that a
-    field that is added to ModelConfig is among them; windows of one position
-    more and less, and windows in the other layers.
-  """
-
-  def changed(**changes):
-    return next(iter(changes)), dataclasses.replace(config, **changes)
-
-  for field in dataclasses.fields(config):
-    value, default = getattr(config, field.name), field.default
-    if default is dataclasses.MISSING or value == default:
-      continue
-    if field.name == "sliding_window":
-      yield changed(sliding_window=None, is_local=())
-      yield changed(sliding_window=value + 1)
-      yield changed(sliding_window=value - 1)
-    elif field.name == "is_local":
-      if not all(value):
-        yield changed(is_local=tuple(not i for i in value))
-    else:
-      yield changed(**{field.name: default})
-  if config.rope.scaling is not None:
-    yield changed(rope=dataclasses.replace(config.rope, scaling=None))
-  yield changed(norm_eps=1e-6)
-
-
-def optional_features() -> set[str]:
-  """All that `without_features` yields, for models that have everything."""
-  fields = dataclasses.fields(ModelConfig)
-  names = {f.name for f in fields if f.default is not dataclasses.MISSING}
-  return names | {"rope", "norm_eps"}
-
-
 @functools.cache
 def _params(config):
   """Noise everywhere, so that no norm is all ones and no bias zero."""
@@ -171,126 +109,6 @@ def _params(config):
   return structure.unflatten(
       jnp.asarray(0.5 * rng.normal(size=x.shape), x.dtype) for x in leaves
   )
-
-
-# The decoder in NumPy.
-
-
-def decode(params, config, row):
-  """Logits [T, V] of a row of tokens."""
-  params = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
-  embedding = params["embedding"]
-  factor = math.sqrt(config.d_model) if config.has_scaled_embedding else 1.0
-  stream = [embedding[token] * factor for token in row]
-  for i in range(config.num_layers):
-    weights = {name: stack[i] for name, stack in params["layers"].items()}
-    is_local = bool(config.is_local) and config.is_local[i]
-    stream = _layer(weights, config, stream, is_local)
-  head = embedding.T if config.is_tied else params["head"]
-  return np.array(
-      [
-          _capped(_normed(x, params["final_norm"], config) @ head, config)
-          for x in stream
-      ]
-  )
-
-
-def _layer(w, config, stream, is_local):
-  """One block for all positions of a row."""
-  inputs = [_normed(x, w["attention_norm"], config) for x in stream]
-  rope = config.local_rope if is_local else None
-  rope = rope or config.rope
-  keys = [
-      [_head(x, w, config, "key", n, p, rope) for p, x in enumerate(inputs)]
-      for n in range(config.num_kv_heads)
-  ]
-  values = [
-      [_head(x, w, config, "value", n, p, None) for p, x in enumerate(inputs)]
-      for n in range(config.num_kv_heads)
-  ]
-  results = []
-  for position, x in enumerate(stream):
-    first = max(0, position - config.sliding_window + 1) if is_local else 0
-    seen = slice(first, position + 1)
-    mixed = np.zeros(config.d_model)
-    for h in range(config.num_heads):
-      n = h // (config.num_heads // config.num_kv_heads)
-      query = _head(inputs[position], w, config, "query", h, position, rope)
-      found = _attend(query, keys[n][seen], values[n][seen], config)
-      mixed += found @ w["output"][h]
-    if config.has_output_bias:
-      mixed += w["output_bias"]
-    if config.has_post_norms:
-      mixed = _normed(mixed, w["post_attention_norm"], config)
-    x = x + mixed
-    y = _normed(x, w["mlp_norm"], config)
-    y = (_activated(y @ w["gate"], config) * (y @ w["up"])) @ w["down"]
-    if config.has_post_norms:
-      y = _normed(y, w["post_mlp_norm"], config)
-    results.append(x + y)
-  return results
-
-
-def _head(x, w, config, kind, number, position, rope):
-  """Query, key or value of one head at one position."""
-  result = x @ w[kind][:, number]
-  if config.has_qkv_bias:
-    result = result + w[f"{kind}_bias"][number]
-  if rope is None:  # a value
-    return result
-  if config.has_qk_norm:
-    result = _normed(result, w[f"{kind}_norm"], config)
-  half = config.head_dim // 2
-  # Pairs of numbers are points of a plane, which is turned.
-  points = result[:half] + 1j * result[half:]
-  speeds = np.array([_speed(rope, i / half) for i in range(half)])
-  points = points * np.exp(1j * position * speeds)
-  return np.concatenate([points.real, points.imag])
-
-
-def _speed(rope, exponent):
-  """Radians per position of a pair."""
-  wavelength = 2 * math.pi * rope.theta**exponent
-  scaling = rope.scaling
-  if isinstance(scaling, LinearScaling):
-    wavelength *= scaling.factor
-  if isinstance(scaling, Llama3Scaling):
-    length = scaling.original_max_positions
-    if wavelength > length / scaling.low_freq_factor:
-      wavelength *= scaling.factor
-    elif wavelength > length / scaling.high_freq_factor:
-      share = length / wavelength - scaling.low_freq_factor
-      share /= scaling.high_freq_factor - scaling.low_freq_factor
-      wavelength /= share + (1 - share) / scaling.factor
-  return 2 * math.pi / wavelength
-
-
-def _attend(query, keys, values, config):
-  """Mean of the values, weighted by how well their keys fit the query."""
-  divisor = math.sqrt(config.query_pre_attn_scalar or config.head_dim)
-  scores = np.array([query @ key / divisor for key in keys])
-  cap = config.attention_softcap
-  if cap is not None:
-    scores = cap * np.tanh(scores / cap)
-  weights = np.exp(scores) / np.exp(scores).sum()
-  return sum(p * value for p, value in zip(weights, values, strict=True))
-
-
-def _normed(x, scale, config):
-  mean_square = np.mean(x**2) + config.norm_eps
-  return x / math.sqrt(mean_square) * (scale + config.norm_offset)
-
-
-def _activated(x, config):
-  if config.activation is Activation.SILU:
-    return x / (1 + np.exp(-x))
-  inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
-  return x * (1 + np.tanh(inner)) / 2
-
-
-def _capped(logits, config):
-  cap = config.logit_softcap
-  return logits if cap is None else cap * np.tanh(logits / cap)
 
 
 @functools.cache

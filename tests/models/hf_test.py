@@ -24,7 +24,6 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from score_jax.text import tokenization
 from score_jax.models import hf
 from score_jax.models import hf_config
 from score_jax.models import hf_tensors as tensors_lib
@@ -33,6 +32,7 @@ from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import Rope
+from score_jax.text import tokenization
 
 # No two sizes agree, products of heads and head_dim included.
 TIED = ModelConfig(

@@ -29,20 +29,21 @@ import transformers
 torch = pytest.importorskip("torch")
 
 from experiments import convert_gguf  # noqa: E402
-from score_jax.models import transformer
-from score_jax.models import decoding
 from score_jax import policy  # noqa: E402
-from score_jax.rollouts import sampler  # noqa: E402
-from score_jax.text import tokenization  # noqa: E402
+from score_jax.models import decoding  # noqa: E402
 from score_jax.models import hf  # noqa: E402
 from score_jax.models import transformer  # noqa: E402
 from score_jax.models.config import ModelConfig  # noqa: E402
 from score_jax.models.transformer import Params  # noqa: E402
-from tests.models import families_test  # noqa: E402
-from tests.models.families_test import fast_continue  # noqa: E402
-from tests.models.families_test import fast_jit  # noqa: E402
-from tests.models.families_test import fast_logits  # noqa: E402
-from tests.models.families_test import fast_prefill  # noqa: E402
+from score_jax.rollouts import sampler  # noqa: E402
+from score_jax.text import tokenization  # noqa: E402
+from tests.helpers.compiling import fast_jit  # noqa: E402
+from tests.helpers.fast_models import fast_continue  # noqa: E402
+from tests.helpers.fast_models import fast_logits  # noqa: E402
+from tests.helpers.fast_models import fast_prefill  # noqa: E402
+from tests.helpers.model_features import optional_features  # noqa: E402
+from tests.helpers.model_features import without_features  # noqa: E402
+from tests.helpers.slow_decoder import decode  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
@@ -480,13 +481,13 @@ class FamiliesTest(parameterized.TestCase):
   def test_without_any_of_its_features_it_is_another_model(self, name):
     """So that a feature which we lose shows in the tests of equality.
 
-    Shown with the slow decoder of families_test, which needs no compilation.
+    Shown with the slow decoder, which needs no compilation.
     """
     _, _, config, params, logits = self.checkpoint(name)
     expected = logits[0]  # of a row without padding
-    self._assert_close(families_test.decode(params, config, ROWS[0]), expected)
-    for feature, other in families_test.without_features(config):
-      actual = families_test.decode(params, other, ROWS[0])
+    self._assert_close(decode(params, config, ROWS[0]), expected)
+    for feature, other in without_features(config):
+      actual = decode(params, other, ROWS[0])
       difference = np.abs(actual - expected).max()
       print(f"{name}: {feature} {getattr(other, feature)}: {difference:.2f}")
       self.assertGreater(difference, VISIBLE, feature)
@@ -495,11 +496,9 @@ class FamiliesTest(parameterized.TestCase):
     features = {
         feature
         for name in FAMILIES
-        for feature, _ in families_test.without_features(
-            self.checkpoint(name).config
-        )
+        for feature, _ in without_features(self.checkpoint(name).config)
     }
-    self.assertEqual(features, families_test.optional_features())
+    self.assertEqual(features, optional_features())
 
   @_EACH_FAMILY
   def test_with_swapped_parameters_it_is_another_model(self, name):

@@ -7,11 +7,11 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
 import numpy as np
 
-from score_jax.models import placement
 from score_jax import settings as settings_lib
 from score_jax.devices import sharding
-from score_jax.training import reinforce
+from score_jax.models import placement
 from score_jax.run import tiny_base
+from score_jax.training import reinforce
 from tests.helpers import smoke
 
 MESH = {"slice": 1, "data": 1, "fsdp": -1, "tensor": 1, "sampler_tensor": 1}

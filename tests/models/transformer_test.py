@@ -51,9 +51,7 @@ def _prefill(params, config, tokens, mask, columns):
 @functools.partial(jax.jit, static_argnums=1)
 def _continue(params, config, tokens, mask, cache):
   layout = decoding.layout(params, config)
-  return decoding.extend(
-      layout, config, tokens, mask, cache
-  )
+  return decoding.extend(layout, config, tokens, mask, cache)
 
 
 @functools.cache

@@ -15,10 +15,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from experiments import processes
 from experiments import run
 from score_jax.plan import precompile
-from tests.experiments.configs_test import load
-from tests.experiments.configs_test import shrink
 from tests.helpers import made_up_data
 from tests.helpers import tiny_gemma
+from tests.helpers.shipped_configs import load
+from tests.helpers.shipped_configs import shrink
 
 _SETTINGS = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,

@@ -12,13 +12,13 @@ import numpy as np
 from score_jax.models import placement
 from score_jax.models import transformer
 from score_jax.rollouts import protocols
-from tests.rollouts import rollout_test
-from tests.rollouts.rollout_test import CONFIG
-from tests.rollouts.rollout_test import EOS
-from tests.rollouts.rollout_test import PROBLEMS
-from tests.rollouts.rollout_test import SPEC
-from tests.rollouts.rollout_test import TOKENIZER
-from tests.rollouts.rollout_test import model_params
+from tests.helpers.tiny_rollouts import CONFIG
+from tests.helpers.tiny_rollouts import EOS
+from tests.helpers.tiny_rollouts import PROBLEMS
+from tests.helpers.tiny_rollouts import SPEC
+from tests.helpers.tiny_rollouts import TOKENIZER
+from tests.helpers.tiny_rollouts import TagTask
+from tests.helpers.tiny_rollouts import model_params
 
 GREEDY = dataclasses.replace(
     SPEC,
@@ -31,7 +31,7 @@ def _evaluation(batch_size=2, **spec):
   return protocols.Evaluation(
       config=CONFIG,
       tokenizer=TOKENIZER,
-      task=rollout_test.TagTask(),
+      task=TagTask(),
       spec=dataclasses.replace(GREEDY, **spec),
       batch_size=batch_size,
       key=jax.random.key(0),

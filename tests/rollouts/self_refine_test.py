@@ -11,13 +11,13 @@ from score_jax import policy
 from score_jax.models import placement
 from score_jax.rollouts import protocols
 from score_jax.rollouts import self_refine
-from tests.rollouts import rollout_test
-from tests.rollouts.rollout_test import CONFIG
-from tests.rollouts.rollout_test import EOS
-from tests.rollouts.rollout_test import PROBLEMS
-from tests.rollouts.rollout_test import SPEC
-from tests.rollouts.rollout_test import TOKENIZER
-from tests.rollouts.rollout_test import model_params
+from tests.helpers.tiny_rollouts import CONFIG
+from tests.helpers.tiny_rollouts import EOS
+from tests.helpers.tiny_rollouts import PROBLEMS
+from tests.helpers.tiny_rollouts import SPEC
+from tests.helpers.tiny_rollouts import TOKENIZER
+from tests.helpers.tiny_rollouts import TagTask
+from tests.helpers.tiny_rollouts import model_params
 
 FEEDBACK, REFINE = "b?", "c="
 
@@ -26,7 +26,7 @@ def _self_refine(batch_size=3, config=CONFIG, **spec):
   evaluation = protocols.Evaluation(
       config=config,
       tokenizer=TOKENIZER,
-      task=rollout_test.TagTask(),
+      task=TagTask(),
       spec=dataclasses.replace(SPEC, samples_per_problem=1, **spec),
       batch_size=batch_size,
       key=jax.random.key(0),

@@ -13,7 +13,7 @@ from experiments import evaluate
 from score_jax.models import hf
 from score_jax.rollouts.protocols import MoreAttempts
 from score_jax.run import evaluation_run
-from tests.experiments import configs_test
+from tests.helpers import shipped_configs
 from tests.helpers import tiny_gemma
 
 ROWS = [{"q": f"{i} + 1?", "a": str(i + 1), "name": f"n{i}"} for i in range(9)]
@@ -39,8 +39,8 @@ class EvaluationRunTest(parameterized.TestCase):
     _write(cls.root / "test.jsonl", ROWS[4:])
 
   def _config(self):
-    config = configs_test.load("gemma_math")
-    configs_test.shrink(config, self.root, [])
+    config = shipped_configs.load("gemma_math")
+    shipped_configs.shrink(config, self.root, [])
     for split in ("train", "test"):
       config.task[split].unlock()
       config.task[split] = {
@@ -108,7 +108,7 @@ class EvaluationRunTest(parameterized.TestCase):
   def test_what_the_devices_cannot_take_is_refused_first(self, load):
     kernels, batches = self._config(), self._config()
     kernels.train.attention = "splash"
-    batches.mesh = configs_test.load("gemma_math").mesh
+    batches.mesh = shipped_configs.load("gemma_math").mesh
     batches.mesh.sampler_tensor = 1
     for name, config, message in (
         ("kernels", kernels, 'devices are cpu: give train.attention "xla"'),
