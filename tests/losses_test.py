@@ -6,10 +6,11 @@ The exact objectives treat each attempt as a one-step problem given its context
   J(theta; theta_0) = E_{y1 ~ theta} R_1(y1)
                     + E_{y1 ~ theta_0} E_{y2 ~ theta(. | y1)} R_2(y1, y2)
 
-so no reward or KL of the second attempt moves the first attempt. Numbers in
-"guards" are those of the faults found in other implementations: 1 dead anchor,
-2 shared credit, 3 wrong-turn gradient, 4 unused bonus, 5 no policy gradient,
-20 baselines, 21 sums and means.
+so no reward or KL of the second attempt moves the first attempt. What other
+implementations were found to get wrong is shown to be right here: an anchor
+without gradient, credit that both attempts share, gradients of the wrong
+attempt, a bonus that is not used, no policy gradient at all, baselines, means
+where sums belong.
 """
 
 import functools
@@ -95,7 +96,7 @@ def _exact_stage1_kl_gradient(max_tokens, policy):
 
 
 class AnchorTest(Float64TestCase):
-  """Stage I with zero rewards pulls both attempts to the reference (1, 21)."""
+  """Stage I with zero rewards pulls both attempts to the reference."""
 
   @parameterized.named_parameters(named(CASES, ["exact", "k2"]))
   def test_kl_loss_has_gradient_of_sequence_kl(
@@ -169,7 +170,7 @@ class AnchorTest(Float64TestCase):
 
 
 class BiasTest(Float64TestCase):
-  """Why the other estimators are not the default, or not there at all (1)."""
+  """Why the other estimators are not the default, or not there at all."""
 
   @parameterized.parameters(*POLICIES)
   def test_per_position_kl_is_exact_for_one_token(self, policy):
@@ -229,7 +230,7 @@ class BiasTest(Float64TestCase):
 
 
 class PolicyGradientTest(Float64TestCase):
-  """Sampled gradients are the objectives' in expectation (2, 4, 5, 20)."""
+  """Sampled gradients are the objectives' in expectation."""
 
   @parameterized.named_parameters(
       named(SOME_CASES, [2]) + named([(3, "free")], [3])
@@ -299,7 +300,7 @@ class PolicyGradientTest(Float64TestCase):
 
   @parameterized.named_parameters(named(SOME_CASES))
   def test_bonus_only_scales_the_second_attempt(self, max_tokens, policy):
-    """E[shaped gradient] = (1 + alpha) x plain: -alpha r_1 is a baseline (4).
+    """E[shaped gradient] = (1 + alpha) x plain: -alpha r_1 is a baseline.
 
     Without a KL, on the second attempt alone, with and without leave-one-out.
     """
@@ -346,7 +347,7 @@ class PolicyGradientTest(Float64TestCase):
 
 
 class CreditTest(Float64TestCase):
-  """Whose reward moves whose tokens (2, 3, 4)."""
+  """Whose reward moves whose tokens."""
 
   def setUp(self):
     super().setUp()
@@ -456,7 +457,7 @@ class CreditTest(Float64TestCase):
 
 
 class SandbaggingTest(Float64TestCase):
-  """Two-turn bandit, exact gradients: failing first must not pay (2)."""
+  """Two-turn bandit, exact gradients: failing first must not pay."""
 
   def setUp(self):
     super().setUp()

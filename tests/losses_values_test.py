@@ -1,8 +1,4 @@
-"""Masks of score_jax.losses, and its values by hand.
-
-Numbers in "guards" are those of the faults found in other implementations: 7
-sentinels that are read, 20 baselines, 21 sums and means, 22 lengths.
-"""
+"""Masks of score_jax.losses, and its values by hand."""
 
 import itertools
 
@@ -70,7 +66,7 @@ def _all_values_and_grads(arrays, ids, advantages):
 
 
 class MaskTest(Float64TestCase):
-  """Only tokens that the model wrote count, whatever lies around (7, 22)."""
+  """Only tokens that the model wrote count, whatever lies around."""
 
   def setUp(self):
     super().setUp()

@@ -115,7 +115,7 @@ class TokenLogprobsTest(parameterized.TestCase):
     chex.assert_trees_all_close(actual, expected(_params()), atol=1e-5)
 
   def test_mixed_lengths_equal_one_by_one(self):
-    """Pitfall 8; holes and padding on both sides."""
+    """Holes and padding on both sides."""
     batch = _token_logprobs(_params(), CONFIG, TOKENS, MASK)
     for r in range(len(MASK)):
       # Whole rows, padded on the right to share one compiled shape.
@@ -141,7 +141,7 @@ class TokenLogprobsTest(parameterized.TestCase):
 
   @parameterized.parameters(0, -100, 10**6)
   def test_padding_content_cannot_leak_into_gradient(self, padding):
-    """Pitfall 7: no sentinel is ever used as an index."""
+    """No sentinel is ever used as an index."""
     tokens = np.where(MASK, TOKENS, padding)
     actual = _value_and_gradient(_params(), tokens)
     expected = _value_and_gradient(_params(), TOKENS)
@@ -157,7 +157,6 @@ class TokenLogprobsTest(parameterized.TestCase):
     self.assertAlmostEqual(float(jnp.exp(logprobs[:, -1]).sum()), 1, places=5)
 
   def test_temperature_divides_logits(self):
-    """Pitfall 10."""
     actual = _token_logprobs(_params(), CONFIG, TOKENS, MASK, temperature=0.7)
     expected = _direct_logprobs(_params(), 0.7)
     np.testing.assert_allclose(actual, expected, atol=1e-5)
@@ -185,7 +184,7 @@ class KlTest(parameterized.TestCase):
     np.testing.assert_allclose(kl, 0, atol=1e-6)
 
   def test_the_policy_gets_the_gradient_of_kl_and_the_reference_none(self):
-    """Pitfall 1: a dead anchor has no gradient at all."""
+    """A dead anchor has no gradient at all."""
 
     def total(params, ref_params):
       _, kl = policy.token_logprobs_and_kl(

@@ -1,4 +1,4 @@
-"""Tests of score_jax.shaping. Numbers in brackets: see losses_test.py."""
+"""Tests of score_jax.shaping."""
 
 import functools
 import itertools
@@ -71,7 +71,7 @@ class Stage1RewardsTest(chex.TestCase, parameterized.TestCase):
       )
 
   def test_kl_per_sample_is_not_shared(self):
-    """A KL of another shape is refused, not broadcast (11, 21)."""
+    """A KL of another shape is refused, not broadcast."""
     with self.assertRaises(AssertionError):
       shaping.stage1_rewards(
           jnp.zeros((4, 2)),
@@ -86,7 +86,7 @@ class Stage2RewardsTest(chex.TestCase):
 
   @chex.variants(with_jit=True, without_jit=True)
   def test_truth_table_of_the_bonus(self):
-    """(r1, r2) -> attempt 2 gets 0, 11, -10, 1; attempt 1 keeps r1 (2, 4)."""
+    """(r1, r2) -> attempt 2 gets 0, 11, -10, 1; attempt 1 keeps r1."""
     rewards = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     expected = jnp.array([[0.0, 0.0], [0.0, 11.0], [1.0, -10.0], [1.0, 1.0]])
     chex.assert_trees_all_equal(self.variant(_stage2)(rewards), expected)
@@ -125,7 +125,7 @@ class LeaveOneOutTest(chex.TestCase):
 
   @chex.variants(with_jit=True, without_jit=True)
   def test_is_the_difference_to_the_mean_of_the_others(self):
-    """Each problem and each attempt on its own (20)."""
+    """Each problem and each attempt on its own."""
     advantages = self.variant(shaping.leave_one_out)(self.rewards)
     for b, k, a in np.ndindex(self.rewards.shape):
       others = [self.rewards[b, j, a] for j in range(4) if j != k]
@@ -251,7 +251,7 @@ class AttemptReductionTest(chex.TestCase):
 
   @parameterized.parameters(np.nan, np.inf, -np.inf)
   def test_tokens_outside_the_attempts_are_not_read(self, poison):
-    """Whatever a scorer left on prompts and padding (7)."""
+    """Whatever a scorer left on prompts and padding."""
     poisoned = np.where(IDS[:, 1:] == 0, poison, PER_TOKEN)
     for reduce in (shaping.attempt_sums, shaping.attempt_means):
       value_and_grad = jax.value_and_grad(
@@ -290,7 +290,7 @@ class SequenceKlK1Test(chex.TestCase):
     chex.assert_trees_all_close(kl, jnp.log(jnp.array([[4.0]])))
 
   def test_has_no_gradient(self):
-    """As a differentiated loss it would be a dead anchor (1)."""
+    """As a differentiated loss it would be a dead anchor."""
     gradients = jax.grad(
         lambda p, q: jnp.sum(shaping.sequence_kl_k1(p, q, IDS, 2)),
         argnums=(0, 1),

@@ -70,7 +70,7 @@ def _table_rollouts():
 class MetricsTest(absltest.TestCase):
 
   def test_metrics_by_hand(self):
-    """Pitfall 18: i->c and c->i are fractions of all eight problems."""
+    """i->c and c->i are fractions of all eight problems."""
     summary = evaluate.summarize(evaluate.per_problem(_table_rollouts()))
     self.assertEqual(summary["n"], 8)
     expected = {
@@ -91,12 +91,11 @@ class MetricsTest(absltest.TestCase):
     )
 
   def test_attempts_without_an_answer_never_gave_the_same_one(self):
-    """Pitfall 14."""
     changes = evaluate.per_problem(_table_rollouts())["answer_change_rate"]
     self.assertEqual(changes.tolist(), [0, 1, 1, 1, 0, 1, 1, 1])
 
   def test_delta_is_what_was_won_less_what_was_lost(self):
-    """Pitfall 18, on random tables."""
+    """On random tables."""
     rng = np.random.default_rng(0)
     for n in (1, 7, 40):
       marks = rng.choice(list("cw-"), size=(n, 2))
@@ -113,7 +112,7 @@ class MetricsTest(absltest.TestCase):
       )
 
   def test_accuracy_is_the_graders_verdict_and_nothing_else(self):
-    """Pitfalls 14 and 16: the rewards are not looked at."""
+    """The rewards are not looked at."""
     rollouts = _table_rollouts()
     rollouts.rewards[:] = 1
     values = evaluate.per_problem(rollouts)
@@ -312,7 +311,7 @@ class EvaluateTest(parameterized.TestCase):
 
   @parameterized.parameters((1, 4), (4, 4), (10, 4), (12, 4), (3, 1), (3, 50))
   def test_every_problem_once_in_batches_of_one_shape(self, n, batch_size):
-    """Pitfall 19."""
+    """The last one too, without problems that count twice."""
     seen = []
 
     def sample(problems):

@@ -127,5 +127,5 @@ class Float64TestCase(parameterized.TestCase):
 
   def assert_equal_gradients(self, actual, expected):
     chex.assert_trees_all_close(actual, expected, rtol=0, atol=1e-12)
-    # Zero equals zero: what is compared must be there (guards 1 and 5).
+    # Zero equals zero: what is compared must be there.
     self.assertGreater(np.linalg.norm(expected), 1e-2)

@@ -143,7 +143,7 @@ class FamiliesTest(parameterized.TestCase):
 
   @parameterized.named_parameters(*FAMILIES.items())
   def test_cached_logits_equal_those_of_the_slow_decoder(self, config):
-    """Pitfall 9: a prefill and two pieces, with holes in all of them."""
+    """A prefill and two pieces, with holes in all of them."""
     params = _params(config)
     tokens, masks = np.split(TOKENS, 3, axis=1), np.split(MASK, 3, axis=1)
     cache = fast_prefill(params, config, tokens[0], masks[0], COLUMNS)
@@ -178,7 +178,7 @@ class FamiliesTest(parameterized.TestCase):
 
   @parameterized.named_parameters(*FAMILIES.items())
   def test_padding_reaches_neither_logits_nor_gradients(self, config):
-    """Pitfall 7, with a row that is nothing but padding."""
+    """Also with a row that is nothing but padding."""
     params = _params(config)
     expected = _weighted_sum(params, config, TOKENS)
     logits = fast_logits(params, config, TOKENS, MASK)

@@ -381,7 +381,7 @@ class FamiliesTest(parameterized.TestCase):
 
   @_EACH_FAMILY
   def test_logits_equal(self, name):
-    """Full and left-padded rows (pitfall 8)."""
+    """Full and left-padded rows."""
     _, _, config, params, expected = self.checkpoint(name)
     actual = np.asarray(fast_logits(params, config, TOKENS, MASK))
     self._assert_close(actual[MASK], expected[MASK])
@@ -395,7 +395,7 @@ class FamiliesTest(parameterized.TestCase):
       )
   )
   def test_cached_logits_equal(self, name, sizes):
-    """Over padding and holes (pitfall 9)."""
+    """Over padding and holes."""
     _, _, config, params, expected = self.checkpoint(name)
     tokens = np.full(LAYOUT_MASK.shape, 60)
     tokens[LAYOUT_MASK] = TOKENS[MASK]

@@ -101,7 +101,7 @@ class CausalityTest(absltest.TestCase):
 
 
 class PaddingTest(parameterized.TestCase):
-  """Pitfalls 7 and 8."""
+  """Rows may be padded anywhere, with anything."""
 
   def test_padding_anywhere_changes_nothing(self):
     padded = _logits(_params(), CONFIG, _spread(TOKENS, MASK, 11), MASK)
@@ -188,7 +188,7 @@ class ArchitectureTest(absltest.TestCase):
 
 
 class CacheTest(parameterized.TestCase):
-  """Pitfall 9."""
+  """Pieces and a cache give what one forward pass gives."""
 
   @parameterized.parameters(
       ((9,),), ((4, 5),), ((4, 2, 2, 1),), ((0,) + (1,) * 9,)

@@ -87,7 +87,7 @@ class SelectProblemsTest(absltest.TestCase):
     self.assertEqual(found.splits["test"], _PROBLEMS[5:])
     self.assertEqual(found.num_dropped, {"train": 0, "test": 0})
 
-  # Pitfall 26: test problems among the training problems.
+  # Else test problems may be among the training problems.
   def test_a_problem_in_two_splits_is_refused(self):
     copy = Problem(77, f" {_PROBLEMS[0].question}\t\n", "0")
     with self.assertRaisesRegex(

@@ -69,7 +69,7 @@ def _tagged():
 
 
 class PackTest(absltest.TestCase):
-  """Pitfall 11: everything of a row is of the same problem and sample."""
+  """Everything of a row is of the same problem and sample."""
 
   def test_tokens_grades_and_rewards_agree_on_problem_sample_attempt(self):
     graded = rollout.grade(TagTask(), _tagged())
@@ -119,7 +119,6 @@ class PackTest(absltest.TestCase):
     np.testing.assert_array_equal(c.behaviour_logprobs[c.attempt_ids == 0], 0)
 
   def test_the_eos_that_closes_a_truncated_attempt_gets_no_credit(self):
-    """Pitfall 30."""
     c = _tagged()
     row = 1  # sample 1 of problem 0
     last = np.flatnonzero(c.attempt_ids[row] == 1)[-1]
@@ -129,7 +128,6 @@ class PackTest(absltest.TestCase):
     self.assertTrue(c.mask[row, last + 1])
 
   def test_eos_that_the_model_wrote_belongs_to_its_attempt(self):
-    """Pitfall 6."""
     c = _tagged()
     last = np.flatnonzero(c.attempt_ids[0] == 1)[-1]
     self.assertEqual(c.tokens[0, last], EOS)
@@ -166,7 +164,7 @@ class PackTest(absltest.TestCase):
 class GradeTest(absltest.TestCase):
 
   def test_the_grader_sees_exactly_the_response(self):
-    """Pitfall 13: no prompt, no turn, nothing stripped."""
+    """No prompt, no turn, nothing stripped."""
     task = TagTask()
     rollout.grade(task, _tagged())
     expected = []
@@ -179,7 +177,7 @@ class GradeTest(absltest.TestCase):
     self.assertEqual(task.seen, expected)
 
   def test_a_padding_token_within_an_attempt_is_not_hidden(self):
-    """Pitfall 13: `7<pad>1` is not the answer `71`."""
+    """`7<pad>1` is not the answer `71`."""
     attempt = _tagged_attempt(1)
     tokens = attempt.tokens.copy()
     tokens[0, 1] = TOKENIZER.pad_id
@@ -189,7 +187,7 @@ class GradeTest(absltest.TestCase):
     self.assertEqual(c.texts[0][0], "7<pad>01")
 
   def test_a_failing_grader_raises(self):
-    """Pitfall 15: an error is never a silent 0."""
+    """An error is never a silent 0."""
     task = TagTask()
     task.grade = lambda problems, completions: 1 / 0
     with self.assertRaises(ZeroDivisionError):
@@ -233,7 +231,7 @@ _token_logprobs = jax.jit(policy.token_logprobs, static_argnums=1)
 class SampleTest(absltest.TestCase):
 
   def test_the_scorer_agrees_with_the_sampler_on_packed_rows(self):
-    """Pitfalls 9, 11 and 12: the ids that are scored are those sampled.
+    """The ids that are scored are those sampled.
 
     A random model's distribution depends on every token before, so this holds
     only where prompt, attempts, EOS and turn stand as they did in the sampler.
@@ -251,7 +249,7 @@ class SampleTest(absltest.TestCase):
     self.assertTrue((c.behaviour_logprobs[:, 1:][is_written] < 0).all())
 
   def test_what_stands_between_attempts_is_the_same_for_all_rows(self):
-    """Pitfall 17: no hint whether the first attempt was right."""
+    """No hint whether the first attempt was right."""
     graded = rollout.grade(TagTask(), _tagged())
     self.assertEqual(set(graded.rewards[..., 0].flat), {0.0, 1.0})
     for c in (_tagged(), _sample()):
@@ -269,7 +267,6 @@ class SampleTest(absltest.TestCase):
       self.assertEqual(prompt, f"{PROBLEMS[r // 2].question}=")
 
   def test_rows_do_not_depend_on_the_order_of_problems(self):
-    """Pitfall 11."""
     c, reversed_c = _sample(), _sample(PROBLEMS[::-1])
     order = [4, 5, 2, 3, 0, 1]
     np.testing.assert_array_equal(reversed_c.tokens, c.tokens[order])
@@ -284,7 +281,7 @@ class SampleTest(absltest.TestCase):
       _sample(spec=dataclasses.replace(SPEC, turn_ids=()))
 
   def test_a_prompt_that_is_too_long_is_refused(self):
-    """Pitfall 11: nothing is cut away silently."""
+    """Nothing is cut away silently."""
     with self.assertRaisesRegex(ValueError, "prompt 1 has 4 tokens.* 1 to 3"):
       _sample(spec=dataclasses.replace(SPEC, max_prompt_tokens=3))
 

@@ -208,7 +208,6 @@ class ReferenceTest(parameterized.TestCase):
 
   @parameterized.parameters(*SPECS[:2])
   def test_log_probabilities_equal_the_scorers(self, spec):
-    """Pitfall 9."""
     attempts = _sample(spec=spec)
     conversations = _conversations(attempts)
     scores = _score(conversations, spec.temperature)
@@ -221,7 +220,7 @@ class ReferenceTest(parameterized.TestCase):
         )
 
   def test_the_test_above_would_notice_another_first_attempt(self):
-    """Pitfall 11: a swapped token of y1 moves the log-probabilities of y2."""
+    """A swapped token of y1 moves the log-probabilities of y2."""
     attempts = _sample()
     swapped = []
     for ids, places in _conversations(attempts):
@@ -338,14 +337,14 @@ class InvarianceTest(parameterized.TestCase):
     _assert_same_samples(alone, _rows(_sample(), range(SAMPLES, 2 * SAMPLES)))
 
   def test_more_samples_and_prompt_padding_change_nothing(self):
-    """Pitfall 8; the first samples of a problem stay the same."""
+    """The first samples of a problem stay the same."""
     rows = [b * SAMPLES + k for b in range(3) for k in range(2)]
     fewer = _sample(samples=2, length=8)
     _assert_same_samples(fewer, _rows(_sample(), rows))
 
   @parameterized.parameters({"check_every": 1, "pad_id": 7}, {"pad_id": EOS})
   def test_padding_id_and_check_every_change_nothing(self, **changes):
-    """Pitfall 6: the padding id may be the EOS id."""
+    """The padding id may be the EOS id."""
     spec = dataclasses.replace(SPEC, **changes)
     changed = _sample(spec=spec)
     _assert_same_samples(changed, _sample())
@@ -393,7 +392,7 @@ def _assert_same_samples(actual, expected):
 
 
 class EndOfAttemptTest(parameterized.TestCase):
-  """Pitfalls 6 and 30."""
+  """EOS belongs to the attempt, and nothing after it."""
 
   def test_the_mask_ends_with_eos_and_nothing_follows(self):
     for attempt in _sample():
@@ -553,7 +552,7 @@ class DecodeTest(parameterized.TestCase):
       )
 
   def test_frequencies_match_the_softmax(self):
-    """Pitfall 10: nothing is cut off the distribution."""
+    """Nothing is cut off the distribution."""
     rng = np.random.default_rng(5)
     logits = rng.normal(size=(CONFIG.vocab_size,) * 2)
     count = 4000

@@ -122,7 +122,7 @@ class RecipeTest(parameterized.TestCase):
       has_validation = "validation/accuracy_t2" in record
       self.assertEqual(has_validation, record["step"] % 2 == 0)
 
-  # Pitfall 23: KL is 0 at the first step of Stage I, not at that of Stage II.
+  # KL is 0 at the first step of Stage I, not at that of Stage II.
   def test_reference_is_the_base_model_in_both_stages(self):
     records = {(r["stage"], r["step"]): r for r in _records(self.whole)}
     self.assertLess(abs(records["stage1", 1]["train/kl_t1"]), 1e-6)
@@ -195,7 +195,7 @@ class RecipeTest(parameterized.TestCase):
       self.assertEqual(_run(self.whole), self.results)
     step.assert_not_called()
 
-  # Pitfall 28, also across the switch of stages.
+  # Also across the switch of stages.
   @parameterized.parameters(1, 4, 7)
   def test_an_interrupted_run_ends_bit_for_bit_the_same(self, steps):
     path = self.root / f"interrupted_{steps}"
@@ -255,7 +255,7 @@ class RecipeTest(parameterized.TestCase):
       again = (path / "base" / name).read_bytes()
       self.assertEqual(again, (self.base / name).read_bytes())
 
-  # Pitfall 25: nothing that fails is passed over.
+  # Nothing that fails is passed over.
   def test_a_failing_grader_stops_the_run(self):
     task = make.make_task(smoke.settings()["task"])
     with mock.patch.object(

@@ -1,4 +1,4 @@
-"""Tests of score_jax.training.train. Numbers in brackets: see losses_test.py.
+"""Tests of score_jax.training.train.
 
 The model is the tiny policy of `enumerable` under the Stage I loss; learning
 rates are large so that a wrong gradient shows.
@@ -104,7 +104,7 @@ class TrainStepTest(parameterized.TestCase):
 
   @parameterized.parameters(1, 2, 4)
   def test_microbatches_have_the_gradient_of_the_batch(self, num_microbatches):
-    """Also where attempts of the pieces differ in length (22, 31)."""
+    """Also where attempts of the pieces differ in length."""
 
     def loss_fn(params, batch):
       return _loss(params, self.ref_params, batch)
@@ -178,7 +178,7 @@ class TrainStepTest(parameterized.TestCase):
     self.assertFalse(self.batch["advantages"].is_deleted())
 
   def test_reference_stays(self):
-    """Bit for bit, over several steps of a moving policy (23)."""
+    """Bit for bit, over several steps of a moving policy."""
     before = np.array(self.ref_params["logits"])
     state, _ = self._run()
     np.testing.assert_array_equal(self.ref_params["logits"], before)
@@ -239,7 +239,7 @@ class TrainStepTest(parameterized.TestCase):
 
   @parameterized.parameters(1, 2)
   def test_rows_on_many_devices_give_the_same_update(self, num_microbatches):
-    """Global means over all devices, unlike lengths on each (31)."""
+    """Global means over all devices, unlike lengths on each."""
     expected, expected_metrics = self._run(num_microbatches=num_microbatches)
     mesh = Mesh(np.array(jax.devices()[:4]), ("data",))
     rows = NamedSharding(mesh, PartitionSpec("data"))
