@@ -1,6 +1,6 @@
 """Forged passes by returned values that say they equal whatever is expected."""
 
-from tests.attacks.attack import Attack
+from tests.helpers.attacks.attack import Attack
 
 IN_PROCESS = ("exit_code", "marker", "result_list", "verdict_pipe")
 

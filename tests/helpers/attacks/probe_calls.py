@@ -3,8 +3,8 @@
 The numbers are those of x86_64; on another machine these probes do nothing.
 """
 
-from tests.attacks.probe import TRY
-from tests.attacks.probe import probe
+from tests.helpers.attacks.probe import TRY
+from tests.helpers.attacks.probe import probe
 
 _SYSCALL = TRY + """
 import ctypes

@@ -1,7 +1,7 @@
 """Forged passes that end the process, or the tests, before they can fail."""
 
-from tests.attacks.attack import STOPPED
-from tests.attacks.attack import Attack
+from tests.helpers.attacks.attack import STOPPED
+from tests.helpers.attacks.attack import Attack
 
 MAP_TESTS = """
 CASES = ((2, 3, 5), (10, -4, 6), (123, 456, 579))

@@ -1,7 +1,7 @@
 """Probes of what lies outside: files, network, processes, rights."""
 
-from tests.attacks.probe import TRY
-from tests.attacks.probe import probe
+from tests.helpers.attacks.probe import TRY
+from tests.helpers.attacks.probe import probe
 
 ATTACKS = (
     probe(

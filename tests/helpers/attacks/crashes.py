@@ -3,9 +3,9 @@
 They are never run outside of a sandbox.
 """
 
-from tests.attacks.attack import BROKEN
-from tests.attacks.attack import NOT_PASSED
-from tests.attacks.attack import Attack
+from tests.helpers.attacks.attack import BROKEN
+from tests.helpers.attacks.attack import NOT_PASSED
+from tests.helpers.attacks.attack import Attack
 
 ATTACKS = (
     Attack(

@@ -1,7 +1,7 @@
 """Probes of memory, files and disks: their limits, and what others left."""
 
-from tests.attacks.probe import TRY
-from tests.attacks.probe import probe
+from tests.helpers.attacks.probe import TRY
+from tests.helpers.attacks.probe import probe
 
 ATTACKS = (
     probe(

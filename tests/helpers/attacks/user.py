@@ -15,7 +15,7 @@ import pathlib
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 _NOBODY = 65534
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -31,7 +31,7 @@ def run_module(
   """Runs `python -m module arguments` as 'self' or as 'nobody'."""
   command = [sys.executable, "-m", module, *arguments]
   if user == "nobody":
-    command = [sys.executable, "-m", "tests.attacks.user", *command]
+    command = [sys.executable, "-m", "tests.helpers.attacks.user", *command]
   environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_packages())}
   return subprocess.run(
       command,

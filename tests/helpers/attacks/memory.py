@@ -4,7 +4,7 @@ Whether memory ends first, the time or the process is all the same. They are
 never run outside of a sandbox.
 """
 
-from tests.attacks.attack import Attack
+from tests.helpers.attacks.attack import Attack
 
 ATTACKS = (
     Attack(

@@ -1,4 +1,4 @@
-"""Runs all attacks in one tier: python -m tests.attacks.run TIER.
+"""Runs all attacks in one tier: python -m tests.helpers.attacks.run TIER.
 
 A program of its own, so that it can be run as another user. It prints what the
 grader said, and what happened around it, as one line of JSON.
@@ -15,11 +15,11 @@ from typing import Any
 
 from score_jax.grading.sandbox import CodeGrader
 from score_jax.grading.sandbox import Tier
-from tests.attacks import honest
-from tests.attacks import kinds
-from tests.attacks import world
-from tests.attacks.attack import Attack
-from tests.attacks.probe import PROBE_TESTS
+from tests.helpers.attacks import honest
+from tests.helpers.attacks import kinds
+from tests.helpers.attacks import world
+from tests.helpers.attacks.attack import Attack
+from tests.helpers.attacks.probe import PROBE_TESTS
 
 # Enough for every program that ends, on a machine that is busy.
 _PATIENT_S = 20.0

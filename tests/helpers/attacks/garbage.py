@@ -1,6 +1,6 @@
 """Bytes for whatever file is open: they need no knowledge of the protocol."""
 
-from tests.attacks.attack import Attack
+from tests.helpers.attacks.attack import Attack
 
 _EVERY_FD = """
 import os

@@ -7,9 +7,9 @@ something where there is no wall.
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tests.attacks import kinds
-from tests.attacks import naive
-from tests.attacks import world
+from tests.helpers.attacks import kinds
+from tests.helpers.attacks import naive
+from tests.helpers.attacks import world
 
 
 class NaiveTest(parameterized.TestCase):

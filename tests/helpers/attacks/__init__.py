@@ -1,5 +1,5 @@
 """Programs that attack the grader of code, and what shows that they are real.
 
-`attack` says what an attack is; the other modules without `_test` hold the
+`attack` says what an attack is; the modules that `kinds` imports hold the
 programs, one kind each, as source text. Nothing here is imported by score_jax.
 """

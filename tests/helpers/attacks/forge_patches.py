@@ -1,8 +1,8 @@
 """Forged passes that change what the tests, or the grader, work with."""
 
-from tests.attacks.attack import Attack
-from tests.attacks.forge_values import IN_PROCESS
-from tests.attacks.forge_values import NEAR_TESTS
+from tests.helpers.attacks.attack import Attack
+from tests.helpers.attacks.forge_values import IN_PROCESS
+from tests.helpers.attacks.forge_values import NEAR_TESTS
 
 CLOSE_TESTS = """
 import math

@@ -1,8 +1,8 @@
 """Programs that are right, however odd: every one of them has to pass."""
 
-from tests.attacks.attack import ADD_TESTS
-from tests.attacks.attack import Attack
-from tests.attacks.attack import honest
+from tests.helpers.attacks.attack import ADD_TESTS
+from tests.helpers.attacks.attack import Attack
+from tests.helpers.attacks.attack import honest
 
 NEIGHBOUR = '''
 def add(a, b):

@@ -1,6 +1,6 @@
 """Answers that are meant to break, stall or mislead what carries them over."""
 
-from tests.attacks.attack import Attack
+from tests.helpers.attacks.attack import Attack
 
 _NESTED = """
 def add(a, b):

@@ -5,8 +5,8 @@ behind a wall. None of them does harm where there is no wall, so that they are
 also run without one, where they have to find something.
 """
 
-from tests.attacks.attack import PASSED
-from tests.attacks.attack import Attack
+from tests.helpers.attacks.attack import PASSED
+from tests.helpers.attacks.attack import Attack
 
 PROBE_TESTS = """
 WORLD = {world!r}

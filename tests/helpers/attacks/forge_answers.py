@@ -1,7 +1,7 @@
 """Forged passes that look up the expected answers instead of computing them."""
 
-from tests.attacks.attack import Attack
-from tests.attacks.forge_values import IN_PROCESS
+from tests.helpers.attacks.attack import Attack
+from tests.helpers.attacks.forge_values import IN_PROCESS
 
 _PARSE = """
 import re

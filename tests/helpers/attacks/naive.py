@@ -21,7 +21,7 @@ import sys
 import tempfile
 from typing import Any
 
-from tests.attacks.attack import Attack
+from tests.helpers.attacks.attack import Attack
 
 _BIND = "\ncandidate = {entry_point}\n"
 _PRINT = "\nprint('all tests passed')\n"

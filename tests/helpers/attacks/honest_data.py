@@ -1,6 +1,6 @@
 """Right programs with odd data, imports or tests: all of them have to pass."""
 
-from tests.attacks.attack import honest
+from tests.helpers.attacks.attack import honest
 
 _IMPORTS = """
 abc argparse array ast base64 binascii bisect builtins calendar cmath

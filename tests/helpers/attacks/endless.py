@@ -3,9 +3,9 @@
 They are never run outside of a sandbox.
 """
 
-from tests.attacks.attack import STOPPED
-from tests.attacks.attack import Attack
-from tests.attacks.attack import endless
+from tests.helpers.attacks.attack import STOPPED
+from tests.helpers.attacks.attack import Attack
+from tests.helpers.attacks.attack import endless
 
 MANY_TESTS = """
 for i in range(100_000):

@@ -4,8 +4,8 @@ The solver's end of the socket and the format of the messages are public: the
 verdict must not depend on them being secret.
 """
 
-from tests.attacks.attack import Attack
-from tests.attacks.forge_exits import MAP_TESTS
+from tests.helpers.attacks.attack import Attack
+from tests.helpers.attacks.forge_exits import MAP_TESTS
 
 _SEND = """
 import json

@@ -9,9 +9,9 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from score_jax.grading.sandbox import Tier
-from tests.attacks import kinds
-from tests.attacks import run
-from tests.attacks import user
+from tests.helpers.attacks import kinds
+from tests.helpers.attacks import run
+from tests.helpers.attacks import user
 
 # Root is stopped by other means than everybody else: both are tried.
 USERS = ("self", "nobody") if os.getuid() == 0 else ("self",)
@@ -27,7 +27,9 @@ def _report(who: str, tier: Tier) -> run.Report:
   if who == "nobody" and (reason := user.why_not_nobody()):
     return run.Report(refused=reason)
   try:
-    done = user.run_module(who, "tests.attacks.run", [tier.value], _TIMEOUT_S)
+    done = user.run_module(
+        who, "tests.helpers.attacks.run", [tier.value], _TIMEOUT_S
+    )
   except subprocess.TimeoutExpired as error:
     return run.Report(failure=str(error))
   if done.returncode != 0:
