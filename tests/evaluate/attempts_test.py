@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import numpy as np
 
 from score_jax import evaluate
+from score_jax.evaluate import statistics
 from score_jax.output import conversations
 from score_jax.types import Grade
 from score_jax.types import Problem
@@ -273,7 +274,7 @@ class IntervalTest(parameterized.TestCase):
   def test_close_to_the_normal_approximation(self, accuracy):
     n = 1000
     values = (np.arange(n) < accuracy * n).astype(float)
-    low, high = evaluate.bootstrap_ci95([values], seed=0)
+    low, high = statistics.bootstrap_ci95([values], seed=0)
     half = 1.96 * np.sqrt(accuracy * (1 - accuracy) / n)
     np.testing.assert_allclose(
         [low[0], high[0]], [accuracy - half, accuracy + half], atol=0.15 * half
@@ -284,7 +285,9 @@ class IntervalTest(parameterized.TestCase):
     n = 500
     first = (np.arange(n) < 250).astype(float)
     second = (np.arange(n) < 260).astype(float)
-    low, high = evaluate.bootstrap_ci95([first, second, second - first], seed=1)
+    low, high = statistics.bootstrap_ci95(
+        [first, second, second - first], seed=1
+    )
     widths = high - low
     self.assertLess(widths[2], 0.3 * np.hypot(widths[0], widths[1]))
     self.assertGreater(low[2], 0)
@@ -292,7 +295,9 @@ class IntervalTest(parameterized.TestCase):
   def test_all_metrics_see_the_same_resamples(self):
     rng = np.random.default_rng(2)
     won, lost = rng.random((2, 60)) < 0.3
-    low, high = evaluate.bootstrap_ci95([won - 1.0 * lost, lost - 1.0 * won], 3)
+    low, high = statistics.bootstrap_ci95(
+        [won - 1.0 * lost, lost - 1.0 * won], 3
+    )
     np.testing.assert_allclose(low, -high[::-1], atol=1e-12)
 
   def test_the_seed_decides(self):
@@ -302,7 +307,7 @@ class IntervalTest(parameterized.TestCase):
     self.assertEqual(first["accuracy_t1"], other["accuracy_t1"])
 
   def test_certain_metrics_have_no_width(self):
-    low, high = evaluate.bootstrap_ci95([np.ones(20), np.zeros(20)], 0)
+    low, high = statistics.bootstrap_ci95([np.ones(20), np.zeros(20)], 0)
     np.testing.assert_allclose(low, [1, 0], atol=1e-12)
     np.testing.assert_allclose(high, [1, 0], atol=1e-12)
 

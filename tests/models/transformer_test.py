@@ -160,7 +160,7 @@ class ArchitectureTest(absltest.TestCase):
   def test_scanned_layers_equal_a_loop_over_layers(self):
     params, tokens = _params(), _spread(TOKENS, MASK, 0)
     positions = layers.positions_of(MASK)
-    contexts = transformer._contexts(CONFIG, positions, positions, MASK)
+    contexts = transformer.make_contexts(CONFIG, positions, positions, MASK)
     apply = jax.jit(transformer.Layer(CONFIG).apply)
     x = params["embedding"][tokens]
     for i in range(CONFIG.num_layers):

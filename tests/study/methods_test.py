@@ -1,6 +1,7 @@
 """The methods: equal budgets, and what makes each of them what it is."""
 
 import json
+import os
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -146,7 +147,7 @@ class StudyTest(parameterized.TestCase):
     self.assertEqual(cells_lib.num_workers(huge, "cpu"), 1)
     tiny = _settings(cell_memory_gb=1e-6)
     self.assertEqual(
-        cells_lib.num_workers(tiny, "cpu"), len(cells_lib._cores())
+        cells_lib.num_workers(tiny, "cpu"), len(os.sched_getaffinity(0))
     )
 
   def test_corrections_that_do_not_divide_the_samples(self):

@@ -439,13 +439,9 @@ class TinyConversionTest(parameterized.TestCase):
     )
 
   def test_all_or_nothing(self):
-    def write_half(folder, reader, family):
-      del reader, family
-      (folder / "config.json").write_text("{")
-      raise OSError("disk full")
-
     before = sorted(self.folder.iterdir())
-    with mock.patch.object(convert_gguf, "_write_model", write_half):
+    full = OSError("disk full")
+    with mock.patch.object(safetensors.numpy, "save_file", side_effect=full):
       with self.assertRaisesRegex(OSError, "disk full"):
         convert_gguf.convert("tiny", str(self.path))
     self.assertEqual(sorted(self.folder.iterdir()), before)
