@@ -36,12 +36,10 @@ class AdditionTask:
     num_test: problems of the test split.
     num_validation: likewise.
     num_train: likewise.
-    num_warmup: problems that the base model is made from.
+    num_base: problems that the base model is made from.
     seed: of the stream; it is part of the task, not of a run.
     name: see Task.
     correction_prompt: see Task.
-    feedback_prompt: see Task.
-    refine_prompt: see Task.
   """
 
   num_digits: int
@@ -49,13 +47,10 @@ class AdditionTask:
   num_test: int
   num_validation: int
   num_train: int
-  num_warmup: int
+  num_base: int
   seed: int
   name: str = dataclasses.field(default="addition", init=False)
   correction_prompt: str = dataclasses.field(default="?", init=False)
-  # The model knows one instruction: what it is asked to remark is a sum again.
-  feedback_prompt: str = dataclasses.field(default="?", init=False)
-  refine_prompt: str = dataclasses.field(default="?", init=False)
 
   def __post_init__(self):
     if not 1 <= self.num_digits <= 9:
@@ -80,11 +75,11 @@ class AdditionTask:
         "test": self.num_test,
         "validation": self.num_validation,
         "train": self.num_train,
-        "warmup": self.num_warmup,
+        "base": self.num_base,
     }
 
   def problems(self, split: str) -> Sequence[Problem]:
-    """All problems of 'test', 'validation', 'train' or 'warmup'."""
+    """All problems of 'test', 'validation', 'train' or 'base'."""
     if split not in self._sizes:
       raise ValueError(f"split {split!r}; there are {', '.join(self._sizes)}")
     names = list(self._sizes)

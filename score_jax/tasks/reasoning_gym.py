@@ -32,16 +32,6 @@ _CORRECTION_PROMPT = (
     " mistake if there is one. Then write the whole solution again, step by"
     ' step, and finish with the same kind of line: "The answer is N."'
 )
-_FEEDBACK_PROMPT = (
-    "Check the solution above, step by step. Say of each step whether it is"
-    " right, and where one is wrong, how it can be put right. Do not write a"
-    " new solution yet."
-)
-_REFINE_PROMPT = (
-    "Now use these remarks: correct what they found to be wrong and keep the"
-    " rest. Write the whole solution again, step by step, and finish with the"
-    ' same kind of line: "The answer is N."'
-)
 # Appended by gsm_symbolic to every question; our instructions say it already.
 _GSM_SUFFIX = " Give the result as your final answer. Do not include units."
 
@@ -127,8 +117,6 @@ class ReasoningGymTask:
     seed: another seed gives another, unrelated stream.
     name: see Task.
     correction_prompt: see Task.
-    feedback_prompt: see Task.
-    refine_prompt: see Task.
   """
 
   generators: tuple[str, ...] = ("chain_sum",)
@@ -143,8 +131,6 @@ class ReasoningGymTask:
   correction_prompt: str = dataclasses.field(
       default=_CORRECTION_PROMPT, init=False
   )
-  feedback_prompt: str = dataclasses.field(default=_FEEDBACK_PROMPT, init=False)
-  refine_prompt: str = dataclasses.field(default=_REFINE_PROMPT, init=False)
 
   def __post_init__(self):
     _check_generators(self.generators)
