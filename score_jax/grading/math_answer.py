@@ -1,10 +1,10 @@
 r"""Grades of maths answers, such as those of the MATH data set.
 
-An attempt's answer is what `math_extract` finds. Strings, numbers and the
-structure of tuples, sets and intervals are compared here, without computer
-algebra (`math_compare`); only what that leaves open goes to worker processes
-(`math_symbolic`), within limits (`math_limits`) and a limit of time. The rules
-are those of math_policy.md.
+An attempt's answer is what `maths.extract` finds. Strings, numbers and the
+structure of tuples, sets and intervals are compared in this process, without
+computer algebra (`maths.compare`). Only pairs that this cannot decide go to
+worker processes (`maths.symbolic`), within limits of size (`maths.limits`) and
+of time. math_policy.md states the rules.
 """
 
 import collections
@@ -221,12 +221,12 @@ def _check_arguments(
 
 
 def _worker_command(memory_mb: int) -> list[str]:
-  """Starts math_worker with this very package, installed or not."""
+  """Starts maths.worker of this very package, installed or not."""
   root = str(pathlib.Path(__file__).resolve().parents[2])
   program = (
       # Behind the standard library, which nothing there may replace.
       f"import sys; sys.path.append({root!r});"
-      " from score_jax.grading import math_worker; math_worker.main()"
+      " from score_jax.grading.maths import worker; worker.main()"
   )
   # -I would also forbid the fixed hash seed; the environment is ours alone.
   return [sys.executable, "-s", "-P", "-c", program, str(memory_mb)]
