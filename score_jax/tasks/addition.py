@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from score_jax.tasks import splits
 from score_jax.types import Grade
 from score_jax.types import Problem
 
@@ -59,9 +60,7 @@ class AdditionTask:
       raise ValueError(
           f"nine_probability is {self.nine_probability}, expected 0 to 1"
       )
-    for split, size in self._sizes.items():
-      if size < 0:
-        raise ValueError(f"num_{split} is {size}, expected 0 or more")
+    splits.check_sizes(self._sizes)
     if sum(self._sizes.values()) > 100**self.num_digits // 4:
       raise ValueError(
           f"{sum(self._sizes.values())} distinct problems asked of"
@@ -71,6 +70,7 @@ class AdditionTask:
 
   @property
   def _sizes(self) -> dict[str, int]:
+    """Problems of each split, in the order in which the stream is cut."""
     return {
         "test": self.num_test,
         "validation": self.num_validation,
@@ -80,11 +80,8 @@ class AdditionTask:
 
   def problems(self, split: str) -> Sequence[Problem]:
     """All problems of 'test', 'validation', 'train' or 'base'."""
-    if split not in self._sizes:
-      raise ValueError(f"split {split!r}; there are {', '.join(self._sizes)}")
-    names = list(self._sizes)
-    start = sum(self._sizes[n] for n in names[: names.index(split)])
-    return self._stream[start : start + self._sizes[split]]
+    start, stop = splits.piece(self._sizes, split)
+    return self._stream[start:stop]
 
   def first_prompt(self, problem: Problem) -> str:
     return f"{problem.question}="

@@ -19,6 +19,7 @@ from typing import Any
 import warnings
 
 from score_jax.tasks import exact_answer
+from score_jax.tasks import splits
 from score_jax.types import Grade
 from score_jax.types import Problem
 
@@ -134,10 +135,7 @@ class ReasoningGymTask:
 
   def __post_init__(self):
     _check_generators(self.generators)
-    for split in ("train", "validation", "test"):
-      size = self._sizes[split]
-      if size < 0:
-        raise ValueError(f"num_{split} is {size}, expected 0 or more.")
+    splits.check_sizes(self._sizes)
     stray = sorted(set(self.generator_config) - set(self.generators))
     if stray:
       raise ValueError(
@@ -149,13 +147,7 @@ class ReasoningGymTask:
 
   def problems(self, split: str) -> Sequence[Problem]:
     """All problems of a split, in stream order; generated when first asked."""
-    splits = list(self._sizes)
-    if split not in splits:
-      raise ValueError(
-          f"There is no split {split!r}, expected one of {splits}."
-      )
-    start = sum(self._sizes[name] for name in splits[: splits.index(split)])
-    return self._stream.take(start, start + self._sizes[split])
+    return self._stream.take(*splits.piece(self._sizes, split))
 
   def first_prompt(self, problem: Problem) -> str:
     """The question with the form of the answer."""
