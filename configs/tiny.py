@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
       num_test=2000,  # problems, used for the reported numbers alone
       num_validation=1000,  # problems, for curves and to choose settings
       num_train=20_000,  # problems, of both stages
-      num_warmup=150_000,  # problems, of the base model
+      num_base=150_000,  # problems, of the base model
       seed=11,  # of the problems; the same for every run
   )
 

@@ -48,6 +48,9 @@ def get_config() -> ml_collections.ConfigDict:
               max_grad_norm=1.0,
           ),
       ),
+      # The tiny model knows one instruction: its remarks are a sum again. See
+      # score_jax/study/settings.py for texts that a language model understands.
+      self_refine=create(feedback_prompt="?", refine_prompt="?"),
       corrections_per_attempt=2,  # K2 of score_k2, whose K1 is K / 2
       stage1b_steps=40,  # updates, out of Stage II's
   )

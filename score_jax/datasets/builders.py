@@ -23,80 +23,91 @@ from score_jax.datasets.rows import check_unique_ids
 Splits = Mapping[str, Sequence[Row]]
 
 
-class ScoreMath(tfds.core.GeneratorBasedBuilder):
-  """Hendrycks MATH, 12,000 + 500."""
+class _TextBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """Rows of text, each with its place in the order of the files.
+
+  Attributes:
+    COLUMNS: names of the columns, all of them text.
+  """
 
   VERSION = tfds.core.Version("1.0.0")
-  MANUAL_DOWNLOAD_INSTRUCTIONS = math_files.INSTRUCTIONS
+  COLUMNS: Sequence[str]
+
+  def _read(self, dl_manager: Any) -> tuple[Splits, Mapping[str, int]]:
+    """The rows of each split, and how many there must be."""
+    raise NotImplementedError
 
   def _info(self) -> tfds.core.DatasetInfo:
-    return _text_info(self, math_files.COLUMNS)
+    # Examples are stored in the order of a hash of their keys.
+    index = {"index": tfds.features.Scalar(np.int64)}
+    texts = {column: tfds.features.Text() for column in self.COLUMNS}
+    return tfds.core.DatasetInfo(
+        builder=self, features=tfds.features.FeaturesDict(index | texts)
+    )
 
   def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    splits, counts = self._read(dl_manager)
+    check_counts(splits, counts, self.name)
+    check_unique_ids(splits)
+    return {
+        split: self._generate_examples(rows) for split, rows in splits.items()
+    }
+
+  def _generate_examples(
+      self, rows: Sequence[Row]
+  ) -> Iterator[tuple[int, dict[str, Any]]]:
+    for index, row in enumerate(rows):
+      yield index, {"index": index, **row}
+
+
+class ScoreMath(_TextBuilder):
+  """Hendrycks MATH, 12,000 + 500."""
+
+  MANUAL_DOWNLOAD_INSTRUCTIONS = math_files.INSTRUCTIONS
+  COLUMNS = math_files.COLUMNS
+
+  def _read(self, dl_manager: Any) -> tuple[Splits, Mapping[str, int]]:
     splits = math_files.read(
         dl_manager.manual_dir, math_files.COUNTS, math_files.ORIGINAL_COUNTS
     )
-    return _generators(self, splits, math_files.COUNTS)
-
-  def _generate_examples(self, rows: Sequence[Row]) -> Iterator[Any]:
-    yield from _examples(rows)
+    return splits, math_files.COUNTS
 
 
-class ScoreGsm8k(tfds.core.GeneratorBasedBuilder):
+class ScoreGsm8k(_TextBuilder):
   """GSM8K, 7,473 + 1,319."""
 
-  VERSION = tfds.core.Version("1.0.0")
   MANUAL_DOWNLOAD_INSTRUCTIONS = gsm8k_files.INSTRUCTIONS
+  COLUMNS = gsm8k_files.COLUMNS
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return _text_info(self, gsm8k_files.COLUMNS)
-
-  def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-    splits = gsm8k_files.read(dl_manager.manual_dir)
-    return _generators(self, splits, gsm8k_files.COUNTS)
-
-  def _generate_examples(self, rows: Sequence[Row]) -> Iterator[Any]:
-    yield from _examples(rows)
+  def _read(self, dl_manager: Any) -> tuple[Splits, Mapping[str, int]]:
+    return gsm8k_files.read(dl_manager.manual_dir), gsm8k_files.COUNTS
 
 
-class ScoreMbpp(tfds.core.GeneratorBasedBuilder):
+class ScoreMbpp(_TextBuilder):
   """MBPP in the splits of its paper: 974 problems, or 427 checked ones."""
 
-  VERSION = tfds.core.Version("1.0.0")
   MANUAL_DOWNLOAD_INSTRUCTIONS = mbpp_files.INSTRUCTIONS
   BUILDER_CONFIGS = [
       tfds.core.BuilderConfig(name="full", description="All problems."),
       tfds.core.BuilderConfig(name="sanitized", description="Checked ones."),
   ]
+  COLUMNS = mbpp_files.COLUMNS
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return _text_info(self, mbpp_files.COLUMNS)
-
-  def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+  def _read(self, dl_manager: Any) -> tuple[Splits, Mapping[str, int]]:
+    manual_dir = dl_manager.manual_dir
     if self.builder_config.name == "full":
-      splits = mbpp_files.read_full(dl_manager.manual_dir)
-      return _generators(self, splits, mbpp_files.FULL_COUNTS)
-    splits = mbpp_files.read_sanitized(dl_manager.manual_dir)
-    return _generators(self, splits, mbpp_files.SANITIZED_COUNTS)
-
-  def _generate_examples(self, rows: Sequence[Row]) -> Iterator[Any]:
-    yield from _examples(rows)
+      return mbpp_files.read_full(manual_dir), mbpp_files.FULL_COUNTS
+    return mbpp_files.read_sanitized(manual_dir), mbpp_files.SANITIZED_COUNTS
 
 
-class ScoreHumanEval(tfds.core.GeneratorBasedBuilder):
+class ScoreHumanEval(_TextBuilder):
   """HumanEval, 164 problems."""
 
-  VERSION = tfds.core.Version("1.0.0")
+  COLUMNS = human_eval_files.COLUMNS
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return _text_info(self, human_eval_files.COLUMNS)
-
-  def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-    splits = human_eval_files.read()
-    return _generators(self, splits, human_eval_files.COUNTS)
-
-  def _generate_examples(self, rows: Sequence[Row]) -> Iterator[Any]:
-    yield from _examples(rows)
+  def _read(self, dl_manager: Any) -> tuple[Splits, Mapping[str, int]]:
+    del dl_manager  # the package human-eval carries the file
+    return human_eval_files.read(), human_eval_files.COUNTS
 
 
 def make_builder(
@@ -113,31 +124,3 @@ def make_builder(
       "human_eval": lambda: ScoreHumanEval(data_dir=data_dir),
   }
   return makers[name]()
-
-
-def _text_info(
-    builder: tfds.core.DatasetBuilder, columns: Sequence[str]
-) -> tfds.core.DatasetInfo:
-  # Examples are stored in the order of a hash of their keys.
-  index = {"index": tfds.features.Scalar(np.int64)}
-  texts = {column: tfds.features.Text() for column in columns}
-  return tfds.core.DatasetInfo(
-      builder=builder, features=tfds.features.FeaturesDict(index | texts)
-  )
-
-
-def _generators(
-    builder: tfds.core.GeneratorBasedBuilder,
-    splits: Splits,
-    counts: Mapping[str, int],
-) -> dict[str, Any]:
-  check_counts(splits, counts, builder.name)
-  check_unique_ids(splits)
-  return {
-      split: builder._generate_examples(rows) for split, rows in splits.items()
-  }
-
-
-def _examples(rows: Sequence[Row]) -> Iterator[tuple[int, dict[str, Any]]]:
-  for index, row in enumerate(rows):
-    yield index, {"index": index, **row}

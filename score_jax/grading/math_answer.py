@@ -1,10 +1,10 @@
 r"""Grades of maths answers, such as those of the MATH data set.
 
-An attempt's answer is what `math_extract` finds. Strings, numbers and the
-structure of tuples, sets and intervals are compared here, without computer
-algebra (`math_compare`); only what that leaves open goes to worker processes
-(`math_symbolic`), within limits (`math_limits`) and a limit of time. The rules
-are those of math_policy.md.
+An attempt's answer is what `maths.extract` finds. Strings, numbers and the
+structure of tuples, sets and intervals are compared in this process, without
+computer algebra (`maths.compare`). Only pairs that this cannot decide go to
+worker processes (`maths.symbolic`), within limits of size (`maths.limits`) and
+of time. math_policy.md states the rules.
 """
 
 import collections
@@ -32,7 +32,6 @@ from score_jax.grading.worker_pool import WorkerPool
 from score_jax.types import Grade
 
 _CACHED_PAIRS = 1 << 16
-_NUM_SHOWN = 5
 _MIN_MEMORY_MB = 256
 _UNDECIDED = "undecided"
 _LEAVES = ExactLeaves()
@@ -44,19 +43,6 @@ _WORKER_ENV = {
     "SYMPY_GROUND_TYPES": "python",
     "MPMATH_NOGMPY": "1",
 }
-
-
-def extract_answer(text: str) -> str | None:
-  """The final answer that an attempt states, in its one spelling, or None.
-
-  Args:
-    text: what the model wrote, of any length.
-  """
-  stated = stated_answer(text)
-  if stated is None:
-    return None
-  # An answer far too long to be graded is one all the same.
-  return normalize(stated[:MAX_RAW_CHARS]) or None
 
 
 class MathGrader:
@@ -114,23 +100,6 @@ class MathGrader:
       if _verdict(reply) != "readable":
         reasons.update(dict.fromkeys(indices, "no readable expression"))
     return dict(sorted(reasons.items()))
-
-  def check_golds(self, golds: Sequence[str]) -> None:
-    """Raises ValueError when any gold cannot be graded.
-
-    No attempt could be right: a silent reward of 0 for the whole run.
-    """
-    reasons = self.unreadable_golds(golds)
-    if not reasons:
-      return
-    shown = "; ".join(
-        f"number {index}, {golds[index][:100]!r}: {reason}"
-        for index, reason in list(reasons.items())[:_NUM_SHOWN]
-    )
-    raise ValueError(
-        f"{len(reasons)} of {len(golds)} gold answers cannot be graded, for"
-        f" example {shown}. Correct or drop these problems."
-    )
 
   def grade(
       self, completions: Sequence[str], golds: Sequence[str]
@@ -221,12 +190,12 @@ def _check_arguments(
 
 
 def _worker_command(memory_mb: int) -> list[str]:
-  """Starts math_worker with this very package, installed or not."""
+  """Starts maths.worker of this very package, installed or not."""
   root = str(pathlib.Path(__file__).resolve().parents[2])
   program = (
       # Behind the standard library, which nothing there may replace.
       f"import sys; sys.path.append({root!r});"
-      " from score_jax.grading import math_worker; math_worker.main()"
+      " from score_jax.grading.maths import worker; worker.main()"
   )
   # -I would also forbid the fixed hash seed; the environment is ours alone.
   return [sys.executable, "-s", "-P", "-c", program, str(memory_mb)]
@@ -248,6 +217,7 @@ def _decided(grade: Grade, status: str) -> Grade:
 def _grade_exactly(completion: str, gold: str) -> Grade:
   """A grade, or one of status _UNDECIDED where algebra is needed."""
   stated = stated_answer(completion)
+  # An answer far too long to be graded is still one that the attempt gave.
   answer = None if stated is None else normalize(stated[:MAX_RAW_CHARS])
   if not answer:
     return Grade(is_correct=False, status="no_answer", answer=None)

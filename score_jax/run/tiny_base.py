@@ -91,7 +91,7 @@ def make_base_model(
   Args:
     settings: architecture and warm-up.
     rollout_settings: shape of the conversations it is made for.
-    task: has a split 'warmup' of its own, disjoint from the others.
+    task: has a split 'base' of its own, disjoint from the others.
     path: directory to make.
     key: of initialisation and sampling.
     seed: of everything that is drawn on the host.
@@ -316,11 +316,11 @@ class _Maker:
 
   def _problem_batches(self) -> Iterator[list[Problem]]:
     """Batches without end; each pass is a new permutation."""
-    problems = self._task.problems("warmup")
+    problems = self._task.problems("base")
     size = self._settings.batch_size
     if len(problems) < size:
       raise ValueError(
-          f"there are {len(problems)} warm-up problems, fewer than"
+          f"there are {len(problems)} problems of the base model, fewer than"
           f" tiny_model.batch_size {size}"
       )
     while True:

@@ -19,10 +19,10 @@ from score_jax.run import recipe
 from score_jax.run.phase_runner import Outcome
 from score_jax.settings import RunSettings
 from score_jax.study.methods import METHODS
+from score_jax.study.settings import SelfRefineSettings
 from score_jax.study.settings import StudySettings
 from score_jax.study.settings import TestTimeSettings
 from score_jax.tasks import make
-from score_jax.tasks.task import Task
 from score_jax.training import phases as phases_lib
 from score_jax.training.phases import Phase
 
@@ -69,7 +69,10 @@ def run_cell(
     outcome = recipe.run_phases(run_settings, task, workdir, phases)
     results = outcome.results
     if METHODS[method].is_self_refine:
-      results = results | {method: _self_refine(outcome, task, workdir, method)}
+      metrics = _self_refine(
+          outcome, settings.method.self_refine, workdir, method
+      )
+      results = results | {method: metrics}
       files.write_json(workdir.results, results)
     trained_s = time.perf_counter() - started
     test_time = None
@@ -110,18 +113,21 @@ def _take_base(base: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def _self_refine(
-    outcome: Outcome, task: Task, workdir: Workdir, name: str
+    outcome: Outcome,
+    settings: SelfRefineSettings,
+    workdir: Workdir,
+    name: str,
 ) -> dict[str, Any]:
   """Metrics of the base model with a message of feedback in between."""
   rollouts = self_refine.self_refine(
       outcome.params,
       outcome.evaluation,
       outcome.problems["test"],
-      task.feedback_prompt,
-      task.refine_prompt,
+      settings.feedback_prompt,
+      settings.refine_prompt,
       "Self-Refine",
   )
-  lines = conversations.jsonl(rollouts, task.refine_prompt)
+  lines = conversations.jsonl(rollouts, settings.refine_prompt)
   files.write_text(workdir.rollouts(f"test_{name}"), lines)
   values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
   return evaluate.summarize(values)

@@ -54,17 +54,59 @@ class TestTimeSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class SelfRefineSettings:
+  r"""The two requests of Self-Refine, in words that the model understands.
+
+  Both are asked after every first attempt, right or wrong. For a model that
+  follows instructions, in mathematics:
+
+    feedback_prompt: Check the solution above as a strict examiner would. Go
+      through it step by step and say of each step whether it follows from the
+      question and from the steps before it. Where it does not, say what is
+      wrong and how it can be put right. Do not write a new solution yet.
+    refine_prompt: Now use these remarks. Correct what they found to be wrong,
+      keep what they found to be right, and write the whole solution again from
+      the start and nothing else, with a last line of the same form: Final
+      Answer: The final answer is $\boxed{...}$.
+
+  and in programming:
+
+    feedback_prompt: # Review the program above. Say, point by point and in
+      words, whether it does what the task asks for, on ordinary input and on
+      unusual input. Where it does not, say what is wrong and how it can be put
+      right. Do not write the program again yet.
+    refine_prompt: # Now use these remarks. Correct what they found to be wrong,
+      keep what they found to be right, and write the whole program again and
+      nothing else, between [BEGIN] and [DONE].
+
+  Attributes:
+    feedback_prompt: the request for remarks on the first attempt.
+    refine_prompt: the request for a second attempt that uses the remarks.
+  """
+
+  feedback_prompt: str
+  refine_prompt: str
+
+  def __post_init__(self):
+    for name, text in dataclasses.asdict(self).items():
+      if not text.strip():
+        raise ValueError(f"{name} is {text!r}, expected a text")
+
+
+@dataclasses.dataclass(frozen=True)
 class MethodSettings:
   """What some of the methods need beside the settings of a run.
 
   Attributes:
-    sft: of the supervised methods.
+    sft: fine-tuning of the supervised methods.
+    self_refine: requests of Self-Refine.
     corrections_per_attempt: K2 of `score_k2`.
     stage1b_steps: updates of the stage that three-attempt SCoRe has in between,
       taken from those of Stage II.
   """
 
   sft: SftSettings
+  self_refine: SelfRefineSettings
   corrections_per_attempt: int
   stage1b_steps: int
 

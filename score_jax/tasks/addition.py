@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from score_jax.tasks import splits
 from score_jax.types import Grade
 from score_jax.types import Problem
 
@@ -36,12 +37,10 @@ class AdditionTask:
     num_test: problems of the test split.
     num_validation: likewise.
     num_train: likewise.
-    num_warmup: problems that the base model is made from.
+    num_base: problems that the base model is made from.
     seed: of the stream; it is part of the task, not of a run.
     name: see Task.
     correction_prompt: see Task.
-    feedback_prompt: see Task.
-    refine_prompt: see Task.
   """
 
   num_digits: int
@@ -49,13 +48,10 @@ class AdditionTask:
   num_test: int
   num_validation: int
   num_train: int
-  num_warmup: int
+  num_base: int
   seed: int
   name: str = dataclasses.field(default="addition", init=False)
   correction_prompt: str = dataclasses.field(default="?", init=False)
-  # The model knows one instruction: what it is asked to remark is a sum again.
-  feedback_prompt: str = dataclasses.field(default="?", init=False)
-  refine_prompt: str = dataclasses.field(default="?", init=False)
 
   def __post_init__(self):
     if not 1 <= self.num_digits <= 9:
@@ -64,9 +60,7 @@ class AdditionTask:
       raise ValueError(
           f"nine_probability is {self.nine_probability}, expected 0 to 1"
       )
-    for split, size in self._sizes.items():
-      if size < 0:
-        raise ValueError(f"num_{split} is {size}, expected 0 or more")
+    splits.check_sizes(self._sizes)
     if sum(self._sizes.values()) > 100**self.num_digits // 4:
       raise ValueError(
           f"{sum(self._sizes.values())} distinct problems asked of"
@@ -76,20 +70,18 @@ class AdditionTask:
 
   @property
   def _sizes(self) -> dict[str, int]:
+    """Problems of each split, in the order in which the stream is cut."""
     return {
         "test": self.num_test,
         "validation": self.num_validation,
         "train": self.num_train,
-        "warmup": self.num_warmup,
+        "base": self.num_base,
     }
 
   def problems(self, split: str) -> Sequence[Problem]:
-    """All problems of 'test', 'validation', 'train' or 'warmup'."""
-    if split not in self._sizes:
-      raise ValueError(f"split {split!r}; there are {', '.join(self._sizes)}")
-    names = list(self._sizes)
-    start = sum(self._sizes[n] for n in names[: names.index(split)])
-    return self._stream[start : start + self._sizes[split]]
+    """All problems of 'test', 'validation', 'train' or 'base'."""
+    start, stop = splits.piece(self._sizes, split)
+    return self._stream[start:stop]
 
   def first_prompt(self, problem: Problem) -> str:
     return f"{problem.question}="

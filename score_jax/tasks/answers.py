@@ -18,8 +18,6 @@ from score_jax.types import Problem
 _TEMPLATES = {
     "first": ("question",),
     "correction": (),
-    "feedback": (),
-    "refine": (),
 }
 
 
@@ -83,8 +81,6 @@ def answers_task(
   task = DataTask(
       name="answers",
       correction_prompt=texts["correction"],
-      feedback_prompt=texts["feedback"],
-      refine_prompt=texts["refine"],
       splits=splits,
       first_prompts={
           p.id: templates.fill(texts["first"], question=p.question)

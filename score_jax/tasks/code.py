@@ -22,8 +22,6 @@ _TEMPLATES = {
     "mbpp": ("question", "tests"),
     "human_eval": ("question", "entry_point"),
     "correction": (),
-    "feedback": (),
-    "refine": (),
 }
 _FEW_SHOT_TEMPLATES = _TEMPLATES | {
     "mbpp": ("shots", "question", "tests"),
@@ -83,8 +81,6 @@ def code_task(
   return DataTask(
       name="code",
       correction_prompt=texts["correction"],
-      feedback_prompt=texts["feedback"],
-      refine_prompt=texts["refine"],
       splits=kept,
       first_prompts=first_prompts,
       grader=sandbox,

@@ -36,8 +36,6 @@ class DataTask:
   Attributes:
     name: see Task.
     correction_prompt: see Task.
-    feedback_prompt: see Task.
-    refine_prompt: see Task.
     splits: problems of each split.
     first_prompts: by problem id, the text that asks for the first attempt.
     grader: judges attempts.
@@ -46,8 +44,6 @@ class DataTask:
 
   name: str
   correction_prompt: str
-  feedback_prompt: str
-  refine_prompt: str
   splits: Mapping[str, Sequence[Problem]]
   first_prompts: Mapping[int, str]
   grader: Grader

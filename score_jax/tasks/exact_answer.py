@@ -1,6 +1,6 @@
 r"""The final answer of an attempt's text, and exact comparison with the gold.
 
-For tasks whose answer is one number or one short string; `math_extract` says
+For tasks whose answer is one number or one short string; `maths.extract` says
 where an attempt states it.
 
 Whatever a model writes gets a grade; only a bad gold answer raises.

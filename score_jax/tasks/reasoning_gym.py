@@ -19,6 +19,7 @@ from typing import Any
 import warnings
 
 from score_jax.tasks import exact_answer
+from score_jax.tasks import splits
 from score_jax.types import Grade
 from score_jax.types import Problem
 
@@ -31,16 +32,6 @@ _CORRECTION_PROMPT = (
     "The solution above might contain a mistake. Look at it again and fix the"
     " mistake if there is one. Then write the whole solution again, step by"
     ' step, and finish with the same kind of line: "The answer is N."'
-)
-_FEEDBACK_PROMPT = (
-    "Check the solution above, step by step. Say of each step whether it is"
-    " right, and where one is wrong, how it can be put right. Do not write a"
-    " new solution yet."
-)
-_REFINE_PROMPT = (
-    "Now use these remarks: correct what they found to be wrong and keep the"
-    " rest. Write the whole solution again, step by step, and finish with the"
-    ' same kind of line: "The answer is N."'
 )
 # Appended by gsm_symbolic to every question; our instructions say it already.
 _GSM_SUFFIX = " Give the result as your final answer. Do not include units."
@@ -127,8 +118,6 @@ class ReasoningGymTask:
     seed: another seed gives another, unrelated stream.
     name: see Task.
     correction_prompt: see Task.
-    feedback_prompt: see Task.
-    refine_prompt: see Task.
   """
 
   generators: tuple[str, ...] = ("chain_sum",)
@@ -143,15 +132,10 @@ class ReasoningGymTask:
   correction_prompt: str = dataclasses.field(
       default=_CORRECTION_PROMPT, init=False
   )
-  feedback_prompt: str = dataclasses.field(default=_FEEDBACK_PROMPT, init=False)
-  refine_prompt: str = dataclasses.field(default=_REFINE_PROMPT, init=False)
 
   def __post_init__(self):
     _check_generators(self.generators)
-    for split in ("train", "validation", "test"):
-      size = self._sizes[split]
-      if size < 0:
-        raise ValueError(f"num_{split} is {size}, expected 0 or more.")
+    splits.check_sizes(self._sizes)
     stray = sorted(set(self.generator_config) - set(self.generators))
     if stray:
       raise ValueError(
@@ -163,13 +147,7 @@ class ReasoningGymTask:
 
   def problems(self, split: str) -> Sequence[Problem]:
     """All problems of a split, in stream order; generated when first asked."""
-    splits = list(self._sizes)
-    if split not in splits:
-      raise ValueError(
-          f"There is no split {split!r}, expected one of {splits}."
-      )
-    start = sum(self._sizes[name] for name in splits[: splits.index(split)])
-    return self._stream.take(start, start + self._sizes[split])
+    return self._stream.take(*splits.piece(self._sizes, split))
 
   def first_prompt(self, problem: Problem) -> str:
     """The question with the form of the answer."""

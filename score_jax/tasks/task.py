@@ -19,15 +19,10 @@ class Task(Protocol):
     correction_prompt: the instruction that asks for another attempt. It is one
       constant text: it cannot depend on the first attempt, so it cannot tell
       whether that was right.
-    feedback_prompt: the instruction that asks for remarks on the first attempt,
-      of Self-Refine alone; one constant text, likewise.
-    refine_prompt: the instruction that asks for another attempt after them.
   """
 
   name: str
   correction_prompt: str
-  feedback_prompt: str
-  refine_prompt: str
 
   def problems(self, split: str) -> Sequence[Problem]:
     """All problems of 'train', 'validation' or 'test', always in one order."""

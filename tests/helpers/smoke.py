@@ -40,7 +40,7 @@ SETTINGS = {
         "num_test": 11,
         "num_validation": 8,
         "num_train": 32,
-        "num_warmup": 64,
+        "num_base": 64,
         "seed": 7,
     },
     "rollout": {

@@ -144,13 +144,13 @@ class SelectProblemsTest(absltest.TestCase):
         num_test=100,
         num_validation=100,
         num_train=500,
-        num_warmup=500,
+        num_base=500,
         seed=0,
     )
     tokenizer = tokenization.wrap(
         tokenization.make_character_tokenizer(CHARACTERS)
     )
-    splits = ["test", "validation", "train", "warmup"]
+    splits = ["test", "validation", "train", "base"]
     problems_lib.select_problems(
         task, splits, tokenizer, max_prompt_tokens=6, long_prompts="error"
     )

@@ -154,6 +154,11 @@ class StudyTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "corrections_per_attempt 3 does"):
       _settings(method__corrections_per_attempt=3)
 
+  @parameterized.parameters("feedback_prompt", "refine_prompt")
+  def test_requests_of_self_refine_without_words(self, name):
+    with self.assertRaisesRegex(ValueError, f"{name} is ' ', expected a text"):
+      _settings(**{f"method__self_refine__{name}": " "})
+
   def test_steps_that_stage_2_does_not_have(self):
     with self.assertRaisesRegex(ValueError, "expected fewer than run.stage2"):
       _settings(method__stage1b_steps=100)

@@ -20,10 +20,10 @@ TASK = AdditionTask(
     num_test=300,
     num_validation=200,
     num_train=1500,
-    num_warmup=1000,
+    num_base=1000,
     seed=3,
 )
-SPLITS = {"test": 300, "validation": 200, "train": 1500, "warmup": 1000}
+SPLITS = {"test": 300, "validation": 200, "train": 1500, "base": 1000}
 
 
 def _all_problems(task=TASK):
@@ -83,7 +83,7 @@ class ProblemsTest(parameterized.TestCase):
 
   def test_more_training_problems_leave_test_and_validation_as_they_are(self):
     """Results of two runs are of the same problems."""
-    other = dataclasses.replace(TASK, num_train=2000, num_warmup=200)
+    other = dataclasses.replace(TASK, num_train=2000, num_base=200)
     for split in ("test", "validation"):
       self.assertTrue(other.problems(split) == TASK.problems(split), split)
 

@@ -1,7 +1,7 @@
 r"""One spelling for answers that differ only in how LaTeX sets them.
 
 Spacing, \dfrac, \left, delimiters, thousands separators, final periods. What
-changes a meaning, however slightly, is decided in `math_compare`.
+changes a meaning, however slightly, is decided in `compare`.
 """
 
 import functools

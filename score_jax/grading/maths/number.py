@@ -35,7 +35,7 @@ def parse_number(text: str) -> fractions.Fraction | float | None:
   scientific notation; plus or minus infinity is the only float.
 
   Args:
-    text: as `math_normalize.normalize` returns it.
+    text: as `normalize.normalize` returns it.
   """
   if len(text) > MAX_NUMBER_CHARS:
     return None

@@ -4,6 +4,7 @@ A text is split at its outermost marks into a tree. Its leaves are scalars such
 as \frac{\sqrt{2}}{2}, words, or numerals of another base, with their unit.
 """
 
+from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
 import functools
@@ -70,6 +71,7 @@ _TOKEN = re.compile(
 )
 _OPENING = frozenset(("(", "[", "{", r"\{"))
 _CLOSING = frozenset((")", "]", "}", r"\}"))
+_DEPTH_CHANGES = dict.fromkeys(_OPENING, 1) | dict.fromkeys(_CLOSING, -1)
 _OPERATORS = {
     "=": "=",
     r"\ne": "!=",
@@ -321,17 +323,13 @@ def _is_in_base(digits: str, base: int) -> bool:
 def _split(text: str, marks: set[str] | frozenset[str]):
   """(parts, marks between them), at marks outside of all brackets."""
   parts, found, depth, start = [], [], 0, 0
-  for match in _TOKEN.finditer(text):
-    token = match.group()
-    if token in _OPENING or token.startswith(r"\begin{"):
-      depth += 1
-    elif token in _CLOSING or token.startswith(r"\end{"):
-      depth -= 1
-      if depth < 0:
-        raise UnreadableError("A bracket closes that was never open.")
-    elif depth == 0 and token in marks:
+  for match, change in _tokens(text):
+    depth += change
+    if depth < 0:
+      raise UnreadableError("A bracket closes that was never open.")
+    if not change and depth == 0 and match.group() in marks:
       parts.append(text[start : match.start()])
-      found.append(token)
+      found.append(match.group())
       start = match.end()
   if depth:
     raise UnreadableError("A bracket never closes.")
@@ -343,12 +341,18 @@ def _split(text: str, marks: set[str] | frozenset[str]):
 def _is_one_group(text: str) -> bool:
   """Whether the bracket that opens the text is closed by its last token."""
   depth = 0
+  for match, change in _tokens(text):
+    depth += change
+    if change < 0 and depth == 0:
+      return match.end() == len(text)
+  return False
+
+
+def _tokens(text: str) -> Iterator[tuple[re.Match[str], int]]:
+  """Tokens with what each adds to the depth: 1 opens, -1 closes, else 0."""
   for match in _TOKEN.finditer(text):
     token = match.group()
-    if token in _OPENING or token.startswith(r"\begin{"):
-      depth += 1
-    elif token in _CLOSING or token.startswith(r"\end{"):
-      depth -= 1
-      if depth == 0:
-        return match.end() == len(text)
-  return False
+    change = _DEPTH_CHANGES.get(token, 0)
+    if len(token) > 2:
+      change = token.startswith(r"\begin{") - token.startswith(r"\end{")
+    yield match, change

@@ -65,10 +65,6 @@ class WorkerProcess:
       self.close()
       raise WorkerError(reply["refused"])
 
-  @property
-  def pid(self) -> int:
-    return self._process.pid
-
   def run(self, solution: str, tests: str, entry_point: str) -> Verdict:
     """Grades one solution; WorkerError when the worker failed."""
     request = {

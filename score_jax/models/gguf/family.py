@@ -21,7 +21,6 @@ Config = Mapping[str, Any]
 NORMAL = 1  # merged from smaller pieces
 CONTROL = 3  # special tokens, never written in text
 USER_DEFINED = 4  # found in text before anything is merged
-BYTE = 6  # stand for what no piece covers
 
 
 @dataclasses.dataclass(frozen=True)

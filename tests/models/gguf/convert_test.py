@@ -21,11 +21,11 @@ from experiments import convert_gguf
 from score_jax.models.gguf import file
 from score_jax.models.gguf import gemma
 from score_jax.models.gguf import llama
-from score_jax.models.gguf.family import BYTE
 from score_jax.models.gguf.family import CONTROL
 from score_jax.models.gguf.family import NORMAL
 from score_jax.models.gguf.family import USER_DEFINED
 
+_BYTE = 6  # GGUF's type of the pieces that stand for a single byte
 _HAS_GGUF = importlib.util.find_spec("gguf") is not None
 
 
@@ -172,7 +172,7 @@ _PIECES = (
     [(p, CONTROL) for p in ("<pad>", "<eos>", "<bos>", "<unk>")]
     + [(p, USER_DEFINED) for p in ("\n", "\n\n", "<b>", "\u2581\u2581")]
     + [("\u2581\u2581\u2581", USER_DEFINED)]
-    + [(f"<0x{byte:02X}>", BYTE) for byte in range(256)]
+    + [(f"<0x{byte:02X}>", _BYTE) for byte in range(256)]
     + [(p, NORMAL) for p in ("he", "\u2581t", "\u2581the", "the", "aa", "aaa")]
     + [(p, NORMAL) for p in ("<b", "b>", "a\u2581", "th")]
     + [(p, NORMAL) for p in ("\u2581", *"theab<>")]
