@@ -103,17 +103,6 @@ def print_warning(text: str) -> None:
   console.print(f"warning: {text}", markup=False, soft_wrap=True)
 
 
-def results_markdown(results: Mapping[str, Mapping]) -> str:
-  """Makes the same table in Markdown, without a title."""
-  rows = [["", *("<br>".join(header) for header in _COLUMNS)]]
-  rows.append(["---", *("---:" for _ in _COLUMNS)])
-  for name, metrics in results.items():
-    cells = ["<br>".join(cell(metrics)) for cell in _COLUMNS.values()]
-    rows.append([stage_label(name), *cells])
-  lines = ["| " + " | ".join(row) + " |" for row in rows]
-  return "\n".join([*lines, "", _caption(results), ""])
-
-
 def stage_label(name: str) -> str:
   """How a stage is called in what people read."""
   return _STAGE_NAMES.get(name, name)
