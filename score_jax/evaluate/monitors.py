@@ -21,7 +21,7 @@ from typing import NamedTuple
 Record = Mapping[str, Any]
 
 # Greedy first attempts, fractions. On 500 problems of which a fifth change
-# their verdict, a difference has a standard error of 2 points; a first stage
+# their verdict, a difference has a standard error of 2 points; a Stage I
 # whose anchor holds moved them by about as much.
 SANDBAGGING_FALL = 0.05
 # Second attempts that fall by less than that error count as holding.
@@ -38,7 +38,7 @@ NOTHING_TO_CORRECT = 0.95
 TRUNCATED_SHARE = 0.20
 # Nats per attempt, where the first attempt is held to the base. The chance of
 # no event, such as being right, differs by more than sqrt(KL / 2) (Pinsker):
-# 0.5 nats allow for 50 points, and a stage that holds was seen at 0.15.
+# 0.5 nats allow for 50 points, and a phase that holds was seen at 0.15.
 KL_ANCHORED_NATS = 0.5
 # Nats per token elsewhere, as attempts that learn may go away by more the
 # longer they are. The tiny recipe ends below 0.1 per token; a run that learned
@@ -53,7 +53,7 @@ class Notice:
   """One thing that a monitor saw; told once per phase.
 
   Attributes:
-    phase: stage of the run, as in the records.
+    phase: phase of the run ("stage" in the records).
     step: of the phase, at which it was first seen.
     name: 'sandbagging', 'collapse', 'truncation' or 'first_attempt_kl'.
     message: for people: numbers, and what may help.

@@ -59,7 +59,7 @@ def _phases(result: Mapping[str, Any]) -> str:
           for name in _WITH_INTERVAL
       ]
       plain = [_percent(metrics[name]) for name in _PLAIN]
-      rows.append((seed, tables.stage_label(phase), *values, *plain))
+      rows.append((seed, tables.phase_label(phase), *values, *plain))
   return _table(rows) if len(rows) > 1 else ""
 
 

@@ -14,7 +14,7 @@ import rich.text
 from score_jax.output.progress import console
 from score_jax.output.progress import is_terminal
 
-_STAGE_NAMES = {
+_PHASE_LABELS = {
     "base": "base",
     "stage1": "Stage I",
     "stage1b": "Stage I(b)",
@@ -79,7 +79,7 @@ def results_table(
   for name, metrics in results.items():
     cells = ["\n".join(cell(metrics)) for cell in _COLUMNS.values()]
     # Text, not str: an interval's brackets are no markup.
-    table.add_row(stage_label(name), *(rich.text.Text(cell) for cell in cells))
+    table.add_row(phase_label(name), *(rich.text.Text(cell) for cell in cells))
   return table
 
 
@@ -103,9 +103,9 @@ def print_warning(text: str) -> None:
   console.print(f"warning: {text}", markup=False, soft_wrap=True)
 
 
-def stage_label(name: str) -> str:
-  """How a stage is called in what people read."""
-  return _STAGE_NAMES.get(name, name)
+def phase_label(name: str) -> str:
+  """Names a phase in what people read; an unknown one keeps its key."""
+  return _PHASE_LABELS.get(name, name)
 
 
 def _percent(fraction: float) -> str:

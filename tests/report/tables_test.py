@@ -46,7 +46,7 @@ class ResultsTest(absltest.TestCase):
     intervals = ["[12.5,", "40.0]", "[6.2,", "35.0]", "[-15.0,", "2.0]", "0.4"]
     self.assertIn(intervals, lines)
 
-  def test_stages_that_are_missing_have_no_row(self):
+  def test_phases_that_are_missing_have_no_row(self):
     text = _printed({"base": BASE, "stage2": STAGE2})
     self.assertIn("Stage II ", text)
     self.assertNotIn("Stage I ", text)

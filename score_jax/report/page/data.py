@@ -145,7 +145,7 @@ def _phase_as_method(
   intervals = result["ci95"]
   return {
       "name": phase,
-      "label": tables.stage_label(phase),
+      "label": tables.phase_label(phase),
       "is_trained": phase != "base",
       "summary": {
           name: {"mean": result[name], "ci95": intervals.get(name)}
@@ -244,7 +244,7 @@ def _conversations(
               "label": cell.label,
               "seed": cell.seed,
               "phase": phase,
-              "phase_label": tables.stage_label(phase),
+              "phase_label": tables.phase_label(phase),
               "num_evaluated": len(records),
               "items": conversations.choose(
                   records, count, characters // len(tier)

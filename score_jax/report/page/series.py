@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from score_jax.output import phase_axis
 from score_jax.report import tables
 
 _NAMES = re.compile(
@@ -18,32 +19,27 @@ MAX_POINTS = 240
 
 
 def curves(records: Sequence[Mapping]) -> dict[str, Any]:
-  """Puts the stages of a run side by side on one axis of steps.
+  """Puts the phases of a run side by side on one axis of steps.
 
   Args:
     records: of `metrics.jsonl`, see `metrics.read_metrics`.
 
   Returns:
-    `stages`: a list of `label`, `start`, `end` in steps since the base model;
+    `phases`: a list of `label`, `start`, `end` in steps since the base model;
     `series`: by scalar, `[x, y]`, two lists of numbers, where y is finite.
   """
-  lengths: dict[str, int] = {}
-  for record in records:
-    stage = record["stage"]
-    lengths[stage] = max(lengths.get(stage, 0), record["step"])
-  ends = np.cumsum(list(lengths.values())).tolist()
-  starts = {s: e - n for (s, n), e in zip(lengths.items(), ends, strict=True)}
+  spans = phase_axis.recorded_spans(records)
   points: dict[str, list[tuple[int, float]]] = {}
   for record in records:
+    x = spans[record["stage"]][0] + record["step"]
     for name, value in record.items():
       if _NAMES.fullmatch(name) and value is not None:
-        x = starts[record["stage"]] + record["step"]
         points.setdefault(name, []).append((x, value))
   return {
-      "stages": [
-          {"label": tables.stage_label(s), "start": starts[s], "end": end}
-          for s, end in zip(lengths, ends, strict=True)
-          if lengths[s]
+      "phases": [
+          {"label": tables.phase_label(phase), "start": start, "end": end}
+          for phase, (start, end) in spans.items()
+          if end > start
       ],
       "series": {name: thin(xy) for name, xy in sorted(points.items())},
   }

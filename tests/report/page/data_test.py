@@ -80,7 +80,7 @@ class ConversationsTest(absltest.TestCase):
 
 class SeriesTest(absltest.TestCase):
 
-  def test_stages_lie_side_by_side_without_gaps_of_none(self):
+  def test_phases_lie_side_by_side_without_gaps_of_none(self):
     records = [
         {"stage": "stage1", "step": s, "time_s": s, "train/loss": float(s)}
         for s in (1, 2)
@@ -89,7 +89,7 @@ class SeriesTest(absltest.TestCase):
     records.append({"stage": "stage2", "step": 4, "train/accuracy_t3": 0.5})
     curves = series.curves(records)
     self.assertEqual(
-        curves["stages"],
+        curves["phases"],
         [
             {"label": "Stage I", "start": 0, "end": 2},
             {"label": "Stage II", "start": 2, "end": 6},

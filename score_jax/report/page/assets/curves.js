@@ -37,14 +37,14 @@ function cellCharts(cell) {
 
 function cellRow(cell) {
   const time = isNumber(cell.wall_s) ? `, ${duration(cell.wall_s)}` : "";
-  const end = Math.max(...cell.stages.map((stage) => stage.end), 1);
+  const end = Math.max(...cell.phases.map((phase) => phase.end), 1);
   return [
     cell.seed === "" ? null : el("h3", null, `${cell.label}, seed ${cell.seed}${time}`),
     el("div", { class: "grid" }, cellCharts(cell).map(
       ([title, yLabel, lines, limits]) => el(
         "div", null, el("h4", null, title),
         chart((width) => lineChart({
-          width, height: 250, lines, yLabel, limits, x: [0, end], stages: cell.stages,
+          width, height: 250, lines, yLabel, limits, x: [0, end], phases: cell.phases,
           xLabel: "training step", name: `${title}, ${cell.label}, seed ${cell.seed}`,
         }))))),
   ];

@@ -85,11 +85,11 @@ function curveParts() {
       + " that were sampled for training since the base model.",
       ...budgetPart(withCurve));
   }
-  const trained = cells.filter((cell) => Object.keys(cell.series).length && cell.stages.length);
+  const trained = cells.filter((cell) => Object.keys(cell.series).length && cell.phases.length);
   if (trained.length) {
     part(
       "training", "Training",
-      "Both attempts over all stages. The reward is 1 for a correct attempt, so its mean is"
+      "Both attempts over all phases. The reward is 1 for a correct attempt, so its mean is"
       + " the accuracy of what was sampled.",
       ...trainingPart(trained));
   }
