@@ -18,6 +18,8 @@ import statistics
 from typing import Any
 from typing import NamedTuple
 
+from score_jax import scalars
+
 Record = Mapping[str, Any]
 
 # Greedy first attempts, fractions. On 500 problems of which a fifth change
@@ -46,6 +48,9 @@ KL_ANCHORED_NATS = 0.5
 KL_NATS_PER_TOKEN = 0.3
 # Steps whose median is looked at: one batch is noisy.
 WINDOW_STEPS = 5
+
+_ACCURACIES = scalars.VALIDATION_ACCURACIES
+_CHANGE_RATE = scalars.VALIDATION + scalars.ANSWER_CHANGE_RATE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,11 +110,11 @@ def warnings(
 
 def _sandbagging(history: _History) -> str | None:
   """First attempts become worse so that second ones can be better."""
-  names = ("validation/accuracy_t1", "validation/accuracy_t2")
-  now = next(_values(history.phase[-1:], *names), None)
+  now = next(_values(history.phase[-1:], *_ACCURACIES), None)
   if now is None:
     return None
-  (t1, t2), (start_t1, start_t2) = now, next(_values(history.phase, *names))
+  start_t1, start_t2 = next(_values(history.phase, *_ACCURACIES))
+  t1, t2 = now
   if start_t1 - t1 <= SANDBAGGING_FALL or start_t2 - t2 > SANDBAGGING_HOLD:
     return None
   return (
@@ -123,15 +128,13 @@ def _sandbagging(history: _History) -> str | None:
 
 def _collapse(history: _History) -> str | None:
   """Second attempts become copies of first ones."""
-  name = "validation/answer_change_rate"
-  accuracies = ("validation/accuracy_t1", "validation/accuracy_t2")
-  now = next(_values(history.phase[-1:], name, *accuracies), None)
+  now = next(_values(history.phase[-1:], _CHANGE_RATE, *_ACCURACIES), None)
   if now is None:
     return None
   rate, t1, t2 = now
   if rate >= CHANGE_RATE_GONE or max(t1, t2) >= NOTHING_TO_CORRECT:
     return None
-  highest = max(rate for (rate,) in _values(history.run, name))
+  highest = max(rate for (rate,) in _values(history.run, _CHANGE_RATE))
   if highest < CHANGE_RATE_ALIVE:
     return None
   return (
@@ -158,7 +161,7 @@ def _truncation(history: _History) -> str | None:
 
 def _first_attempt_kl(history: _History) -> str | None:
   """First attempts leave the base."""
-  kl = _recent(history, "train/kl_t1")
+  kl = _recent(history, scalars.TRAIN_KLS[0])
   if kl is None:
     return None
   if history.is_anchored:

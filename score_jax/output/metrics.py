@@ -17,6 +17,7 @@ import time
 
 import tensorboardX
 
+from score_jax import scalars as scalars_lib
 from score_jax.output import files
 from score_jax.output import phase_axis
 
@@ -94,11 +95,16 @@ class MetricsWriter:
       scalars: numbers or zero-dimensional arrays by name, such as
         "train/accuracy_t1". One that is not finite becomes null in the JSON
         line and a gap in TensorBoard.
+
+    Raises:
+      ValueError: the phase has no such step, or a scalar is not declared in
+        score_jax/scalars.py.
     """
     global_step = self.global_step(phase, step)
     clashes = sorted(_RESERVED.intersection(scalars))
     if clashes:
       raise ValueError(f"scalars {clashes} have reserved names; rename them")
+    scalars_lib.check_declared(scalars)
     values = {name: float(value) for name, value in scalars.items()}
     elapsed_s = round(time.monotonic() - self._start_s, 3)
     record = {"stage": phase, "step": step, "time_s": elapsed_s}

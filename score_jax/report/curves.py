@@ -16,16 +16,18 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
+from score_jax import scalars
 from score_jax.output import phase_axis
 from score_jax.report import tables
 
 # Okabe and Ito's blue and vermillion: apart for every kind of color vision.
 ATTEMPT_COLORS = ("#0072B2", "#D55E00")
 ATTEMPT_NAMES = ("first attempt", "second attempt")
-_TRAIN_ACCURACY = ("train/accuracy_t1", "train/accuracy_t2")
-_VALIDATION_ACCURACY = ("validation/accuracy_t1", "validation/accuracy_t2")
-_KL = ("train/kl_t1", "train/kl_t2")
-_CURVES = (*_TRAIN_ACCURACY, *_VALIDATION_ACCURACY, *_KL)
+_CURVES = (
+    *scalars.TRAIN_ACCURACIES,
+    *scalars.VALIDATION_ACCURACIES,
+    *scalars.TRAIN_KLS,
+)
 
 _PLOT_STYLE = {
     "font.family": "DejaVu Sans",
@@ -114,11 +116,13 @@ def _draw_accuracy(
 ) -> None:
   axes.set_title("Accuracy")
   axes.set_xlabel("training step")
-  axes.set_ylabel("percent correct")
+  axes.set_ylabel(scalars.metric(scalars.ACCURACIES[0]).unit)
   for phase, (start, _) in spans.items():
-    _draw_noisy(axes, records, phase, _TRAIN_ACCURACY, start, 100.0)
+    _draw_noisy(axes, records, phase, scalars.TRAIN_ACCURACIES, start, 100.0)
     _draw_gap(axes, records, phase, start)
-    for name, color in zip(_VALIDATION_ACCURACY, ATTEMPT_COLORS, strict=True):
+    for name, color in zip(
+        scalars.VALIDATION_ACCURACIES, ATTEMPT_COLORS, strict=True
+    ):
       x, y = _curve(records, phase, name, start)
       axes.plot(
           x,
@@ -152,10 +156,12 @@ def _draw_gap(
 ) -> None:
   """Shades the gap in the color of the attempt that is ahead."""
   both = [
-      r for r in records if all(r.get(n) is not None for n in _TRAIN_ACCURACY)
+      r
+      for r in records
+      if all(r.get(n) is not None for n in scalars.TRAIN_ACCURACIES)
   ]
   (x, first), (_, second) = (
-      _curve(both, phase, name, start) for name in _TRAIN_ACCURACY
+      _curve(both, phase, name, start) for name in scalars.TRAIN_ACCURACIES
   )
   first, second = 100 * _smooth(first), 100 * _smooth(second)
   for ahead, color in zip((first, second), ATTEMPT_COLORS, strict=True):
@@ -196,11 +202,12 @@ def _draw_kl(
     records: Sequence[Mapping],
     spans: Mapping[str, tuple[int, int]],
 ) -> None:
-  axes.set_title("KL to the base model")
+  kl = scalars.find(scalars.TRAIN_KLS[0])
+  axes.set_title(kl.chart)
   axes.set_xlabel("training step")
-  axes.set_ylabel("nats per attempt")
+  axes.set_ylabel(kl.unit)
   for phase, (start, _) in spans.items():
-    _draw_noisy(axes, records, phase, _KL, start, 1.0)
+    _draw_noisy(axes, records, phase, scalars.TRAIN_KLS, start, 1.0)
 
 
 def _draw_phases(axes: Axes, spans: Mapping[str, tuple[int, int]]) -> None:

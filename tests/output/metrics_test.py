@@ -53,26 +53,42 @@ class MetricsWriterTest(absltest.TestCase):
     with metrics.MetricsWriter(self.workdir, PHASES) as writer:
       writer.write("base", 0, {"validation/accuracy_t1": 0.25})
       for step in (1, 2, 3):
-        writer.write("stage1", step, {"train/reward_t1": step / 8})
-      writer.write("stage2", 1, {"train/reward_t1": 0.5})
+        writer.write("stage1", step, {"train/accuracy_t1": step / 8})
+      writer.write("stage2", 1, {"train/accuracy_t1": 0.5})
 
   def test_record_holds_phase_step_time_and_scalars(self):
     with metrics.MetricsWriter(self.workdir, PHASES) as writer:
-      scalars = {"a": 1, "b": np.float32(0.5), "c": jnp.asarray(0.25)}
+      scalars = {
+          "train/loss": 1,
+          "train/kl_t1": np.float32(0.5),
+          "train/kl_t2": jnp.asarray(0.25),
+      }
       writer.write("stage1", 2, scalars)
     (record,) = metrics.read_metrics(self.path)
     self.assertGreaterEqual(record.pop("time_s"), 0.0)
     self.assertEqual(
-        record, {"stage": "stage1", "step": 2, "a": 1.0, "b": 0.5, "c": 0.25}
+        record,
+        {
+            "stage": "stage1",
+            "step": 2,
+            "train/loss": 1.0,
+            "train/kl_t1": 0.5,
+            "train/kl_t2": 0.25,
+        },
     )
 
   def test_lines_are_on_disk_before_the_writer_is_closed(self):
     with metrics.MetricsWriter(self.workdir, PHASES) as writer:
-      writer.write("stage1", 1, {"a": 1.0})
+      writer.write("stage1", 1, {"train/loss": 1.0})
       self.assertLen(metrics.read_metrics(self.path), 1)
 
   def test_not_finite_numbers_become_null_in_strict_json(self):
-    bad = {"nan": math.nan, "inf": math.inf, "minus": -math.inf, "good": 2.0}
+    bad = {
+        "train/kl_t1": math.nan,
+        "train/kl_t2": math.inf,
+        "train/kl_t3": -math.inf,
+        "train/loss": 2.0,
+    }
     with metrics.MetricsWriter(self.workdir, PHASES) as writer:
       writer.write("stage1", 1, bad)
 
@@ -80,11 +96,11 @@ class MetricsWriterTest(absltest.TestCase):
       raise AssertionError(f"{literal} is not JSON")
 
     record = json.loads(self.path.read_text(), parse_constant=refuse)
-    self.assertEqual(record["good"], 2.0)
-    for name in ("nan", "inf", "minus"):
+    self.assertEqual(record["train/loss"], 2.0)
+    for name in ("train/kl_t1", "train/kl_t2", "train/kl_t3"):
       self.assertIn(name, record)
       self.assertIsNone(record[name])
-    self.assertEqual(_shown_scalars(self.workdir), [(1, "good", 2.0)])
+    self.assertEqual(_shown_scalars(self.workdir), [(1, "train/loss", 2.0)])
 
   def test_tensorboard_holds_the_same_scalars_at_global_steps(self):
     self._write_run()
@@ -92,10 +108,10 @@ class MetricsWriterTest(absltest.TestCase):
         _shown_scalars(self.workdir),
         [
             (0, "validation/accuracy_t1", 0.25),
-            (1, "train/reward_t1", 0.125),
-            (2, "train/reward_t1", 0.25),
-            (3, "train/reward_t1", 0.375),
-            (4, "train/reward_t1", 0.5),
+            (1, "train/accuracy_t1", 0.125),
+            (2, "train/accuracy_t1", 0.25),
+            (3, "train/accuracy_t1", 0.375),
+            (4, "train/accuracy_t1", 0.5),
         ],
     )
 
@@ -110,11 +126,11 @@ class MetricsWriterTest(absltest.TestCase):
     self._write_run()
     resume = ("stage1", 2)
     with metrics.MetricsWriter(self.workdir, PHASES, resume) as writer:
-      writer.write("stage1", 3, {"train/reward_t1": 0.75})
-      writer.write("stage2", 1, {"train/reward_t1": 1.0})
+      writer.write("stage1", 3, {"train/accuracy_t1": 0.75})
+      writer.write("stage2", 1, {"train/accuracy_t1": 1.0})
     records = metrics.read_metrics(self.path)
     self.assertEqual(
-        [(r["stage"], r["step"], r.get("train/reward_t1")) for r in records],
+        [(r["stage"], r["step"], r.get("train/accuracy_t1")) for r in records],
         [
             ("base", 0, None),
             ("stage1", 1, 0.125),
@@ -141,10 +157,10 @@ class MetricsWriterTest(absltest.TestCase):
   def test_without_a_checkpoint_the_record_starts_over(self):
     self._write_run()
     with metrics.MetricsWriter(self.workdir, PHASES) as writer:
-      writer.write("stage1", 1, {"train/reward_t1": 1.0})
+      writer.write("stage1", 1, {"train/accuracy_t1": 1.0})
     self.assertLen(metrics.read_metrics(self.path), 1)
     shown = _shown_scalars(self.workdir)
-    self.assertEqual(shown, [(1, "train/reward_t1", 1.0)])
+    self.assertEqual(shown, [(1, "train/accuracy_t1", 1.0)])
 
   def test_mistakes_are_named(self):
     with metrics.MetricsWriter(self.workdir, PHASES) as writer:
@@ -154,6 +170,8 @@ class MetricsWriterTest(absltest.TestCase):
         writer.write("stage1", 4, {})
       with self.assertRaisesRegex(ValueError, r"\['step'\]"):
         writer.write("stage1", 1, {"step": 2.0})
+      with self.assertRaisesRegex(ValueError, r"\['train/los'\] are not decl"):
+        writer.write("stage1", 1, {"train/loss": 2.0, "train/los": 2.0})
     self.assertEqual(self.path.read_bytes(), b"")
 
 

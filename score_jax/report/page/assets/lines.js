@@ -89,11 +89,6 @@ function lineChart(options) {
   });
   at.root.append(
     ...drawPhases(at, phases, at.pad.top),
-    ...(options.rule ? [
-      svg("line", {
-        x1: at.sx(x[0]), x2: at.right, y1: at.sy(options.rule), y2: at.sy(options.rule),
-        stroke: GRAY, "stroke-dasharray": "2 3",
-      })] : []),
     ...lines.flatMap((line) => drawLine(at, line)),
     ...drawNames(at, lines, at.pad.top));
   return at.root;
