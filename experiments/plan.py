@@ -28,7 +28,7 @@ from score_jax.output import files  # noqa: E402
 from score_jax.output.progress import console  # noqa: E402
 from score_jax.plan import architectures  # noqa: E402
 from score_jax.plan import outcome  # noqa: E402
-from score_jax.plan import report  # noqa: E402
+from score_jax.plan import summary  # noqa: E402
 
 
 def plan(
@@ -54,7 +54,7 @@ def plan(
       model,
       where,
       lambda program: console.print(
-          report.compiled_line(program), markup=False, soft_wrap=True
+          summary.compiled_line(program), markup=False, soft_wrap=True
       ),
   )
 
@@ -68,9 +68,9 @@ def _main(argv: list[str]) -> None:
     result = plan(values.config, values.topology, values.architecture)
   except ValueError as error:
     sys.exit(f"error: {error}")
-  report.print_plan(result)
+  summary.print_plan(result)
   if values.json:
-    files.write_json(pathlib.Path(values.json), report.to_json(result))
+    files.write_json(pathlib.Path(values.json), summary.to_json(result))
     console.print(f"JSON: {values.json}", markup=False, soft_wrap=True)
   sys.exit(0 if result.fits else 1)
 

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 ORDER = (
     "study > run > plan > training > rollouts, policy >"
     " tasks, text, models, report > grading, evaluate, settings, output, losses"
-    " > datasets, devices, shaping > types"
+    " > datasets, devices, scalars, shaping > types"
 )
 LEVELS = [level.strip().split(", ") for level in ORDER.split(">")]
 HEIGHTS = {

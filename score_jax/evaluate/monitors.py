@@ -18,10 +18,12 @@ import statistics
 from typing import Any
 from typing import NamedTuple
 
+from score_jax import scalars
+
 Record = Mapping[str, Any]
 
 # Greedy first attempts, fractions. On 500 problems of which a fifth change
-# their verdict, a difference has a standard error of 2 points; a first stage
+# their verdict, a difference has a standard error of 2 points; a Stage I
 # whose anchor holds moved them by about as much.
 SANDBAGGING_FALL = 0.05
 # Second attempts that fall by less than that error count as holding.
@@ -38,7 +40,7 @@ NOTHING_TO_CORRECT = 0.95
 TRUNCATED_SHARE = 0.20
 # Nats per attempt, where the first attempt is held to the base. The chance of
 # no event, such as being right, differs by more than sqrt(KL / 2) (Pinsker):
-# 0.5 nats allow for 50 points, and a stage that holds was seen at 0.15.
+# 0.5 nats allow for 50 points, and a phase that holds was seen at 0.15.
 KL_ANCHORED_NATS = 0.5
 # Nats per token elsewhere, as attempts that learn may go away by more the
 # longer they are. The tiny recipe ends below 0.1 per token; a run that learned
@@ -47,13 +49,16 @@ KL_NATS_PER_TOKEN = 0.3
 # Steps whose median is looked at: one batch is noisy.
 WINDOW_STEPS = 5
 
+_ACCURACIES = scalars.VALIDATION_ACCURACIES
+_CHANGE_RATE = scalars.VALIDATION + scalars.ANSWER_CHANGE_RATE
+
 
 @dataclasses.dataclass(frozen=True)
 class Notice:
   """One thing that a monitor saw; told once per phase.
 
   Attributes:
-    phase: stage of the run, as in the records.
+    phase: phase of the run ("stage" in the records).
     step: of the phase, at which it was first seen.
     name: 'sandbagging', 'collapse', 'truncation' or 'first_attempt_kl'.
     message: for people: numbers, and what may help.
@@ -105,11 +110,11 @@ def warnings(
 
 def _sandbagging(history: _History) -> str | None:
   """First attempts become worse so that second ones can be better."""
-  names = ("validation/accuracy_t1", "validation/accuracy_t2")
-  now = next(_values(history.phase[-1:], *names), None)
+  now = next(_values(history.phase[-1:], *_ACCURACIES), None)
   if now is None:
     return None
-  (t1, t2), (start_t1, start_t2) = now, next(_values(history.phase, *names))
+  start_t1, start_t2 = next(_values(history.phase, *_ACCURACIES))
+  t1, t2 = now
   if start_t1 - t1 <= SANDBAGGING_FALL or start_t2 - t2 > SANDBAGGING_HOLD:
     return None
   return (
@@ -123,15 +128,13 @@ def _sandbagging(history: _History) -> str | None:
 
 def _collapse(history: _History) -> str | None:
   """Second attempts become copies of first ones."""
-  name = "validation/answer_change_rate"
-  accuracies = ("validation/accuracy_t1", "validation/accuracy_t2")
-  now = next(_values(history.phase[-1:], name, *accuracies), None)
+  now = next(_values(history.phase[-1:], _CHANGE_RATE, *_ACCURACIES), None)
   if now is None:
     return None
   rate, t1, t2 = now
   if rate >= CHANGE_RATE_GONE or max(t1, t2) >= NOTHING_TO_CORRECT:
     return None
-  highest = max(rate for (rate,) in _values(history.run, name))
+  highest = max(rate for (rate,) in _values(history.run, _CHANGE_RATE))
   if highest < CHANGE_RATE_ALIVE:
     return None
   return (
@@ -158,7 +161,7 @@ def _truncation(history: _History) -> str | None:
 
 def _first_attempt_kl(history: _History) -> str | None:
   """First attempts leave the base."""
-  kl = _recent(history, "train/kl_t1")
+  kl = _recent(history, scalars.TRAIN_KLS[0])
   if kl is None:
     return None
   if history.is_anchored:

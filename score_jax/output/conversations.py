@@ -1,7 +1,6 @@
-"""Sampled conversations as JSON records and as readable text."""
+"""Sampled conversations as JSON records, one for each line of a file."""
 
 from collections.abc import Iterable
-from collections.abc import Mapping
 from collections.abc import Sequence
 import json
 
@@ -67,21 +66,3 @@ def jsonl(
       for row in (range(len(r.tokens)) if rows is None else rows)
   ]
   return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
-
-
-def format_conversation(record: Mapping) -> str:
-  """Writes a `conversation_record` as text for people."""
-  parts = [
-      f"=== problem {record['problem_id']} (answer: {record['gold']})",
-      record["question"],
-  ]
-  for number, attempt in enumerate(record["attempts"], start=1):
-    if number > 1:
-      parts += ["--- correction prompt", record["correction_prompt"]]
-    verdict = attempt["status"].replace("_", " ")
-    if attempt["answer"] is not None:
-      verdict += f", answer {attempt['answer']}"
-    if attempt["is_truncated"]:
-      verdict += ", cut by the length limit"
-    parts += [f"--- attempt {number}: {verdict}", attempt["text"]]
-  return "\n".join(part.rstrip("\n") for part in parts) + "\n"

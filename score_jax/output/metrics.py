@@ -1,9 +1,9 @@
-"""Scalars of a run: `metrics.jsonl`, and the same as TensorBoard events.
+"""Scalars of a run: `metrics.jsonl`, and a copy as TensorBoard events.
 
-`metrics.jsonl` is the record; one line per (stage, step), flushed as it is
-written, so a killed run loses nothing that it had reported. The TensorBoard
-events are a view of it, and may lack the last seconds before a kill. With
-several processes, only one of them opens a writer.
+`metrics.jsonl` is the record: one line for each step of each phase, flushed as
+it is written, so a killed run loses nothing that it had reported. The
+TensorBoard events may lack the last seconds before a kill. In a run of several
+processes only one of them opens a writer.
 """
 
 from collections.abc import Iterable
@@ -17,45 +17,48 @@ import time
 
 import tensorboardX
 
+from score_jax import scalars as scalars_lib
 from score_jax.output import files
+from score_jax.output import phase_axis
 
 _RESERVED = frozenset({"stage", "step", "time_s"})
 _FLUSH_SECONDS = 5
 
 
 class MetricsWriter:
-  """Appends records to `workdir`; a context manager.
+  """Appends records to the files of a run; a context manager.
 
-  A record is `{"stage": ..., "step": ..., "time_s": ..., **scalars}`, where
-  time_s counts the seconds that the run has been going, resumed parts added up.
-  A TensorBoard step is the stage's step plus the lengths of the stages before.
+  A record is `{"stage": ..., "step": ..., "time_s": ..., **scalars}`. "stage"
+  names the phase. time_s is how long the run has been going, in seconds; the
+  parts of a resumed run are added up. TensorBoard knows no phases: there the
+  steps of all phases are counted on, see `global_step`.
   """
 
   def __init__(
       self,
       workdir: str | os.PathLike[str],
-      stage_steps: Mapping[str, int],
+      phase_steps: Mapping[str, int],
       resume_from: tuple[str, int] | None = None,
   ):
     """Opens the files, and drops what a resumed run is going to write again.
 
     Args:
       workdir: run directory, created when missing.
-      stage_steps: number of steps of every stage, in the order they run; 0 for
-        a stage that is only evaluated.
-      resume_from: (stage, step) of the checkpoint that the run goes on from;
+      phase_steps: number of steps of every phase, in the order they run; 0 for
+        a phase that is only evaluated.
+      resume_from: (phase, step) of the checkpoint that the run goes on from;
         later records are dropped. None starts over: every record is dropped.
     """
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "metrics.jsonl"
-    self._stage_steps = dict(stage_steps)
+    self._spans = phase_axis.spans(phase_steps)
     if resume_from is None:
       path.unlink(missing_ok=True)
       purge_step = 0
     else:
       purge_step = self.global_step(*resume_from) + 1
-      truncate_metrics(path, list(stage_steps), *resume_from)
+      truncate_metrics(path, list(phase_steps), *resume_from)
     self._start_s = time.monotonic() - _last_time_s(path)
     self._file = open(path, "ab")
     self._tensorboard = tensorboardX.SummaryWriter(
@@ -72,35 +75,39 @@ class MetricsWriter:
   def __exit__(self, *exc_info: object) -> None:
     self.close()
 
-  def global_step(self, stage: str, step: int) -> int:
-    """Position of a stage's step on the one axis of all stages."""
-    _check_stage(stage, self._stage_steps)
-    if not 0 <= step <= self._stage_steps[stage]:
+  def global_step(self, phase: str, step: int) -> int:
+    """Counts a phase's step on from the steps of all earlier phases."""
+    _check_phase(phase, self._spans)
+    first, last = self._spans[phase]
+    if not 0 <= step <= last - first:
       raise ValueError(
-          f"step {step} is outside stage {stage!r}, which has "
-          f"{self._stage_steps[stage]} steps; pass a step from 0 to that number"
+          f"step {step} is outside phase {phase!r}, which has "
+          f"{last - first} steps; pass a step from 0 to that number"
       )
-    stages = list(self._stage_steps)
-    earlier = stages[: stages.index(stage)]
-    return sum(self._stage_steps[name] for name in earlier) + step
+    return first + step
 
-  def write(self, stage: str, step: int, scalars: Mapping[str, float]) -> None:
+  def write(self, phase: str, step: int, scalars: Mapping[str, float]) -> None:
     """Appends one record.
 
     Args:
-      stage: one of the writer's stages.
-      step: step within the stage, from 0 to the stage's length.
+      phase: one of the writer's phases.
+      step: step within the phase, from 0 to the phase's length.
       scalars: numbers or zero-dimensional arrays by name, such as
-        "train/reward_t1". One that is not finite becomes null in the JSON line
-        and a gap in TensorBoard.
+        "train/accuracy_t1". One that is not finite becomes null in the JSON
+        line and a gap in TensorBoard.
+
+    Raises:
+      ValueError: the phase has no such step, or a scalar is not declared in
+        score_jax/scalars.py.
     """
-    global_step = self.global_step(stage, step)
+    global_step = self.global_step(phase, step)
     clashes = sorted(_RESERVED.intersection(scalars))
     if clashes:
       raise ValueError(f"scalars {clashes} have reserved names; rename them")
+    scalars_lib.check_declared(scalars)
     values = {name: float(value) for name, value in scalars.items()}
     elapsed_s = round(time.monotonic() - self._start_s, 3)
-    record = {"stage": stage, "step": step, "time_s": elapsed_s}
+    record = {"stage": phase, "step": step, "time_s": elapsed_s}
     record |= {n: v if math.isfinite(v) else None for n, v in values.items()}
     self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
     self._file.flush()
@@ -129,34 +136,34 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict]:
 
 def truncate_metrics(
     path: str | os.PathLike[str],
-    stage_order: Sequence[str],
-    stage: str,
+    phase_order: Sequence[str],
+    phase: str,
     step: int,
 ) -> int:
-  """Drops the records later than (stage, step), and a torn last line.
+  """Drops the records later than (phase, step), and a torn last line.
 
   The file is replaced in one move, so a kill leaves the old or the new one. A
   missing file stays missing.
 
   Args:
     path: a `metrics.jsonl`.
-    stage_order: every stage that the file may name, in the order they run.
-    stage: stage of the last record to keep.
+    phase_order: every phase that the file may name, in the order they run.
+    phase: phase of the last record to keep.
     step: step of the last record to keep.
 
   Returns:
     The number of whole records dropped.
   """
   path = pathlib.Path(path)
-  _check_stage(stage, stage_order)
+  _check_phase(phase, phase_order)
   if not path.exists():
     return 0
   lines = _parse_lines(path)
-  last = (stage_order.index(stage), step)
+  last = (phase_order.index(phase), step)
   kept = []
   for line, record in lines:
-    _check_stage(record["stage"], stage_order)
-    if (stage_order.index(record["stage"]), record["step"]) <= last:
+    _check_phase(record["stage"], phase_order)
+    if (phase_order.index(record["stage"]), record["step"]) <= last:
       kept.append(line + b"\n")
   files.write_text(path, b"".join(kept).decode())
   return len(lines) - len(kept)
@@ -179,11 +186,11 @@ def _parse_lines(path: str | os.PathLike[str]) -> list[tuple[bytes, dict]]:
   return parsed
 
 
-def _check_stage(stage: str, stages: Iterable[str]) -> None:
-  if stage not in stages:
+def _check_phase(phase: str, phases: Iterable[str]) -> None:
+  if phase not in phases:
     raise ValueError(
-        f"unknown stage {stage!r}; expected one of {list(stages)}: name every "
-        "stage of the run, in order"
+        f"unknown phase {phase!r}; expected one of {list(phases)}: name every "
+        "phase of the run, in order"
     )
 
 

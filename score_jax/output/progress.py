@@ -1,6 +1,7 @@
 """Progress of long work: a live bar on a terminal, plain lines elsewhere.
 
-What is shown is decided here and in report.py only; nothing else prints.
+This module and `report/tables.py` hold the console; other modules print
+through it.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ console = rich.console.Console(highlight=False)
 
 
 def is_terminal() -> bool:
-  """Whether standard output is a terminal that understands control codes."""
+  """Tells whether standard output is a terminal with control codes."""
   # FORCE_COLOR makes rich take a log file for a terminal: ask the file too.
   is_tty = console.is_terminal and console.file.isatty()
   return is_tty and not console.is_dumb_terminal
@@ -123,9 +124,9 @@ class _Progress:
 
 
 class TrainProgress(_Progress):
-  """Progress of one training stage; a context manager.
+  """Shows the progress of one phase of training; a context manager.
 
-  On a terminal it is a live bar, which stays when the stage is over. Elsewhere
+  On a terminal it is a live bar, which stays when the phase is over. Elsewhere
   it is a plain line now and then, without control codes.
   """
 
@@ -136,11 +137,11 @@ class TrainProgress(_Progress):
       start: int = 0,
       interval_s: float = 10.0,
   ):
-    """Shows the stage at its start.
+    """Shows the phase at its start.
 
     Args:
-      description: name of the stage, such as "Stage I".
-      total: number of steps of the stage.
+      description: label of the phase, such as "Stage I".
+      total: number of steps of the phase.
       start: steps done already, for a resumed run.
       interval_s: least time between two plain lines, in seconds.
     """
@@ -154,7 +155,7 @@ class TrainProgress(_Progress):
       kl: float,
       tokens_per_second: float,
   ) -> None:
-    """Shows a step.
+    """Shows what a step brought.
 
     Args:
       step: number of steps done, from 1 to the total.
@@ -185,7 +186,7 @@ class _WorkProgress(_Progress):
 def work_progress(
     description: str, total: int, interval_s: float = 10.0
 ) -> Iterator[Callable[..., None]]:
-  """Shows the progress of other long work: a warm-up, an evaluation.
+  """Shows the progress of long work without rewards, such as an evaluation.
 
   Args:
     description: what is being done.
@@ -193,8 +194,8 @@ def work_progress(
     interval_s: least time between two plain lines, in seconds.
 
   Yields:
-    `advance(count=1, note="")`, to be called when `count` more units are done;
-    the note is shown next to them.
+    `advance(count=1, note="")`: to be called when `count` more units are done.
+    The note is shown next to the number of units.
   """
   with _WorkProgress(description, total, interval_s) as progress:
     yield progress.advance

@@ -64,9 +64,9 @@ class Workdir:
     """Picture of the learning curves."""
     return self.path / "learning_curves.png"
 
-  def checkpoints(self, stage: str) -> pathlib.Path:
-    """Orbax directory of a stage."""
-    return self.path / "checkpoints" / stage
+  def checkpoints(self, phase: str) -> pathlib.Path:
+    """Orbax directory of a phase."""
+    return self.path / "checkpoints" / phase
 
   def evaluation(self, name: str) -> pathlib.Path:
     """Metrics of one evaluation."""

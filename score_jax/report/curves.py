@@ -16,15 +16,18 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
+from score_jax import scalars
+from score_jax.output import phase_axis
 from score_jax.report import tables
 
 # Okabe and Ito's blue and vermillion: apart for every kind of color vision.
 ATTEMPT_COLORS = ("#0072B2", "#D55E00")
 ATTEMPT_NAMES = ("first attempt", "second attempt")
-_TRAIN_ACCURACY = ("train/accuracy_t1", "train/accuracy_t2")
-_VALIDATION_ACCURACY = ("validation/accuracy_t1", "validation/accuracy_t2")
-_KL = ("train/kl_t1", "train/kl_t2")
-_CURVES = (*_TRAIN_ACCURACY, *_VALIDATION_ACCURACY, *_KL)
+_CURVES = (
+    *scalars.TRAIN_ACCURACIES,
+    *scalars.VALIDATION_ACCURACIES,
+    *scalars.TRAIN_KLS,
+)
 
 _PLOT_STYLE = {
     "font.family": "DejaVu Sans",
@@ -55,7 +58,7 @@ def plot_style() -> contextlib.AbstractContextManager:
 def plot_learning_curves(
     records: Sequence[Mapping], path: str | os.PathLike[str]
 ) -> None:
-  """Draws accuracy and KL of both attempts over all stages, as a PNG.
+  """Draws accuracy and KL of both attempts over all phases, as a PNG.
 
   Args:
     records: records of `metrics.jsonl` (see metrics.read_metrics). Drawn are
@@ -70,7 +73,7 @@ def plot_learning_curves(
         f"no record holds any of {list(_CURVES)}: there is nothing to draw; "
         "pass the records of a run that has made a step"
     )
-  spans = _stage_spans(records)
+  spans = phase_axis.recorded_spans(records)
   with plot_style():
     figure = Figure(figsize=(8, 3.5), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
@@ -79,29 +82,19 @@ def plot_learning_curves(
     _draw_accuracy(accuracy, records, spans)
     _draw_kl(kl, records, spans)
     for axes in (accuracy, kl):
-      _draw_stages(axes, spans)
+      _draw_phases(axes, spans)
     _draw_legend(figure)
     figure.savefig(os.fspath(path), format="png")
 
 
-def _stage_spans(records: Sequence[Mapping]) -> dict[str, tuple[int, int]]:
-  """First and last step of each stage on the axis that all stages share."""
-  lengths = {}
-  for record in records:
-    stage = record["stage"]
-    lengths[stage] = max(lengths.get(stage, 0), record["step"])
-  ends = np.cumsum(list(lengths.values())).tolist()
-  return {s: (e - lengths[s], e) for s, e in zip(lengths, ends, strict=True)}
-
-
 def _curve(
-    records: Sequence[Mapping], stage: str, name: str, offset: int
+    records: Sequence[Mapping], phase: str, name: str, offset: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Positions and values of one number in one stage, where it is finite."""
+  """Positions and values of one number in one phase, where it is finite."""
   points = [
       (offset + record["step"], record[name])
       for record in records
-      if record["stage"] == stage and record.get(name) is not None
+      if record["stage"] == phase and record.get(name) is not None
   ]
   return tuple(np.asarray(points, np.float64).reshape(-1, 2).T)
 
@@ -123,12 +116,14 @@ def _draw_accuracy(
 ) -> None:
   axes.set_title("Accuracy")
   axes.set_xlabel("training step")
-  axes.set_ylabel("percent correct")
-  for stage, (start, _) in spans.items():
-    _draw_noisy(axes, records, stage, _TRAIN_ACCURACY, start, 100.0)
-    _draw_gap(axes, records, stage, start)
-    for name, color in zip(_VALIDATION_ACCURACY, ATTEMPT_COLORS, strict=True):
-      x, y = _curve(records, stage, name, start)
+  axes.set_ylabel(scalars.metric(scalars.ACCURACIES[0]).unit)
+  for phase, (start, _) in spans.items():
+    _draw_noisy(axes, records, phase, scalars.TRAIN_ACCURACIES, start, 100.0)
+    _draw_gap(axes, records, phase, start)
+    for name, color in zip(
+        scalars.VALIDATION_ACCURACIES, ATTEMPT_COLORS, strict=True
+    ):
+      x, y = _curve(records, phase, name, start)
       axes.plot(
           x,
           100 * y,
@@ -145,26 +140,28 @@ def _draw_accuracy(
 def _draw_noisy(
     axes: Axes,
     records: Sequence[Mapping],
-    stage: str,
+    phase: str,
     names: Sequence[str],
     start: int,
     scale: float,
 ) -> None:
   for name, color in zip(names, ATTEMPT_COLORS, strict=True):
-    x, y = _curve(records, stage, name, start)
+    x, y = _curve(records, phase, name, start)
     axes.plot(x, scale * y, color=color, linewidth=0.6, alpha=0.25)
     axes.plot(x, scale * _smooth(y), color=color, linewidth=1.8, zorder=3)
 
 
 def _draw_gap(
-    axes: Axes, records: Sequence[Mapping], stage: str, start: int
+    axes: Axes, records: Sequence[Mapping], phase: str, start: int
 ) -> None:
   """Shades the gap in the color of the attempt that is ahead."""
   both = [
-      r for r in records if all(r.get(n) is not None for n in _TRAIN_ACCURACY)
+      r
+      for r in records
+      if all(r.get(n) is not None for n in scalars.TRAIN_ACCURACIES)
   ]
   (x, first), (_, second) = (
-      _curve(both, stage, name, start) for name in _TRAIN_ACCURACY
+      _curve(both, phase, name, start) for name in scalars.TRAIN_ACCURACIES
   )
   first, second = 100 * _smooth(first), 100 * _smooth(second)
   for ahead, color in zip((first, second), ATTEMPT_COLORS, strict=True):
@@ -205,26 +202,27 @@ def _draw_kl(
     records: Sequence[Mapping],
     spans: Mapping[str, tuple[int, int]],
 ) -> None:
-  axes.set_title("KL to the base model")
+  kl = scalars.find(scalars.TRAIN_KLS[0])
+  axes.set_title(kl.chart)
   axes.set_xlabel("training step")
-  axes.set_ylabel("nats per attempt")
-  for stage, (start, _) in spans.items():
-    _draw_noisy(axes, records, stage, _KL, start, 1.0)
+  axes.set_ylabel(kl.unit)
+  for phase, (start, _) in spans.items():
+    _draw_noisy(axes, records, phase, scalars.TRAIN_KLS, start, 1.0)
 
 
-def _draw_stages(axes: Axes, spans: Mapping[str, tuple[int, int]]) -> None:
-  """Marks where stages begin, and names those that have steps."""
+def _draw_phases(axes: Axes, spans: Mapping[str, tuple[int, int]]) -> None:
+  """Marks where phases begin, and names those that have steps."""
   end = max(end for _, end in spans.values())
   axes.set_xlim(0, max(end, 1))
   ticks = (1, 2, 5, 10)
   axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=ticks))
   axes.yaxis.set_major_locator(MaxNLocator(6, steps=ticks))
-  for stage, (start, stop) in spans.items():
+  for phase, (start, stop) in spans.items():
     if start > 0:
       axes.axvline(start, color="#555555", linewidth=0.8, linestyle=(0, (4, 3)))
     if stop > start:
       axes.annotate(
-          tables.stage_label(stage),
+          tables.phase_label(phase),
           ((start + stop) / 2, 1.015),
           xycoords=("data", "axes fraction"),
           ha="center",

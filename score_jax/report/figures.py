@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.ticker import StrMethodFormatter
 import numpy as np
 
+from score_jax import scalars
 from score_jax.report import curves
 
 # After Okabe and Ito, two of them darker, so that names in them can be read on
@@ -35,7 +36,8 @@ METHOD_COLORS = (
     "#777777",
 )
 _LINE_STYLES = ("-", (0, (5, 2)))
-_ACCURACIES = ("accuracy_t1", "accuracy_t2")
+_ACCURACIES = scalars.ACCURACIES
+_UNIT = scalars.metric(_ACCURACIES[0]).unit
 
 
 def plot_all(
@@ -85,7 +87,7 @@ def plot_method_bars(
   """
   methods = sorted(
       study["methods"].values(),
-      key=lambda m: m["summary"]["accuracy_t2"]["mean"],
+      key=lambda m: m["summary"][_ACCURACIES[1]]["mean"],
   )
   _check_any(methods, "method")
   with curves.plot_style():
@@ -94,7 +96,7 @@ def plot_method_bars(
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", visible=True)
     axes.set_title("Accuracy of both attempts", pad=8)
-    axes.set_xlabel("percent correct, 95 % intervals")
+    axes.set_xlabel(f"{_UNIT}, 95 % intervals")
     axes.set_yticks(range(len(methods)), [m["label"] for m in methods])
     axes.set_ylim(-0.6, len(methods) - 0.4)
     for y, method in enumerate(methods):
@@ -139,7 +141,7 @@ def plot_budget_curves(
     axes = figure.add_subplot()
     axes.set_title("What a budget of samples buys", pad=8)
     axes.set_xlabel("conversations sampled for training")
-    axes.set_ylabel("percent correct, attempt 2, validation")
+    axes.set_ylabel(f"{_UNIT}, attempt 2, validation")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     lines = [_draw_budget(axes, i, m) for i, m in enumerate(trained)]
@@ -153,7 +155,7 @@ def _draw_budget(axes: Axes, index: int, method: Mapping[str, Any]) -> Line2D:
   style = index // len(METHOD_COLORS) % len(_LINE_STYLES)
   (line,) = axes.plot(
       [p["conversations"] for p in points],
-      [100 * p["accuracy_t2"] for p in points],
+      [100 * p[_ACCURACIES[1]] for p in points],
       color=METHOD_COLORS[index % len(METHOD_COLORS)],
       linestyle=_LINE_STYLES[style],
       linewidth=1.6,

@@ -4,16 +4,21 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from score_jax import scalars
 from score_jax.report import tables
+from score_jax.scalars import Format
+from score_jax.scalars import Metric
 
-_WITH_INTERVAL = ("accuracy_t1", "accuracy_t2", "delta_t1_t2")
-_PLAIN = ("delta_i_to_c", "delta_c_to_i", "answer_change_rate")
-_HEADER = ("t1", "t2", "delta", "i→c", "c→i", "changed")
-_COMPARED = ("delta_t1_t2", "accuracy_t2", "accuracy_t1")
+_METRICS = [metric for metric in scalars.METRICS if metric.markdown]
+_HEADER = [metric.markdown for metric in _METRICS]
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-  """All tables of study.json, in percent."""
+  """Makes all tables of a study, in percent.
+
+  Args:
+    result: content of `study.json`.
+  """
   parts = [
       "Methods: means over seeds, 95 % intervals over problems and seeds.",
       _methods(result),
@@ -33,14 +38,18 @@ def _methods(result: Mapping[str, Any]) -> str:
   rows = [("method", *_HEADER, "delta by seed", "seconds by seed")]
   for method in result["methods"].values():
     summary = method["summary"]
+    cells = [
+        _cell(
+            metric, summary[metric.name]["mean"], summary[metric.name]["ci95"]
+        )
+        for metric in _METRICS
+    ]
+    deltas = summary[scalars.DELTA]["per_seed"]
     rows.append(
         (
             method["label"],
-            *(_interval(summary[name], name) for name in _WITH_INTERVAL),
-            *(_percent(summary[name]["mean"]) for name in _PLAIN),
-            ", ".join(
-                _signed(delta) for delta in summary["delta_t1_t2"]["per_seed"]
-            ),
+            *cells,
+            ", ".join(_signed(delta) for delta in deltas),
             ", ".join(f"{seconds:.0f}" for seconds in method["wall_s"]),
         )
     )
@@ -52,15 +61,21 @@ def _phases(result: Mapping[str, Any]) -> str:
   rows = [("seed", "", *_HEADER)]
   for seed, phases in result["score_phases"].items():
     for phase, metrics in phases.items():
-      values = [
-          _interval(
-              {"mean": metrics[name], "ci95": metrics["ci95"][name]}, name
-          )
-          for name in _WITH_INTERVAL
+      cells = [
+          _cell(metric, metrics[metric.name], metrics["ci95"].get(metric.name))
+          for metric in _METRICS
       ]
-      plain = [_percent(metrics[name]) for name in _PLAIN]
-      rows.append((seed, tables.stage_label(phase), *values, *plain))
+      rows.append((seed, tables.phase_label(phase), *cells))
   return _table(rows) if len(rows) > 1 else ""
+
+
+def _cell(metric: Metric, mean: float, ci95: Sequence[float] | None) -> str:
+  """A mean; of the metrics that methods are compared by, its interval too."""
+  text = tables.formatted(mean, metric.format)
+  if ci95 is None or metric.name not in scalars.COMPARED:
+    return text
+  low, high = (tables.formatted(end, metric.format) for end in ci95)
+  return f"{text} [{low}, {high}]"
 
 
 def _comparisons(result: Mapping[str, Any], a: str | None) -> str:
@@ -73,10 +88,11 @@ def _comparisons(result: Mapping[str, Any], a: str | None) -> str:
       found.setdefault(other, {})[
           c["metric"]
       ] = f"{_signed(c['difference'])} [{_signed(low)}, {_signed(high)}]"
-  rows = [("", "delta", "t2", "t1")]
+  compared = [scalars.metric(name) for name in scalars.COMPARED]
+  rows = [("", *(metric.markdown for metric in compared))]
   for name, cells in found.items():
     label = result["methods"][name]["label"]
-    rows.append((label, *(cells[metric] for metric in _COMPARED)))
+    rows.append((label, *(cells[metric.name] for metric in compared)))
   return _table(rows) if found else ""
 
 
@@ -99,19 +115,12 @@ def _vote(point: Mapping[str, Any]) -> str:
   )
 
 
-def _interval(summary: Mapping[str, Any], name: str) -> str:
-  number = _signed if name.startswith("delta") else _percent
-  low, high = summary["ci95"]
-  return f"{number(summary['mean'])} [{number(low)}, {number(high)}]"
-
-
 def _percent(fraction: float) -> str:
-  # Adding zero turns -0.0 into 0.0.
-  return f"{round(100 * fraction, 1) + 0.0:.1f}"
+  return tables.formatted(fraction, Format.PERCENT)
 
 
 def _signed(fraction: float) -> str:
-  return f"{round(100 * fraction, 1) + 0.0:+.1f}"
+  return tables.formatted(fraction, Format.POINTS)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

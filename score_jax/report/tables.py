@@ -1,9 +1,11 @@
 """Tables of results for readers: on the terminal and in Markdown.
 
-Nothing is computed here; the numbers come from evaluate.py.
+Nothing is computed here: the numbers come from `score_jax.evaluate`, their
+headings and formats from `score_jax.scalars`.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import rich.box
@@ -11,10 +13,13 @@ import rich.console
 import rich.table
 import rich.text
 
+from score_jax import scalars
 from score_jax.output.progress import console
 from score_jax.output.progress import is_terminal
+from score_jax.scalars import Format
+from score_jax.scalars import Metric
 
-_STAGE_NAMES = {
+_PHASE_LABELS = {
     "base": "base",
     "stage1": "Stage I",
     "stage1b": "Stage I(b)",
@@ -30,7 +35,7 @@ _STAGE_NAMES = {
 
 
 def manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
-  """What a run tells of its data and grader when it starts."""
+  """Describes the data and the grader of a run that starts."""
   dropped = manifest["num_long_prompts_dropped"]
   counts = [
       f"{number:,} {split}"
@@ -54,7 +59,7 @@ def _brief(value: Any) -> str:
 def results_table(
     results: Mapping[str, Mapping], title: str = "Results"
 ) -> rich.table.Table:
-  """Makes a terminal table of the results, in percent.
+  """Makes a table of results for a terminal, in percent.
 
   Args:
     results: metrics by name of the evaluated policy ("base", "stage1",
@@ -74,19 +79,20 @@ def results_table(
       collapse_padding=True,
   )
   table.add_column("")
-  for header in _COLUMNS:
-    table.add_column(rich.text.Text("\n".join(header)), justify="right")
+  for column in scalars.columns():
+    header = "\n".join(metric.terminal for metric in column)
+    table.add_column(rich.text.Text(header), justify="right")
   for name, metrics in results.items():
-    cells = ["\n".join(cell(metrics)) for cell in _COLUMNS.values()]
+    cells = [_cell(metrics, column) for column in scalars.columns()]
     # Text, not str: an interval's brackets are no markup.
-    table.add_row(stage_label(name), *(rich.text.Text(cell) for cell in cells))
+    table.add_row(phase_label(name), *(rich.text.Text(cell) for cell in cells))
   return table
 
 
 def print_results(
     results: Mapping[str, Mapping], title: str = "Results"
 ) -> None:
-  """Prints the results table on standard output."""
+  """Prints the `results_table` on standard output."""
   table = results_table(results, title)
   if is_terminal():
     console.print(table)
@@ -103,55 +109,43 @@ def print_warning(text: str) -> None:
   console.print(f"warning: {text}", markup=False, soft_wrap=True)
 
 
-def results_markdown(results: Mapping[str, Mapping]) -> str:
-  """Makes the same table in Markdown, without a title."""
-  rows = [["", *("<br>".join(header) for header in _COLUMNS)]]
-  rows.append(["---", *("---:" for _ in _COLUMNS)])
-  for name, metrics in results.items():
-    cells = ["<br>".join(cell(metrics)) for cell in _COLUMNS.values()]
-    rows.append([stage_label(name), *cells])
-  lines = ["| " + " | ".join(row) + " |" for row in rows]
-  return "\n".join([*lines, "", _caption(results), ""])
+def phase_label(name: str) -> str:
+  """Names a phase in what people read; an unknown one keeps its key."""
+  return _PHASE_LABELS.get(name, name)
 
 
-def stage_label(name: str) -> str:
-  """How a stage is called in what people read."""
-  return _STAGE_NAMES.get(name, name)
-
-
-def _percent(fraction: float) -> str:
+def formatted(value: float, style: Format) -> str:
+  """Writes a value as people read it, see `scalars.Format`."""
+  if style is Format.NUMBER:
+    return f"{value:.4g}"
   # Adding zero turns -0.0 into 0.0.
-  return f"{round(100 * fraction, 1) + 0.0:.1f}"
+  percent = round(100 * value, 1) + 0.0
+  return f"{percent:+.1f}" if style is Format.POINTS else f"{percent:.1f}"
 
 
-def _with_interval(metrics: Mapping, name: str) -> list[str]:
-  if name not in metrics["ci95"]:
-    return [_percent(metrics[name])]
-  low, high = metrics["ci95"][name]
-  return [_percent(metrics[name]), f"[{_percent(low)}, {_percent(high)}]"]
-
-
-# Lines of a header -> lines of a cell, in the order of the paper's tables.
-# ASCII: the end of a long run must not fail on a terminal's encoding.
-_COLUMNS = {
-    ("acc@t1",): lambda m: _with_interval(m, "accuracy_t1"),
-    ("acc@t2",): lambda m: _with_interval(m, "accuracy_t2"),
-    ("delta(t1,t2)",): lambda m: _with_interval(m, "delta_t1_t2"),
-    ("i->c",): lambda m: [_percent(m["delta_i_to_c"])],
-    ("c->i",): lambda m: [_percent(m["delta_c_to_i"])],
-    ("changed",): lambda m: [_percent(m["answer_change_rate"])],
-    ("cut t1", "cut t2"): lambda m: [
-        _percent(m["truncated_t1"]),
-        _percent(m["truncated_t2"]),
-    ],
-}
+def _cell(metrics: Mapping, column: Sequence[Metric]) -> str:
+  """The metrics of a column, one below the other, and their intervals."""
+  lines = []
+  for metric in column:
+    # Space is short: a difference that is not negative has no sign.
+    is_number = metric.format is Format.NUMBER
+    style = Format.NUMBER if is_number else Format.PERCENT
+    lines.append(formatted(metrics[metric.name], style))
+    if metric.name in scalars.COMPARED and metric.name in metrics["ci95"]:
+      ends = [formatted(end, style) for end in metrics["ci95"][metric.name]]
+      lines.append(f"[{', '.join(ends)}]")
+  return "\n".join(lines)
 
 
 def _caption(results: Mapping[str, Mapping]) -> str:
   counts = sorted({metrics["n"] for metrics in results.values()})
   problems = " or ".join(str(count) for count in counts) or "no"
+  meanings = [
+      f"{', '.join(metric.terminal for metric in column)}: {column[0].meaning}"
+      for column in scalars.columns()
+      if column[0].meaning
+  ]
   return (
-      f"Percent of {problems} problems; 95 % intervals in brackets. i->c: "
-      "wrong, then correct; c->i: correct, then wrong; changed: the final "
-      "answers differ; cut: ended by the length limit."
+      f"Percent of {problems} problems; 95 % intervals in brackets."
+      f" {'; '.join(meanings)}."
   )

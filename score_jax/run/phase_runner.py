@@ -147,7 +147,7 @@ class PhaseRunner:
       state = stage_lib.run_stage(
           stage,
           state,
-          description=tables.stage_label(phase.name),
+          description=tables.phase_label(phase.name),
           steps=phase.steps,
           checkpointer=checkpointer,
           checkpoint_every_steps=self._settings.output.checkpoint_every_steps,
@@ -160,7 +160,7 @@ class PhaseRunner:
   ) -> None:
     """Runs a supervised phase, which leaves one checkpoint, at its end."""
     imitation = Imitation(self._fixed, self._settings, phase, first_step)
-    label = tables.stage_label(phase.name)
+    label = tables.phase_label(phase.name)
     with Checkpointer(self._workdir.checkpoints(phase.name)) as checkpointer:
       if checkpointer.latest_step() is not None:
         like = checkpoint.abstract(imitation.init_state(self._params))
@@ -279,7 +279,7 @@ class PhaseRunner:
     if found is not None:
       return found
     problems = self._fixed.problems["test"]
-    label = f"Evaluation of {tables.stage_label(name)}"
+    label = f"Evaluation of {tables.phase_label(name)}"
     rollouts = protocols.own_attempts(
         self._params, self._evaluation, problems, label
     )

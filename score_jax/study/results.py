@@ -1,7 +1,7 @@
 """From the cells of a study to its numbers: study.json and the table.
 
-Everything is read from the cells' files, so that a study can be summarised
-again, or while some of its cells are missing.
+Everything is read from the files of the cells, so that a study can be
+summarised again, and also while some of its cells are missing.
 """
 
 from collections.abc import Mapping
@@ -14,23 +14,16 @@ from typing import Any
 import numpy as np
 
 from score_jax import evaluate
+from score_jax import scalars
 from score_jax.evaluate import monitors
 from score_jax.evaluate import statistics
 from score_jax.output import files
 from score_jax.output import metrics
+from score_jax.report import histograms
 from score_jax.report import tables
 from score_jax.study import cell as cell_lib
 from score_jax.study.methods import METHODS
 from score_jax.study.settings import StudySettings
-
-# What is compared between methods, and how it is called in sentences.
-_COMPARED = {
-    "delta_t1_t2": "gain from the first to the second attempt",
-    "accuracy_t2": "accuracy of second attempts",
-    "accuracy_t1": "accuracy of first attempts",
-}
-_EDIT_DISTANCE_EDGES = np.linspace(0, 1, 21)
-_VALIDATION = ("validation/accuracy_t1", "validation/accuracy_t2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +32,7 @@ class _Cell:
 
   Attributes:
     path: relative to the study.
-    summary: as `study_cell.run_cell` leaves it.
+    summary: as `cell.run_cell` leaves it.
     conversations: graded, of all test problems, ordered by problem.
     values: float64[N] by metric.
     records: of metrics.jsonl.
@@ -53,7 +46,7 @@ class _Cell:
 
 
 def collect(settings: StudySettings, root: pathlib.Path) -> dict[str, Any]:
-  """The numbers of all finished cells, ready for study.json.
+  """Summarises all finished cells, ready for study.json.
 
   Args:
     settings: of the study.
@@ -96,7 +89,7 @@ def collect(settings: StudySettings, root: pathlib.Path) -> dict[str, Any]:
   }
 
 
-def metrics_of(result: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _metrics_of(result: Mapping[str, Any], name: str) -> dict[str, Any]:
   """A method's summary in the form of `evaluate.summarize`."""
   summary = result["methods"][name]["summary"]
   return {
@@ -106,10 +99,10 @@ def metrics_of(result: Mapping[str, Any], name: str) -> dict[str, Any]:
   }
 
 
-def table(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-  """Metrics by the methods' labels, as report.py makes tables of them."""
+def _table(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+  """Metrics by the labels of the methods, see `tables.results_table`."""
   return {
-      method["label"]: metrics_of(result, name)
+      method["label"]: _metrics_of(result, name)
       for name, method in result["methods"].items()
   }
 
@@ -144,8 +137,7 @@ def _method(name: str, cells: Mapping[int, _Cell]) -> dict[str, Any]:
       for metric in those[0].values
   }
   changes = {
-      metric: int(_stack(those, metric).sum())
-      for metric in ("delta_i_to_c", "delta_c_to_i")
+      metric: int(_stack(those, metric).sum()) for metric in scalars.TRANSITIONS
   }
   return {
       "label": METHODS[name].label,
@@ -164,11 +156,11 @@ def _method(name: str, cells: Mapping[int, _Cell]) -> dict[str, Any]:
 
 
 def _summary(values: np.ndarray, metric: str) -> dict[str, Any]:
-  """An interval that is spread out for few seeds may leave what is possible."""
+  """Mean over seeds; the interval is cut to what the metric can be."""
   summary = dataclasses.asdict(statistics.seed_summary(values))
-  lowest = -1.0 if metric == "delta_t1_t2" else 0.0
-  ends = np.clip(summary["ci95"], lowest, 1.0).tolist()
-  return summary | {"ci95": ends}
+  # With few seeds it is so wide that it may reach further.
+  ends = np.clip(summary["ci95"], *scalars.metric(metric).format.range)
+  return summary | {"ci95": ends.tolist()}
 
 
 def _stack(cells: Sequence[_Cell], metric: str) -> np.ndarray:
@@ -185,13 +177,9 @@ def _by_difficulty(cells: Sequence[_Cell]) -> dict[str, dict[str, float]]:
 
 def _edit_distances(cells: Sequence[_Cell]) -> dict[str, list]:
   """Histogram of the ratio between both attempts, over all seeds."""
-  ratios = [
-      evaluate.edit_distance_ratio(*(a["text"] for a in c["attempts"][:2]))
-      for cell in cells
-      for c in cell.conversations
-  ]
-  counts, edges = np.histogram(ratios, _EDIT_DISTANCE_EDGES)
-  return {"edges": edges.tolist(), "counts": counts.tolist()}
+  return histograms.edit_histogram(
+      [record for cell in cells for record in cell.conversations]
+  )
 
 
 def _test_time(cells: Sequence[_Cell]) -> dict[str, Any] | None:
@@ -224,12 +212,13 @@ def _vote(votes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _curve(cells: Sequence[_Cell]) -> list[dict[str, float]]:
   """Greedy validation accuracy by conversations, means over seeds."""
+  names = scalars.VALIDATION_ACCURACIES
   points: dict[int, list[list[float]]] = {}
   for cell in cells:
     latest = {
-        int(r["train/conversations"]): [r[name] for name in _VALIDATION]
+        int(r[scalars.CONVERSATIONS]): [r[name] for name in names]
         for r in cell.records
-        if _VALIDATION[0] in r and "train/conversations" in r
+        if names[0] in r and scalars.CONVERSATIONS in r
     }
     for conversations, values in latest.items():
       points.setdefault(conversations, []).append(values)
@@ -238,7 +227,7 @@ def _curve(cells: Sequence[_Cell]) -> list[dict[str, float]]:
           "conversations": conversations,
           **dict(
               zip(
-                  ("accuracy_t1", "accuracy_t2"),
+                  scalars.ACCURACIES,
                   np.mean(values, axis=0).tolist(),
                   strict=True,
               )
@@ -267,7 +256,7 @@ def _comparisons(
       _comparison(methods, a, b, metric)
       for a, b in pairs
       if b in methods
-      for metric in _COMPARED
+      for metric in scalars.COMPARED
       if methods[a].keys() & methods[b].keys()
   ]
 
@@ -290,7 +279,10 @@ def _comparison(
       "ci95": difference.ci95,
       "p": difference.p_value,
       "statement": statistics.statement(
-          difference, METHODS[a].label, METHODS[b].label, _COMPARED[metric]
+          difference,
+          METHODS[a].label,
+          METHODS[b].label,
+          scalars.metric(metric).phrase,
       ),
   }
 
@@ -309,7 +301,7 @@ def _mean(trees: Sequence[Any]) -> Any:
 
 def print_study(result: Mapping[str, Any]) -> None:
   """Prints the table and what the monitors found."""
-  tables.print_results(table(result), "Methods, means over seeds")
+  tables.print_results(_table(result), "Methods, means over seeds")
   for warning in result["warnings"]:
     tables.print_warning(
         f"{warning['method']}/{warning['seed']}, {warning['phase']}, step"

@@ -140,18 +140,18 @@ def summarize(records: Sequence[Mapping]) -> dict[str, Any]:
 
 def make_metrics(
     rng: np.random.Generator,
-    stages: Sequence[str],
+    phases: Sequence[str],
     rates: tuple[float, float, float],
 ) -> list[dict[str, Any]]:
-  """Records of all stages: rising accuracies, KL, validations."""
-  records, total = [], _STEPS * len(stages)
-  for index, stage in enumerate(stages):
+  """Records of all phases: rising accuracies, KL, validations."""
+  records, total = [], _STEPS * len(phases)
+  for index, phase in enumerate(phases):
     for step in range(_STEPS + 1):
       done = index * _STEPS + step
       share = done / total
       means = [0.58 + (rates[0] - 0.58) * share]
       means.append(0.57 + (rates[1] - 0.57) * share)
-      record = {"stage": stage, "step": step, "time_s": 2.0 * done}
+      record = {"stage": phase, "step": step, "time_s": 2.0 * done}
       if step:
         noise = 0.03 * rng.standard_normal(2)
         record |= {

@@ -73,22 +73,6 @@ class ConversationTest(absltest.TestCase):
     self.assertEqual(record["problem_id"], 10)
     self.assertTrue(record["attempts"][1]["is_correct"])
 
-  def test_text_tells_the_conversation_in_order(self):
-    record = conversations.conversation_record(_rollouts(), 3, "Try again.")
-    self.assertEqual(
-        conversations.format_conversation(record),
-        """\
-=== problem 11 (answer: 9)
-3 * 3?
---- attempt 1: wrong, answer 8
-row 3 first
---- correction prompt
-Try again.
---- attempt 2: no answer, cut by the length limit
-row 3 second
-""",
-    )
-
   def test_row_outside_is_named(self):
     for row in (-1, 4):
       with self.assertRaisesRegex(ValueError, f"row {row} .* 4 conversations"):

@@ -29,7 +29,7 @@ class _Clock:
 
 
 def _train(total: int, seconds_per_step: float, **options) -> str:
-  """Runs a stage on a clock that moves, and returns what was printed."""
+  """Runs a phase on a clock that moves, and returns what was printed."""
   clock = _Clock()
   output = io.StringIO()
   with (
@@ -87,7 +87,7 @@ class PlainTest(absltest.TestCase):
     # 120 seconds for 60 steps: two for the last one.
     self.assertEqual(lines[2], "Warm-up 61/62  0:02 left")
 
-  def test_resumed_stage_counts_only_its_own_steps(self):
+  def test_resumed_phase_counts_only_its_own_steps(self):
     text = _train(100, seconds_per_step=1.0, start=80, interval_s=5.0)
     self.assertIn("Stage I 85/100  ", text)
     self.assertIn("0:15 left", text)
@@ -141,7 +141,7 @@ class TerminalTest(absltest.TestCase):
         r" 2:46:20 left$",
     )
 
-  def test_work_inside_a_stage_has_its_own_bar(self):
+  def test_work_inside_a_phase_has_its_own_bar(self):
     terminal = _Terminal()
     console = rich.console.Console(
         file=terminal, width=80, _environ={"TERM": "xterm"}

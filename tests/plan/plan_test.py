@@ -23,7 +23,7 @@ from score_jax.plan import compiled
 from score_jax.plan import memory
 from score_jax.plan import outcome
 from score_jax.plan import programs
-from score_jax.plan import report
+from score_jax.plan import summary
 from score_jax.plan import topologies
 from score_jax.plan.compiled import Memory
 from score_jax.plan.compiled import Program
@@ -315,12 +315,12 @@ class WireTest(parameterized.TestCase):
 
   def test_is_in_table_and_json(self):
     plan, _ = self._plan("update", seconds=1.0, sent=400 * 10**9)
-    with report.console.capture() as captured:
-      report.print_plan(plan)
+    with summary.console.capture() as captured:
+      summary.print_plan(plan)
     self.assertRegex(
         captured.get(), r"update +400\.000 +2\.0000 +1\.0000 +67% +33% to 50%"
     )
-    found = report.to_json(plan)
+    found = summary.to_json(plan)
     self.assertEqual(found["ici_bytes_per_s"], 200e9)
     self.assertEqual(found["programs"]["update"]["wire_floor_s"], 2.0)
     self.assertAlmostEqual(
@@ -393,7 +393,7 @@ class VerdictTest(parameterized.TestCase):
     plan = self._plan()
     self.assertFalse(plan.fits)
     self.assertEmpty(plan.programs)
-    verdict = "\n".join(report.verdict_lines(plan))
+    verdict = "\n".join(summary.verdict_lines(plan))
     # 9.24 billion parameters: 4 + 8 + 2 bytes over 8 chips.
     self.assertRegex(verdict, r"FIT: prefill needs 2\d\.\d\d GiB of 15")
     self.assertIn("parameters 4.31, moments 8.61, reference 2.15", verdict)
@@ -401,7 +401,7 @@ class VerdictTest(parameterized.TestCase):
     self.assertIn("--config.train.moment_dtype=bfloat16: 2.15 GiB", verdict)
     self.assertIn("--config.mesh.sampler_tensor=4: 4.30 GiB less", verdict)
     self.assertIn("--topology=v5e:4x8", verdict)
-    found = json.loads(json.dumps(report.to_json(plan)))
+    found = json.loads(json.dumps(summary.to_json(plan)))
     self.assertFalse(found["fits"])
     self.assertEqual(found["programs"], {})
 
@@ -432,7 +432,7 @@ class TpuPlanTest(parameterized.TestCase):
   def test_fits(self):
     self.assertTrue(self.plan.fits)
     self.assertLess(max(self.plan.peaks.values()), 2**30)
-    (line,) = report.verdict_lines(self.plan)
+    (line,) = summary.verdict_lines(self.plan)
     self.assertStartsWith(line, "FITS: at most 0.")
     self.assertEmpty(advice.advice(self.plan))
 
@@ -469,7 +469,7 @@ class TpuPlanTest(parameterized.TestCase):
     self.assertEmpty(decode.uncounted)
 
   def test_json_has_all_programs(self):
-    found = json.loads(json.dumps(report.to_json(self.plan), allow_nan=False))
+    found = json.loads(json.dumps(summary.to_json(self.plan), allow_nan=False))
     self.assertEqual(list(found["programs"]), list(memory.ALIVE))
     self.assertEqual(found["programs"]["decode"]["runs_per_step"], 2 * 2 * 4)
     self.assertEqual(found["chips"], 8)
@@ -477,8 +477,8 @@ class TpuPlanTest(parameterized.TestCase):
       self.assertGreater(program["floor_s_per_step"], -1e-12, name)
 
   def test_table_is_printed(self):
-    with report.console.capture() as captured:
-      report.print_plan(self.plan)
+    with summary.console.capture() as captured:
+      summary.print_plan(self.plan)
     text = captured.get()
     for part in ("sampler copy", "temporaries", "FITS", "lower bounds"):
       self.assertIn(part, text)
@@ -494,7 +494,7 @@ class TpuPlanTest(parameterized.TestCase):
     self.assertNotEmpty(plan.programs)
     self.assertNotEmpty(plan.programs[-1].refusal)
     self.assertRegex(
-        report.verdict_lines(plan)[0],
+        summary.verdict_lines(plan)[0],
         r"FIT: \w+: the compiler needs .* HBM",
     )
 

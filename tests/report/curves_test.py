@@ -15,9 +15,9 @@ from score_jax.report import curves
 def _records() -> list[dict]:
   """Stage I with first attempts ahead, Stage II with second ones ahead."""
   records = [{"stage": "warmup", "step": 7, "warmup/loss": 1.0}]
-  for stage, ahead in (("stage1", 0.3), ("stage2", -0.3)):
+  for phase, ahead in (("stage1", 0.3), ("stage2", -0.3)):
     for step in range(41):
-      record = {"stage": stage, "step": step}
+      record = {"stage": phase, "step": step}
       if step:
         record |= {
             "train/accuracy_t1": 0.5 + ahead,
@@ -55,20 +55,17 @@ class LearningCurvesTest(absltest.TestCase):
     self.assertEqual(before, after)
     self.assertNotEqual(before, curves._PLOT_STYLE)
 
-  def test_stages_lie_side_by_side(self):
-    records = [r for r in _records() if "warmup/loss" not in r]
-    spans = curves._stage_spans(records)
-    self.assertEqual(spans, {"stage1": (0, 40), "stage2": (40, 80)})
-    steps, values = curves._curve(records, "stage2", "train/kl_t2", 40)
+  def test_a_phase_is_moved_to_its_place(self):
+    steps, values = curves._curve(_records(), "stage2", "train/kl_t2", 40)
     np.testing.assert_array_equal(steps, np.arange(41, 81))
     np.testing.assert_array_equal(values, np.full(40, 0.2))
 
   def test_gap_takes_the_color_of_the_attempt_ahead(self):
     axes = Figure().add_subplot()
     areas = []
-    for stage in ("stage1", "stage2"):
+    for phase in ("stage1", "stage2"):
       before = len(axes.collections)
-      curves._draw_gap(axes, _records(), stage, 0)
+      curves._draw_gap(axes, _records(), phase, 0)
       first, second = axes.collections[before:]
       areas.append([len(first.get_paths()), len(second.get_paths())])
     self.assertEqual(areas, [[1, 0], [0, 1]])

@@ -46,7 +46,7 @@ class ResultsTest(absltest.TestCase):
     intervals = ["[12.5,", "40.0]", "[6.2,", "35.0]", "[-15.0,", "2.0]", "0.4"]
     self.assertIn(intervals, lines)
 
-  def test_stages_that_are_missing_have_no_row(self):
+  def test_phases_that_are_missing_have_no_row(self):
     text = _printed({"base": BASE, "stage2": STAGE2})
     self.assertIn("Stage II ", text)
     self.assertNotIn("Stage I ", text)
@@ -54,8 +54,9 @@ class ResultsTest(absltest.TestCase):
 
   def test_interval_that_is_missing_leaves_the_number(self):
     metrics = BASE | {"ci95": {}}
-    markdown = tables.results_markdown({"base": metrics})
-    self.assertIn("| base | 25.0 | 18.8 | -6.2 | 3.1 | 9.4 |", markdown)
+    lines = [line.split() for line in _printed({"base": metrics}).splitlines()]
+    row = ["base", "25.0", "18.8", "-6.2", "3.1", "9.4", "50.0", "0.0"]
+    self.assertEqual(lines[lines.index(row) + 1], ["0.4"])
 
   def test_table_fits_eighty_columns_without_control_codes(self):
     text = _printed({"base": BASE, "stage1": BASE, "stage2": STAGE2})
@@ -74,18 +75,9 @@ class ResultsTest(absltest.TestCase):
     ci95 = {"accuracy_t1": [float("nan"), float("nan")]}
     self.assertIn("[nan, nan]", _printed({"base": BASE | {"ci95": ci95}}))
 
-  def test_markdown_has_as_many_cells_in_every_row(self):
-    markdown = tables.results_markdown({"base": BASE, "stage2": STAGE2})
-    rows = [line for line in markdown.splitlines() if line.startswith("|")]
-    self.assertLen(rows, 4)
-    self.assertEqual({row.count("|") for row in rows}, {9})
-    self.assertIn("| Stage II | 50.0<br>[12.5, 40.0] | 100.0<br>", rows[3])
-    self.assertIn("Percent of 32 problems", markdown)
-
   def test_no_negative_zero(self):
     metrics = BASE | {"delta_t1_t2": -0.0001, "ci95": {}}
-    markdown = tables.results_markdown({"base": metrics})
-    self.assertIn("| 18.8 | 0.0 |", markdown)
+    self.assertRegex(_printed({"base": metrics}), "18.8 +0.0 +3.1")
 
 
 class ManifestLinesTest(absltest.TestCase):

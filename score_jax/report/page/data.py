@@ -13,11 +13,12 @@ import pathlib
 from typing import Any
 
 from score_jax import evaluate
+from score_jax import scalars
 from score_jax.output import files
 from score_jax.output import metrics
+from score_jax.report import histograms
 from score_jax.report import tables
 from score_jax.report.page import conversations
-from score_jax.report.page import histograms
 from score_jax.report.page import series
 
 # Conversations of the last phase of a cell, and of each earlier one.
@@ -25,16 +26,8 @@ _LAST_COUNT, _EARLIER_COUNT = 60, 16
 # Characters of text of all conversations of a report: what the first seed's
 # last phases, the other seeds' and all earlier phases have at the most.
 _CHARACTERS = (1_200_000, 800_000, 500_000)
-_RESULTS = (
-    "accuracy_t1",
-    "accuracy_t2",
-    "delta_t1_t2",
-    "delta_i_to_c",
-    "delta_c_to_i",
-    "answer_change_rate",
-    "truncated_t1",
-    "truncated_t2",
-)
+# Figures that the page draws over budgets; the first is shown at first.
+_BUDGET_METRICS = (*reversed(scalars.ACCURACIES), scalars.DELTA)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +60,8 @@ def collect(directory: str | os.PathLike) -> dict[str, Any]:
     JSON-serialisable: `kind` ("study" or "run"), `title`, `num_problems`,
     `methods`, `comparisons`, `warnings`, `unfinished`, `wall_s`, `cells`
     (curves), `conversations` (in groups of one method, seed and phase),
-    `documents` (settings and versions).
+    `documents` (settings and versions). How numbers are called and shown:
+    `metrics`, `columns` and `budget_metrics` (lists of their names), `scalars`.
 
   Raises:
     ValueError: it is neither, or parts are missing.
@@ -79,13 +73,31 @@ def collect(directory: str | os.PathLike) -> dict[str, Any]:
         " of a study"
     )
   if (directory / "study.json").exists():
-    return _collect_study(directory)
+    return _with_declarations(_collect_study(directory))
   if (directory / "cells").exists():
     raise ValueError(
         f"study {str(directory)!r} has no study.json, it has not ended: run"
         " experiments.study with the same --workdir once more"
     )
-  return _collect_run(directory)
+  return _with_declarations(_collect_run(directory))
+
+
+def _with_declarations(content: dict[str, Any]) -> dict[str, Any]:
+  """Adds how the page is to call and to show the numbers of the content."""
+  drawn = series.drawn_scalars(cell["series"] for cell in content["cells"])
+  return content | {
+      "metrics": {m.name: dataclasses.asdict(m) for m in scalars.METRICS},
+      "columns": [[m.name for m in column] for column in scalars.columns()],
+      "budget_metrics": list(_BUDGET_METRICS),
+      "scalars": [
+          {
+              **dataclasses.asdict(scalar),
+              "attempt": scalar.attempt,
+              "is_validation": scalar.is_validation,
+          }
+          for scalar in drawn
+      ],
+  }
 
 
 def _collect_study(directory: pathlib.Path) -> dict[str, Any]:
@@ -100,7 +112,11 @@ def _collect_study(directory: pathlib.Path) -> dict[str, Any]:
       "title": directory.resolve().name,
       "num_problems": study["num_problems"],
       "methods": [
-          {"name": name, **{k: v for k, v in method.items() if k != "cells"}}
+          {
+              "name": name,
+              **{k: v for k, v in method.items() if k != "cells"},
+              "curve": [_with_delta(point) for point in method["curve"]],
+          }
           for name, method in study["methods"].items()
       ],
       "comparisons": study["comparisons"],
@@ -114,6 +130,11 @@ def _collect_study(directory: pathlib.Path) -> dict[str, Any]:
           *(_documents(cells[0]) if cells else []),
       ],
   }
+
+
+def _with_delta(point: Mapping[str, float]) -> dict[str, float]:
+  first, second = (point[name] for name in scalars.ACCURACIES)
+  return {**point, scalars.DELTA: second - first}
 
 
 def _collect_run(directory: pathlib.Path) -> dict[str, Any]:
@@ -145,11 +166,12 @@ def _phase_as_method(
   intervals = result["ci95"]
   return {
       "name": phase,
-      "label": tables.stage_label(phase),
+      "label": tables.phase_label(phase),
       "is_trained": phase != "base",
       "summary": {
           name: {"mean": result[name], "ci95": intervals.get(name)}
-          for name in _RESULTS
+          for name in (metric.name for metric in scalars.METRICS)
+          if name in result
       },
       "by_difficulty": evaluate.transitions_by_difficulty(records),
       "edit_distance": histograms.edit_histogram(records) if records else None,
@@ -244,7 +266,7 @@ def _conversations(
               "label": cell.label,
               "seed": cell.seed,
               "phase": phase,
-              "phase_label": tables.stage_label(phase),
+              "phase_label": tables.phase_label(phase),
               "num_evaluated": len(records),
               "items": conversations.choose(
                   records, count, characters // len(tier)

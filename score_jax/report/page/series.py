@@ -1,56 +1,69 @@
 """Curves of a run's `metrics.jsonl` as the report stores them."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-import re
 from typing import Any
 
 import numpy as np
 
+from score_jax import scalars
+from score_jax.output import phase_axis
 from score_jax.report import tables
+from score_jax.scalars import Scalar
 
-_NAMES = re.compile(
-    r"(train|validation)/(accuracy|kl|truncated)_t\d+"
-    r"|train/loss|validation/answer_change_rate"
-)
 # More points of one curve than this are averaged in groups.
 MAX_POINTS = 240
 
 
 def curves(records: Sequence[Mapping]) -> dict[str, Any]:
-  """Puts the stages of a run side by side on one axis of steps.
+  """Puts the phases of a run side by side on one axis of steps.
 
   Args:
     records: of `metrics.jsonl`, see `metrics.read_metrics`.
 
   Returns:
-    `stages`: a list of `label`, `start`, `end` in steps since the base model;
-    `series`: by scalar, `[x, y]`, two lists of numbers, where y is finite.
+    `phases`: a list of `label`, `start`, `end` in steps since the base model;
+    `series`: by scalar that a chart shows, `[x, y]`: two lists of numbers, of
+    the records whose y is finite.
   """
-  lengths: dict[str, int] = {}
-  for record in records:
-    stage = record["stage"]
-    lengths[stage] = max(lengths.get(stage, 0), record["step"])
-  ends = np.cumsum(list(lengths.values())).tolist()
-  starts = {s: e - n for (s, n), e in zip(lengths.items(), ends, strict=True)}
+  spans = phase_axis.recorded_spans(records)
+  drawn = {scalar.name for scalar in drawn_scalars(records)}
   points: dict[str, list[tuple[int, float]]] = {}
   for record in records:
-    for name, value in record.items():
-      if _NAMES.fullmatch(name) and value is not None:
-        x = starts[record["stage"]] + record["step"]
-        points.setdefault(name, []).append((x, value))
+    x = spans[record["stage"]][0] + record["step"]
+    for name in drawn.intersection(record):
+      if record[name] is not None:
+        points.setdefault(name, []).append((x, record[name]))
   return {
-      "stages": [
-          {"label": tables.stage_label(s), "start": starts[s], "end": end}
-          for s, end in zip(lengths, ends, strict=True)
-          if lengths[s]
+      "phases": [
+          {"label": tables.phase_label(phase), "start": start, "end": end}
+          for phase, (start, end) in spans.items()
+          if end > start
       ],
       "series": {name: thin(xy) for name, xy in sorted(points.items())},
   }
 
 
+def drawn_scalars(records: Iterable[Iterable[str]]) -> list[Scalar]:
+  """The scalars of some records that a chart of the page shows.
+
+  Args:
+    records: mappings by scalar, or their keys.
+
+  Returns:
+    In the order in which the page draws them.
+  """
+  names = {name for record in records for name in record}
+  return [scalar for scalar in scalars.find_all(names) if scalar.chart]
+
+
 def thin(points: Sequence[tuple[float, float]]) -> list[list[float]]:
-  """At most MAX_POINTS points: the means of groups of neighbours."""
+  """Averages neighbours, so that at most MAX_POINTS points are left.
+
+  Returns:
+    `[x, y]`: two lists of numbers.
+  """
   size = -(-len(points) // MAX_POINTS)
   groups = [points[i : i + size] for i in range(0, len(points), size)]
   means = [np.mean(group, axis=0) for group in groups]

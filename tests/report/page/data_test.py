@@ -5,12 +5,10 @@ import shutil
 import tempfile
 
 from absl.testing import absltest
-import numpy as np
 
 from score_jax.output import files
 from score_jax.report.page import conversations
 from score_jax.report.page import data
-from score_jax.report.page import histograms
 from score_jax.report.page import page
 from score_jax.report.page import series
 from tests.helpers import made_up_study
@@ -18,21 +16,6 @@ from tests.helpers import made_up_study
 
 def _directory(test: absltest.TestCase) -> pathlib.Path:
   return pathlib.Path(test.enterContext(tempfile.TemporaryDirectory()))
-
-
-class HistogramsTest(absltest.TestCase):
-
-  def test_histogram_counts_every_conversation_once(self):
-    pairs = [("abcd", "abcd"), ("abcd", "abce"), ("", "abcd"), ("", "")]
-    records = [
-        made_up_study.conversation(i, (True, True), texts)
-        for i, texts in enumerate(pairs)
-    ]
-    histogram = histograms.edit_histogram(records)
-    # Ratios 0, 2/8, 1, 0 in bins of 1/20.
-    expected = [2, 0, 0, 0, 0, 1, *[0] * 13, 1]
-    self.assertEqual(histogram["counts"], expected)
-    np.testing.assert_allclose(histogram["edges"], np.arange(21) / 20)
 
 
 class ConversationsTest(absltest.TestCase):
@@ -80,16 +63,17 @@ class ConversationsTest(absltest.TestCase):
 
 class SeriesTest(absltest.TestCase):
 
-  def test_stages_lie_side_by_side_without_gaps_of_none(self):
+  def test_phases_lie_side_by_side_without_gaps_of_none(self):
     records = [
         {"stage": "stage1", "step": s, "time_s": s, "train/loss": float(s)}
         for s in (1, 2)
     ]
     records.append({"stage": "stage2", "step": 3, "train/loss": None})
     records.append({"stage": "stage2", "step": 4, "train/accuracy_t3": 0.5})
+    records[-1] |= {"train/conversations": 64.0, "unknown": 1.0}
     curves = series.curves(records)
     self.assertEqual(
-        curves["stages"],
+        curves["phases"],
         [
             {"label": "Stage I", "start": 0, "end": 2},
             {"label": "Stage II", "start": 2, "end": 6},
@@ -98,6 +82,19 @@ class SeriesTest(absltest.TestCase):
     self.assertEqual(
         curves["series"],
         {"train/loss": [[1, 2], [1, 2]], "train/accuracy_t3": [[6], [0.5]]},
+    )
+
+  def test_charts_and_their_curves_come_in_the_order_of_the_declarations(self):
+    names = ["train/loss", "train/kl_t2", "validation/accuracy_t1", "time/x"]
+    drawn = series.drawn_scalars([names[:2], names[1:], ["train/kl_t1"]])
+    self.assertEqual(
+        [(scalar.name, scalar.label, scalar.chart) for scalar in drawn],
+        [
+            ("train/kl_t1", "attempt 1", "KL to the base model"),
+            ("train/kl_t2", "attempt 2", "KL to the base model"),
+            ("validation/accuracy_t1", "attempt 1", "Reward and accuracy"),
+            ("train/loss", "loss", "Loss"),
+        ],
     )
 
   def test_long_curves_are_averaged(self):
@@ -130,6 +127,8 @@ class DataTest(absltest.TestCase):
     self.assertIsNone(last["summary"]["truncated_t1"]["ci95"])
     self.assertEqual(sum(last["edit_distance"]["counts"]), 40)
     self.assertLen(last["by_difficulty"], 3)
+    drawn = [scalar["name"] for scalar in content["scalars"]]
+    self.assertEqual(set(drawn), set(content["cells"][0]["series"]))
     groups = [(g["phase"], len(g["items"])) for g in content["conversations"]]
     self.assertEqual(groups, [("stage2", 40), ("base", 16), ("stage1", 16)])
 
@@ -153,6 +152,9 @@ class DataTest(absltest.TestCase):
     self.assertEqual(content["comparisons"], study["comparisons"])
     self.assertLen(content["cells"], 8)
     self.assertEqual(content["unfinished"], ["star/7"])
+    point = content["methods"][-1]["curve"][-1]
+    delta = point["accuracy_t2"] - point["accuracy_t1"]
+    self.assertEqual(point["delta_t1_t2"], delta)
     # 8 last phases and two earlier ones of 2 seeds; the base model once.
     self.assertLen(content["conversations"], 12)
     first = [

@@ -37,6 +37,13 @@ const short = (x) => {
   return String(Number(x.toPrecision(6)));
 };
 
+// How values are shown: as text, and on an axis.
+const FORMATS = {
+  percent: { text: percent, scale: 100, limits: PERCENT },
+  points: { text: signed, scale: 100, limits: { least: PERCENT.least } },
+  number: { text: short, scale: 1, limits: {} },
+};
+
 const textWidth = (text) => 6.9 * text.length;
 
 function label(x, y, text, attributes) {

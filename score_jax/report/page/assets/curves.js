@@ -2,49 +2,46 @@
 
 const zip = ([xs, ys], scale) => xs.map((x, i) => [x, scale * ys[i]]);
 
-// Curves of attempts 1, 2, ... of one scalar, as far as they exist.
-function attemptLines(cell, name, scale, style) {
-  return ATTEMPT_COLORS.flatMap((color, i) => {
-    const series = cell.series[`${name}_t${i + 1}`];
-    return series ? [{
-      name: `attempt ${i + 1}`, color, points: zip(series, scale), ...style,
-    }] : [];
+// Training charts of a cell, as DATA.scalars says: those that it has curves for.
+function cellCharts(cell) {
+  const drawn = DATA.scalars.filter(({ name }) => name in cell.series);
+  return unique(drawn.map(({ chart: title }) => title)).map((title) => {
+    const ofChart = drawn.filter((scalar) => scalar.chart === title);
+    const { unit, format } = ofChart[0];
+    const { scale, limits } = FORMATS[format];
+    const lines = ofChart.map((scalar) => ({
+      ...lineStyle(scalar, ofChart), name: scalar.label,
+      points: zip(cell.series[scalar.name], scale),
+    }));
+    return { title, unit, limits, lines };
   });
 }
 
-function cellCharts(cell) {
-  const noisy = { isNoisy: true, isNamed: true };
-  const train = attemptLines(cell, "train/accuracy", 100, noisy);
-  const greedy = attemptLines(cell, "validation/accuracy", 100, {
-    isDots: true, isNamed: train.length === 0,
-  });
-  const loss = cell.series["train/loss"];
-  const changed = cell.series["validation/answer_change_rate"];
-  return [
-    ["Reward and accuracy", "percent correct", [...train, ...greedy], PERCENT],
-    ["KL to the base model", "nats per attempt",
-      attemptLines(cell, "train/kl", 1, noisy), {}],
-    ["Cut by the length limit", "percent of attempts",
-      attemptLines(cell, "train/truncated", 100, noisy), PERCENT],
-    ["Answers changed", "percent of validation problems", changed ? [{
-      name: "changed", color: GRAY, points: zip(changed, 100), hasDots: true,
-    }] : [], PERCENT],
-    ["Loss", "value of the objective", loss ? [{
-      name: "loss", color: GRAY, points: zip(loss, 1), isNoisy: true,
-    }] : [], {}],
-  ].filter(([, , lines]) => lines.length);
+// Attempts have their colors. What is measured now and then has dots, without a
+// line where the line of every step is there.
+function lineStyle(scalar, ofChart) {
+  const hasSteps = ofChart.some((other) => !other.is_validation);
+  const others = ofChart.filter(({ attempt }) => attempt === null);
+  const isAttempt = scalar.attempt !== null;
+  const rest = others.length > 1 ? METHOD_COLORS : [GRAY];
+  const colors = isAttempt ? ATTEMPT_COLORS : rest;
+  const place = isAttempt ? scalar.attempt - 1 : others.indexOf(scalar);
+  const isNamed = (isAttempt || others.length > 1) && !(scalar.is_validation && hasSteps);
+  const style = { color: colors[place % colors.length], isNamed };
+  if (!scalar.is_validation) return { ...style, isNoisy: true };
+  return isAttempt || hasSteps ? { ...style, isDots: true } : { ...style, hasDots: true };
 }
 
 function cellRow(cell) {
   const time = isNumber(cell.wall_s) ? `, ${duration(cell.wall_s)}` : "";
-  const end = Math.max(...cell.stages.map((stage) => stage.end), 1);
+  const end = Math.max(...cell.phases.map((phase) => phase.end), 1);
   return [
     cell.seed === "" ? null : el("h3", null, `${cell.label}, seed ${cell.seed}${time}`),
     el("div", { class: "grid" }, cellCharts(cell).map(
-      ([title, yLabel, lines, limits]) => el(
+      ({ title, unit, lines, limits }) => el(
         "div", null, el("h4", null, title),
         chart((width) => lineChart({
-          width, height: 250, lines, yLabel, limits, x: [0, end], stages: cell.stages,
+          width, height: 250, lines, yLabel: unit, limits, x: [0, end], phases: cell.phases,
           xLabel: "training step", name: `${title}, ${cell.label}, seed ${cell.seed}`,
         }))))),
   ];
@@ -97,30 +94,25 @@ const STYLES = (() => {
   }));
 })();
 
-const BUDGET_FIGURES = {
-  accuracy_t2: ["Accuracy of attempt 2", (p) => 100 * p.accuracy_t2],
-  accuracy_t1: ["Accuracy of attempt 1", (p) => 100 * p.accuracy_t1],
-  delta: ["Delta (attempt 2 − attempt 1)", (p) => 100 * (p.accuracy_t2 - p.accuracy_t1)],
-};
-
 function budgetPart(methods) {
   const hidden = new Set();
-  let figure = "accuracy_t2";
+  let [figure] = DATA.budget_metrics;
   const place = el("div");
   const redraw = () => place.replaceChildren(chart((width) => {
-    const [title, value] = BUDGET_FIGURES[figure];
+    const { title, format } = METRICS[figure];
+    const { scale, limits } = FORMATS[format];
     const most = Math.max(...methods.flatMap((m) => m.curve.map((p) => p.conversations)), 1);
     const lines = methods.flatMap((method) => {
       if (hidden.has(method.name)) return [];
       return [{
         name: method.label, ...STYLES[method.name], hasDots: true, isNamed: width >= 640,
-        points: method.curve.map((p) => [p.conversations, value(p)]),
+        points: method.curve.map((p) => [p.conversations, scale * p[figure]]),
       }];
     });
     if (!lines.length) return el("p", null, "Every method is switched off.");
     return lineChart({
       width, height: width < 640 ? 320 : 440, lines, x: [0, most],
-      limits: figure === "delta" ? { least: 4 } : PERCENT,
+      limits,
       xLabel: "conversations sampled for training", yLabel: `${title}, percent`,
       name: `${title} over the conversations sampled for training`,
     });
@@ -141,7 +133,7 @@ function budgetPart(methods) {
   redraw();
   return [
     el("div", { class: "controls" }, menu(
-      "Figure", Object.entries(BUDGET_FIGURES).map(([key, [text]]) => [key, text]),
+      "Figure", DATA.budget_metrics.map((key) => [key, METRICS[key].title]),
       figure, (value) => { figure = value; redraw(); })),
     place,
     el("div", { class: "chips", role: "group", "aria-label": "Methods shown" }, chips),
@@ -193,7 +185,7 @@ function attemptsChart(methods) {
     chart((width) => lineChart({
       width, height: 290, lines, x: [1, Math.max(most, 2)], limits: PERCENT,
       xTicks: Array.from({ length: most }, (_, i) => i + 1),
-      xLabel: "attempt", yLabel: "percent correct",
+      xLabel: "attempt", yLabel: METRICS.accuracy_t1.unit,
       name: "Accuracy of each attempt at test time",
     })))];
 }
@@ -223,7 +215,7 @@ function votesChart(width, ends, budgets, lines, name) {
     lines.flatMap((line) => line.points.map((p) => p[1])), PERCENT);
   const at = frame({
     width, height: 290, x, y: ys, xTicks: [], xLabel: "samples of a problem (doubling)",
-    yLabel: "percent correct", name: `Majority vote, ${name}`, pad: { right: 84 },
+    yLabel: METRICS.accuracy_t1.unit, name: `Majority vote, ${name}`, pad: { right: 84 },
   });
   at.root.append(
     ...budgets.map((b) => label(

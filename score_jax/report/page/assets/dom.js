@@ -7,6 +7,9 @@ const METHOD_COLORS = [
   "#B07C00", "#3D9BD1", "#000000", "#777777",
 ];
 const GRAY = "#5b5f66";
+// What DATA says of metrics: how they are called and shown.
+const { metrics: METRICS } = DATA;
+const metricLabel = (name) => (name in METRICS ? METRICS[name].label : name);
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(node, attributes, children) {

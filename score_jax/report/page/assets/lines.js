@@ -54,8 +54,8 @@ function drawNames(at, lines, top) {
   ]);
 }
 
-function drawStages(at, stages, top) {
-  return stages.flatMap(({ label: name, start, end }, i) => {
+function drawPhases(at, phases, top) {
+  return phases.flatMap(({ label: name, start, end }, i) => {
     const room = at.sx(end) - at.sx(start);
     const fits = textWidth(name) < room + 4;
     return [
@@ -72,7 +72,7 @@ function drawStages(at, stages, top) {
 
 // lines: [{name, color, points, dash, isNoisy, isDots, hasDots, isNamed}].
 function lineChart(options) {
-  const { width, lines, stages = [] } = options;
+  const { width, lines, phases = [] } = options;
   const points = lines.flatMap((line) => line.points);
   const xs = points.map((point) => point[0]);
   const ys = points.map((point) => point[1]);
@@ -84,16 +84,11 @@ function lineChart(options) {
     ...options, x, y,
     pad: {
       right: longest ? longest + 16 : 14,
-      top: stages.length ? 26 : 12,
+      top: phases.length ? 26 : 12,
     },
   });
   at.root.append(
-    ...drawStages(at, stages, at.pad.top),
-    ...(options.rule ? [
-      svg("line", {
-        x1: at.sx(x[0]), x2: at.right, y1: at.sy(options.rule), y2: at.sy(options.rule),
-        stroke: GRAY, "stroke-dasharray": "2 3",
-      })] : []),
+    ...drawPhases(at, phases, at.pad.top),
     ...lines.flatMap((line) => drawLine(at, line)),
     ...drawNames(at, lines, at.pad.top));
   return at.root;

@@ -49,9 +49,7 @@ function results() {
   const hasSeeds = methods.some((m) => (m.summary.accuracy_t2.per_seed || []).length > 1);
   part(
     "results", "Results",
-    "Greedy, percent of all test problems, with 95 % intervals. Delta is attempt 2 minus"
-    + " attempt 1; i→c: wrong, then correct; c→i: correct, then wrong; changed:"
-    + " the two answers differ; cut: ended by the length limit, attempts 1 and 2."
+    `Greedy, percent of all test problems, with 95 % intervals. ${meanings()}.`
     + (isStudy ? " p: McNemar's test of i→c against c→i." : "")
     + " A click on the head of a column sorts.",
     hasSeeds ? el("div", { class: "controls" },
@@ -85,11 +83,11 @@ function curveParts() {
       + " that were sampled for training since the base model.",
       ...budgetPart(withCurve));
   }
-  const trained = cells.filter((cell) => Object.keys(cell.series).length && cell.stages.length);
+  const trained = cells.filter((cell) => Object.keys(cell.series).length && cell.phases.length);
   if (trained.length) {
     part(
       "training", "Training",
-      "Both attempts over all stages. The reward is 1 for a correct attempt, so its mean is"
+      "Both attempts over all phases. The reward is 1 for a correct attempt, so its mean is"
       + " the accuracy of what was sampled.",
       ...trainingPart(trained));
   }

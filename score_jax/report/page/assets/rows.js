@@ -28,7 +28,7 @@ function dumbbells(width, rows, name) {
   const height = rows.length * layout.height + 58;
   const at = frame({
     width, height, x, y: [0, 1], yTicks: [], name,
-    xLabel: `percent correct${x[0] > 0 ? ` (axis begins at ${x[0]})` : ""}`,
+    xLabel: `${METRICS.accuracy_t1.unit}${x[0] > 0 ? ` (axis begins at ${x[0]})` : ""}`,
     pad: { left: layout.left, right: 20, top: 4 },
   });
   for (const tick of ticks(x[0], x[1], (at.right - layout.left) / 75)) {

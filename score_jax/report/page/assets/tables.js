@@ -1,45 +1,39 @@
 // Tables: results, comparisons, difficulties, warnings.
 
-const METRICS = [
-  ["accuracy_t1", "Attempt 1", percent],
-  ["accuracy_t2", "Attempt 2", percent],
-  ["delta_t1_t2", "Delta", signed],
-  ["delta_i_to_c", "i→c", percent],
-  ["delta_c_to_i", "c→i", percent],
-  ["answer_change_rate", "Changed", percent],
-];
-const METRIC_NAMES = {
-  ...Object.fromEntries(METRICS.map(([key, name]) => [key, name])),
-  accuracy_t1: "accuracy, attempt 1",
-  accuracy_t2: "accuracy, attempt 2",
-  delta_t1_t2: "delta",
-};
-
-function metricColumn([key, name, format]) {
-  const value = (method) => method.summary[key];
+// Metrics that share a column stand in it side by side, and are ordered by
+// their sum; one that has its own shows its interval and its seeds too.
+function metricColumn(names) {
+  const text = (name, value) => FORMATS[METRICS[name].format].text(value);
   return {
-    name,
-    isPresent: (method) => value(method) !== undefined,
-    order: (method) => value(method).mean,
-    cell: (method, showsSeeds) => {
-      const { mean: center, ci95, per_seed: seeds, std } = value(method);
+    name: METRICS[names[0]].column,
+    isPresent: ({ summary }) => names.every((name) => summary[name] !== undefined),
+    order: ({ summary }) => names.reduce((sum, name) => sum + summary[name].mean, 0),
+    cell: ({ summary }, showsSeeds) => {
+      if (names.length > 1) {
+        return el("td", null, names.map((name) => text(name, summary[name].mean)).join(", "));
+      }
+      const [name] = names;
+      const { mean: center, ci95, per_seed: seeds, std } = summary[name];
+      const format = (value) => text(name, value);
+      // A spread has no sign.
+      const spreadText = METRICS[name].format === "number" ? short : percent;
       return el(
         "td", null, format(center),
         ci95 ? el("small", null, interval(ci95, format)) : null,
         showsSeeds && seeds ? el("small", null, seeds.map(format).join(" · ")) : null,
-        showsSeeds && isNumber(std) ? el("small", null, `std ${percent(std)}`) : null);
+        showsSeeds && isNumber(std) ? el("small", null, `std ${spreadText(std)}`) : null);
     },
   };
 }
 
+// What the headings of the columns mean.
+const meanings = () => DATA.columns
+  .map(([name]) => METRICS[name])
+  .filter(({ meaning }) => meaning)
+  .map(({ column, meaning }) => `${column}: ${meaning}`)
+  .join("; ");
+
 const OTHER_COLUMNS = [
-  {
-    name: "Cut",
-    isPresent: () => true,
-    order: ({ summary }) => summary.truncated_t1.mean + summary.truncated_t2.mean,
-    cell: ({ summary }) => el("td", null,
-      `${percent(summary.truncated_t1.mean)}, ${percent(summary.truncated_t2.mean)}`),
-  },
   {
     name: "p",
     isPresent: (method) => isNumber(method.mcnemar_p),
@@ -63,7 +57,7 @@ const OTHER_COLUMNS = [
 ];
 
 function resultsTable(methods, onOrder) {
-  const columns = [...METRICS.map(metricColumn), ...OTHER_COLUMNS]
+  const columns = [...DATA.columns.map(metricColumn), ...OTHER_COLUMNS]
     .filter((column) => methods.some(column.isPresent));
   const heads = columns.map((column) => {
     const button = el("button", { type: "button" }, column.name);
@@ -102,13 +96,12 @@ function resultsTable(methods, onOrder) {
 }
 
 function comparisonRow(row, limit) {
-  const isPercent = (x) => signed(x);
   const [low, high] = row.ci95;
   return el(
     "tr", null,
     el("th", { scope: "row" }, `${methodLabel(row.a)} − ${methodLabel(row.b)}`),
-    el("td", { class: "text" }, METRIC_NAMES[row.metric] || row.metric),
-    el("td", null, isPercent(row.difference), el("small", null, interval(row.ci95, signed))),
+    el("td", { class: "text" }, metricLabel(row.metric)),
+    el("td", null, signed(row.difference), el("small", null, interval(row.ci95, signed))),
     el("td", null, whisker(row.difference, low, high, limit)),
     el("td", null, pValue(row.p)),
     el("td", { class: "text wide" }, row.statement));
@@ -135,7 +128,7 @@ function comparisonsPart(rows) {
   const found = unique(rows.map((row) => row.metric));
   const start = rows.length > 20 ? found[0] : "all";
   show(start);
-  const options = [["all", "all"], ...found.map((key) => [key, METRIC_NAMES[key] || key])];
+  const options = [["all", "all"], ...found.map((key) => [key, metricLabel(key)])];
   return [el("div", { class: "controls" }, menu("Figure", options, start, show)), place];
 }
 
@@ -158,7 +151,9 @@ function difficultyTable(methods) {
   const cell = (d) => (d === undefined ? el("td", null, "") : el(
     "td", null, `${percent(d.accuracy_t1)} → ${percent(d.accuracy_t2)}`,
     el("small", null,
-      `i→c ${percent(d.delta_i_to_c)}, c→i ${percent(d.delta_c_to_i)}, n ${count(d.n)}`)));
+      ["delta_i_to_c", "delta_c_to_i"].map(
+        (name) => `${metricLabel(name)} ${percent(d[name])}, `),
+      `n ${count(d.n)}`)));
   return scrollBox("By difficulty", el(
     "table", null,
     el("thead", null, el(

@@ -1,4 +1,4 @@
-"""What is counted over the conversations of one evaluation."""
+"""What is counted over the conversations of evaluations."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -11,7 +11,9 @@ _BINS = 20
 
 
 def edit_histogram(records: Sequence[Mapping]) -> dict[str, list]:
-  """Counts the edit distance ratio of the first two attempts.
+  """Counts how far second attempts are from first ones.
+
+  What is counted is `evaluate.edit_distance_ratio` of the first two attempts.
 
   Args:
     records: conversations, see `conversations.conversation_record`.
