@@ -52,6 +52,8 @@ def get_config() -> ml_collections.ConfigDict:
       sampler_tensor=4,  # parts of a layer, sampling
   )
 
+  config.attention = "splash"  # TPU kernels; "xla" elsewhere
+
   config.task = create(
       name="code",
       mbpp="full",  # or "sanitized"; training and validation problems
@@ -92,15 +94,18 @@ def get_config() -> ml_collections.ConfigDict:
       num_microbatches=8,
       logprob_chunk_tokens=4096,  # positions whose logits are alive, all chips
       remat="full",  # of each layer, all is computed again
-      attention="splash",  # TPU kernels; "xla" elsewhere
       moment_dtype="float32",  # of Adam's first moment
       reference="device",  # or "host": moved to the devices when needed
   )
 
   config.stage1 = create(
       steps=750,  # updates; the paper has 1500 in both stages together
-      kl_coef=0.01,  # beta1, per nat; the paper's
-      first_attempt_kl_coef=0.25,  # beta2, per nat; the paper's for programs
+      objective=create(
+          name="stage1",
+          kl_coef=0.01,  # beta1, per nat; the paper's
+          first_attempt_kl_coef=0.25,  # beta2, per nat; the paper's
+          num_anchored=1,  # attempts held to the base model
+      ),
       optimizer=create(
           learning_rate=1e-5,  # the paper's for programs
           warmup_steps=0,
@@ -110,8 +115,11 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.stage2 = create(
       steps=750,  # updates
-      kl_coef=0.01,  # beta1, per nat; the paper's
-      bonus_coef=10.0,  # alpha; the paper's
+      objective=create(
+          name="stage2",
+          kl_coef=0.01,  # beta1, per nat; the paper's
+          bonus_coef=10.0,  # alpha; the paper's
+      ),
       optimizer=create(
           learning_rate=1e-5,
           warmup_steps=0,

@@ -81,6 +81,8 @@ def get_config(size: str = "2b") -> ml_collections.ConfigDict:
       sampler_tensor=sized["sampler_tensor"],  # parts of a layer, sampling
   )
 
+  config.attention = "splash"  # TPU kernels; "xla" elsewhere
+
   config.task = create(
       name="answers",
       train=create(dataset="math", split="train"),
@@ -118,15 +120,18 @@ def get_config(size: str = "2b") -> ml_collections.ConfigDict:
       num_microbatches=sized["num_microbatches"],
       logprob_chunk_tokens=4096,  # positions whose logits are alive, all chips
       remat="full",  # of each layer, all is computed again
-      attention="splash",  # TPU kernels; "xla" elsewhere
       moment_dtype="float32",  # of Adam's first moment
       reference="device",  # or "host": moved to the devices when needed
   )
 
   config.stage1 = create(
       steps=1500,  # updates; the paper has 3000 in both stages together
-      kl_coef=0.01,  # beta1, per nat; the paper's
-      first_attempt_kl_coef=0.1,  # beta2, per nat; the paper's for MATH
+      objective=create(
+          name="stage1",
+          kl_coef=0.01,  # beta1, per nat; the paper's
+          first_attempt_kl_coef=0.1,  # beta2, per nat; the paper's for MATH
+          num_anchored=1,  # attempts held to the base model
+      ),
       optimizer=create(
           learning_rate=5e-6,  # the paper's for MATH
           warmup_steps=0,
@@ -136,8 +141,11 @@ def get_config(size: str = "2b") -> ml_collections.ConfigDict:
 
   config.stage2 = create(
       steps=1500,  # updates
-      kl_coef=0.01,  # beta1, per nat; the paper's
-      bonus_coef=10.0,  # alpha; the paper's
+      objective=create(
+          name="stage2",
+          kl_coef=0.01,  # beta1, per nat; the paper's
+          bonus_coef=10.0,  # alpha; the paper's
+      ),
       optimizer=create(
           learning_rate=5e-6,
           warmup_steps=0,

@@ -28,6 +28,8 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.mesh = None  # one device
 
+  config.attention = "xla"  # or "splash", kernels for TPUs
+
   config.task = create(
       name="reasoning_gym",
       generators=["chain_sum"],
@@ -63,15 +65,18 @@ def get_config() -> ml_collections.ConfigDict:
       num_microbatches=4,
       logprob_chunk_tokens=512,  # positions whose logits are alive
       remat="none",  # nothing is computed again
-      attention="xla",
       moment_dtype="float32",
       reference="device",
   )
 
   config.stage1 = create(
       steps=3,  # updates
-      kl_coef=0.01,  # beta1, per nat; the paper's
-      first_attempt_kl_coef=0.1,  # beta2, per nat; the paper's for MATH
+      objective=create(
+          name="stage1",
+          kl_coef=0.01,  # beta1, per nat; the paper's
+          first_attempt_kl_coef=0.1,  # beta2, per nat; the paper's for MATH
+          num_anchored=1,  # attempts held to the base model
+      ),
       optimizer=create(
           learning_rate=5e-6,  # the paper's for MATH
           warmup_steps=0,
@@ -81,8 +86,11 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.stage2 = create(
       steps=3,  # updates
-      kl_coef=0.01,  # beta1, per nat; the paper's
-      bonus_coef=10.0,  # alpha; the paper's
+      objective=create(
+          name="stage2",
+          kl_coef=0.01,  # beta1, per nat; the paper's
+          bonus_coef=10.0,  # alpha; the paper's
+      ),
       optimizer=create(
           learning_rate=5e-6,
           warmup_steps=0,

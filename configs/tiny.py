@@ -4,7 +4,7 @@
 
 Task: addition of five-digit numbers with long carries, written most significant
 digit first and without scratch work. The base model (0.4 million parameters) is
-made by a supervised warm-up that is designed for the purpose: it holds the
+taught by lessons that are designed for the purpose: it holds the
 skill to correct itself and does not show it (score_jax/run/tiny_base.py).
 
 Two cores: about 6.5 minutes, 1.8 GB. Expected, greedy, on 2,000 held-out
@@ -21,6 +21,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = None  # a base model is made, see tiny_model
 
   config.mesh = None  # one device
+
+  config.attention = "xla"  # or "splash", kernels for TPUs
 
   config.task = create(
       name="addition",
@@ -40,27 +42,27 @@ def get_config() -> ml_collections.ConfigDict:
       head_dim=32,
       d_ff=192,
       rope_theta=100.0,  # short wavelengths: a conversation has 27 tokens
-      max_positions=96,  # tokens; the warm-up sees 28, two attempts
+      max_positions=96,  # tokens; the lessons have 28, two attempts
       batch_size=256,  # conversations per update
       max_grad_norm=1.0,
-      # Phase 1 ends at this greedy validation accuracy of first attempts, which
+      # Lesson 1 ends at this greedy validation accuracy of first attempts. It
       # sets that of the base model.
       answer_accuracy=0.5,
       max_answer_steps=1000,  # updates within which it must be reached
       check_steps=10,  # updates between two looks at accuracies
       answer_learning_rate=3e-3,
-      correction_fraction=0.5,  # of phase 1: gold behind a gold with slips
+      correction_fraction=0.5,  # of lesson 1: gold behind a gold with slips
       slip_rate=0.15,  # of digits that a slip moves by one
       self_temperature=0.5,  # of the first attempts that the model keeps
-      # Phase 2 ends at this greedy validation accuracy of second attempts.
+      # Lesson 2 ends at this greedy validation accuracy of second attempts.
       skill_accuracy=0.9,
       max_skill_steps=400,  # updates within which it must be reached
       skill_learning_rate=2e-3,
-      # Phase 3: second attempts that mostly repeat the first.
+      # Lesson 3: second attempts that mostly repeat the first.
       habit_steps=70,  # updates
       habit_learning_rate=1.2e-3,
       copy_fraction=0.6,  # of second attempts: the first again
-      retry_fraction=0.1,  # another sample of the phase-1 model
+      retry_fraction=0.1,  # another sample of lesson 1's model
       slip_fraction=0.1,  # the first, with slips; the rest is right
   )
 
@@ -87,17 +89,21 @@ def get_config() -> ml_collections.ConfigDict:
       num_microbatches=1,
       logprob_chunk_tokens=8192,  # positions whose logits are alive
       remat="none",  # nothing is computed again
-      attention="xla",
       moment_dtype="float32",
       reference="device",
   )
 
   config.stage1 = create(
       steps=60,  # updates
-      kl_coef=0.01,  # beta1, per nat; the paper's
-      # beta2, per nat; the paper has 0.1 (MATH). An attempt has 7 tokens here
-      # and hundreds there: its KL, a sum over tokens, is smaller by as much.
-      first_attempt_kl_coef=1.0,
+      objective=create(
+          name="stage1",
+          kl_coef=0.01,  # beta1, per nat; the paper's
+          # beta2, per nat; the paper has 0.1 (MATH). An attempt has 7 tokens
+          # here and hundreds there: its KL, a sum over tokens, is smaller by as
+          # much.
+          first_attempt_kl_coef=1.0,
+          num_anchored=1,  # attempts held to the base model
+      ),
       optimizer=create(
           learning_rate=5e-4,  # the paper has 5e-6, for a pretrained model
           warmup_steps=5,  # updates
@@ -107,8 +113,11 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.stage2 = create(
       steps=100,  # updates
-      kl_coef=0.01,  # beta1, per nat; the paper's
-      bonus_coef=10.0,  # alpha; the paper's
+      objective=create(
+          name="stage2",
+          kl_coef=0.01,  # beta1, per nat; the paper's
+          bonus_coef=10.0,  # alpha; the paper's
+      ),
       optimizer=create(
           learning_rate=2e-4,
           warmup_steps=5,  # updates; the optimiser starts afresh here

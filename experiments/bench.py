@@ -28,10 +28,14 @@ from score_jax import settings
 from score_jax import shaping
 from score_jax.models import decoding
 from score_jax.models import hf
+from score_jax.objectives import Stage2
 from score_jax.rollouts import sampler
-from score_jax.rollouts.sampler import SamplingSpec
-from score_jax.training import objective
+from score_jax.rollouts.sampler import Occasion
+from score_jax.rollouts.sampler import Prompts
+from score_jax.rollouts.spec import ConversationSpec
+from score_jax.rollouts.spec import SamplingSpec
 from score_jax.training import optim
+from score_jax.training import scoring
 from score_jax.training import train
 from score_jax.types import TrainBatch
 
@@ -72,25 +76,26 @@ def bench_sampling(
   copy = decoding.make_copy(config, dtype=None, mesh=None)(params)
 
   def sample(max_new_tokens: int) -> Any:
-    spec = SamplingSpec(
-        max_new_tokens,
-        temperature,
-        eos_id=_NEVER,
-        stop_ids=(_NEVER,),
-        pad_id=0,
+    spec = ConversationSpec(
+        num_attempts=1,
+        samples_per_problem=1,
+        max_prompt_tokens=prompt,
+        sampling=SamplingSpec(
+            max_new_tokens,
+            temperature,
+            eos_id=_NEVER,
+            stop_ids=(_NEVER,),
+            pad_id=0,
+        ),
+        turn_ids=(0,),
     )
-    return sampler.sample_attempts(
+    return sampler.sample_messages(
         copy,
         config,
-        tokens,
-        mask,
-        jnp.zeros((1,), jnp.int32),
-        jnp.arange(batch),
-        jax.random.key(0),
-        0,
-        num_attempts=1,
-        samples=1,
-        spec=spec,
+        Prompts(tokens, mask, jnp.arange(batch)),
+        spec.turns,
+        Occasion(jax.random.key(0), 0),
+        spec,
     )
 
   first = measure(lambda: sample(new), 1)
@@ -138,23 +143,21 @@ def bench_update(
       advantages=rng.normal(size=(batch, 2)).astype(np.float32),
       ref_logprobs=np.full((batch, sequence - 1), -10.0, np.float32),
   )
-  scoring = objective.Scoring(
-      model=config,
-      num_attempts=2,
-      temperature=1.0,
-      chunk=1024,
-      reduce=shaping.attempt_sums,
-  )
-  loss_fn = objective.make_loss_fn(
-      objective.Stage2(kl_coef=0.01, bonus_coef=10.0),
-      objective.KL_ESTIMATORS[kl_estimator],
-      scoring,
+  loss_fn = scoring.make_loss_fn(
+      Stage2(kl_coef=0.01, bonus_coef=10.0),
+      scoring.KL_ESTIMATORS[kl_estimator],
+      scoring.Scoring(
+          model=config,
+          num_attempts=2,
+          temperature=1.0,
+          reduce=shaping.attempt_sums,
+      ),
   )
   optimizer = optim.make_optimizer(
       learning_rate=1e-6, warmup_steps=0, max_grad_norm=1.0
   )
   step = train.make_train_step(loss_fn, optimizer)
-  state = train.init_train_state(params, optimizer)
+  state = train.init_train_state(jax.tree.map(jnp.copy, params), optimizer)
 
   def update() -> Any:
     nonlocal state

@@ -38,7 +38,7 @@ from score_jax.grading.errors import GraderError
 from score_jax.output.progress import console
 from score_jax.report import tables
 from score_jax.rollouts.protocols import MoreAttempts
-from score_jax.run import evaluation_run
+from score_jax.run import evaluation
 from score_jax.tasks import make
 
 
@@ -56,9 +56,9 @@ def evaluate(
 
   Args:
     config: task and shapes.
-    checkpoint: see `evaluation_run.run`.
+    checkpoint: see `evaluation.run`.
     workdir: directory to make.
-    first_attempts: see `evaluation_run.run`.
+    first_attempts: see `evaluation.run`.
     num_attempts: of a conversation; None for the config's.
     samples: K of self-consistency, 0 for none.
     temperature: of the samples.
@@ -76,10 +76,14 @@ def evaluate(
         samples,
         temperature,
     )
-  output = evaluation_run.make_output(workdir)
+  output = evaluation.make_output(workdir)
   with contextlib.closing(make.make_task(settings.task)) as task:
-    result = evaluation_run.run(
-        settings, task, checkpoint, output, first_attempts, asked
+    result = evaluation.run(
+        settings,
+        task,
+        checkpoint,
+        output,
+        evaluation.Request(first_attempts, asked),
     )
   name = pathlib.Path(checkpoint).name
   if asked is None:

@@ -1,7 +1,7 @@
 """Writes a run's policy as a Hugging Face directory.
 
   python -m experiments.export --workdir=DIR --output=HF_DIR
-      [--stage=stage1] [--dtype=bfloat16]
+      [--phase=stage1] [--dtype=bfloat16]
 
 The newest checkpoint is taken, of a run that goes on too. transformers loads
 the result as it loads the base model.
@@ -24,22 +24,19 @@ def _main(argv: list[str]) -> None:
   logging.set_verbosity(logging.WARNING)
   values = flags.FLAGS
   try:
-    stage, step = export.export_run(
-        values.workdir, values.output, stage=values.stage, dtype=values.dtype
+    phase, step = export.export_run(
+        values.workdir, values.output, phase=values.phase, dtype=values.dtype
     )
   except ValueError as error:
     sys.exit(f"error: {error}")
-  console.print(f"{values.output}: {stage}, step {step}")
+  console.print(f"{values.output}: {phase}, step {step}")
 
 
 if __name__ == "__main__":
   flags.DEFINE_string("workdir", None, "Directory of the run.")
   flags.DEFINE_string("output", None, "Directory to make; must not exist.")
-  flags.DEFINE_enum(
-      "stage",
-      None,
-      export.STAGES,
-      "Whose checkpoint; the last one's if absent.",
+  flags.DEFINE_string(
+      "phase", None, "Whose checkpoint; the last one's if absent."
   )
   flags.DEFINE_enum(
       "dtype", None, settings.DTYPES, "Of the weights; the run's if absent."

@@ -11,16 +11,13 @@ tokens: a mean over an attempt's tokens is another objective, and the gradient
 through the attempt's length is then left out.
 """
 
-from collections.abc import Callable
-
 import chex
 import jax
 import jax.numpy as jnp
 
 from score_jax import shaping
 
-# float32[R, T - 1], int32[R, T], A -> float32[R, A]
-Reduce = Callable[[jax.Array, jax.Array, int], jax.Array]
+Reduce = shaping.Reduce
 
 
 def reinforce_loss(

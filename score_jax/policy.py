@@ -19,8 +19,6 @@ from score_jax.models.transformer import PLAIN
 from score_jax.models.transformer import Execution
 from score_jax.models.transformer import Params
 
-DEFAULT_CHUNK = 1024
-
 # (part of the vocabulary, tables [V, D], hidden states [n, D], targets) ->
 #   results float32[n]
 _Score = Callable[..., tuple[jax.Array, ...]]
@@ -33,7 +31,6 @@ def token_logprobs(
     mask: jax.Array,
     *,
     temperature: float = 1.0,
-    chunk: int = DEFAULT_CHUNK,
     execution: Execution = PLAIN,
 ) -> jax.Array:
   """Log-probability of every token given the valid tokens before it.
@@ -44,8 +41,6 @@ def token_logprobs(
     tokens: int32[R, T].
     mask: bool[R, T], False on padding, which may lie anywhere in a row.
     temperature: of the policy that is scored; the one it was sampled at.
-    chunk: positions whose logits are alive at once, over all the devices that
-      hold one copy of the model.
     execution: how the model is computed.
 
   Returns:
@@ -57,9 +52,7 @@ def token_logprobs(
     logits = transformer.unembed(hiddens[0], tables[0], config) / temperature
     return (part.take(logits, targets) - part.logsumexp(logits),)
 
-  (logprobs,) = _score_tokens(
-      score, [params], config, tokens, mask, chunk, execution
-  )
+  (logprobs,) = _score_tokens(score, [params], config, tokens, mask, execution)
   return logprobs
 
 
@@ -71,7 +64,6 @@ def token_logprobs_and_kl(
     mask: jax.Array,
     *,
     temperature: float = 1.0,
-    chunk: int = DEFAULT_CHUNK,
     execution: Execution = PLAIN,
 ) -> tuple[jax.Array, jax.Array]:
   """Log-probabilities and KL(policy || reference) over the whole vocabulary.
@@ -83,7 +75,6 @@ def token_logprobs_and_kl(
     tokens: int32[R, T].
     mask: bool[R, T], False on padding.
     temperature: of both policies.
-    chunk: positions whose logits are alive at once, as above.
     execution: how both models are computed.
 
   Returns:
@@ -102,7 +93,7 @@ def token_logprobs_and_kl(
     return part.take(logp, targets), kl
 
   return _score_tokens(
-      score, [params, ref_params], config, tokens, mask, chunk, execution
+      score, [params, ref_params], config, tokens, mask, execution
   )
 
 
@@ -112,7 +103,6 @@ def _score_tokens(
     config: ModelConfig,
     tokens: jax.Array,
     mask: jax.Array,
-    chunk: int,
     execution: Execution,
 ) -> tuple[jax.Array, ...]:
   """Results float32[R, T - 1] of `score` for tokens[:, 1:], 0 where masked."""
@@ -125,7 +115,9 @@ def _score_tokens(
   ]
   tables = [transformer.output_table(params, config) for params in models]
   targets = jnp.take_along_axis(tokens, _next_valid(mask), axis=1)
-  results = _score_positions(score, chunk, tables, hiddens, targets)
+  results = _score_positions(
+      score, execution.logprob_chunk, tables, hiddens, targets
+  )
   # The result of the last valid position before a token is that token's.
   before, is_scored = _last_valid(mask)[:, :-1], _is_scored(mask)
   return tuple(

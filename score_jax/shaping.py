@@ -5,9 +5,15 @@ arXiv 2409.12917. Rewards of attempt i are credited to the tokens of attempt i
 alone (gamma = 0), so every function maps [..., A] to [..., A].
 """
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
+
+# How per-token values become one value per attempt, `attempt_sums` or
+# `attempt_means`: float32[R, T - 1], int32[R, T], A -> float32[R, A].
+Reduce = Callable[[jax.Array, jax.Array, int], jax.Array]
 
 
 def stage1_rewards(
@@ -167,34 +173,6 @@ def conditional_leave_one_out(
   return jnp.concatenate([first, second.reshape(first.shape)], axis=-1)
 
 
-def sequence_kl_k1(
-    logprobs: jax.Array,
-    ref_logprobs: jax.Array,
-    attempt_ids: jax.Array,
-    num_attempts: int,
-) -> jax.Array:
-  """KL of whole attempts by the k1 estimator, summed over tokens.
-
-    sum_t log pi(y_t | .) - log pi_ref(y_t | .),   y ~ pi
-
-  Its expectation is KL(pi || pi_ref) of the attempt. It belongs into the
-  reward: as a differentiated loss its expected gradient is zero.
-
-  Args:
-    logprobs: float32[R, T - 1], nats, of tokens[:, 1:] under the policy that
-      sampled them.
-    ref_logprobs: float32[R, T - 1], likewise under the reference policy.
-    attempt_ids: int32[R, T], attempt of each token, 0 elsewhere.
-    num_attempts: A.
-
-  Returns:
-    float32[R, A], nats, detached.
-  """
-  chex.assert_equal_shape([logprobs, ref_logprobs])
-  difference = jax.lax.stop_gradient(logprobs - ref_logprobs)
-  return attempt_sums(difference, attempt_ids, num_attempts)
-
-
 def attempt_masks(attempt_ids: jax.Array, num_attempts: int) -> jax.Array:
   """bool[R, A, T - 1], which of tokens[:, 1:] the model wrote in attempt i."""
   numbers = jnp.arange(1, num_attempts + 1)
@@ -227,3 +205,35 @@ def attempt_means(
   length = jnp.sum(attempt_masks(attempt_ids, num_attempts), axis=-1)
   total = attempt_sums(per_token, attempt_ids, num_attempts)
   return total / jnp.maximum(length, 1)
+
+
+def sequence_kl_k1(
+    logprobs: jax.Array,
+    ref_logprobs: jax.Array,
+    attempt_ids: jax.Array,
+    num_attempts: int,
+    *,
+    reduce: Reduce = attempt_sums,
+) -> jax.Array:
+  """KL of whole attempts by the k1 estimator.
+
+    sum_t log pi(y_t | .) - log pi_ref(y_t | .),   y ~ pi
+
+  Its expectation is KL(pi || pi_ref) of the attempt. It belongs into the
+  reward: as a differentiated loss its expected gradient is zero.
+
+  Args:
+    logprobs: float32[R, T - 1], nats, of tokens[:, 1:] under the policy that
+      sampled them.
+    ref_logprobs: float32[R, T - 1], likewise under the reference policy.
+    attempt_ids: int32[R, T], attempt of each token, 0 elsewhere.
+    num_attempts: A.
+    reduce: over the tokens of an attempt; the sum is the paper's, and alone is
+      the KL of the attempt.
+
+  Returns:
+    float32[R, A], nats, detached.
+  """
+  chex.assert_equal_shape([logprobs, ref_logprobs])
+  difference = jax.lax.stop_gradient(logprobs - ref_logprobs)
+  return reduce(difference, attempt_ids, num_attempts)

@@ -94,8 +94,8 @@ class Attempt:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rollouts:
-  """Graded conversations of B problems x K samples, on the host.
+class Conversations:
+  """Sampled conversations of B problems x K samples, on the host.
 
   Rows are problem-major: row b * K + k is sample k of problem b.
 
@@ -106,10 +106,10 @@ class Rollouts:
     mask: bool[R, T], False on padding.
     attempt_ids: int32[R, T], i (from 1) on the tokens that the model wrote in
       attempt i, stop id included; 0 on prompts, correction turns and padding.
+    trained_attempt_ids: int32[R, T], attempt_ids with 0 on attempts that the
+      trained policy did not write: a loss must not see them.
     behaviour_logprobs: float32[R, T], nats, of the sampled tokens; 0 elsewhere.
     texts: texts[r][i] is attempt i + 1 of row r as text.
-    grades: grades[r][i] likewise.
-    rewards: float32[B, K, A], 1.0 where the attempt is correct, else 0.0.
     is_truncated: bool[B, K, A], no stop id within the limit.
   """
 
@@ -117,21 +117,36 @@ class Rollouts:
   tokens: np.ndarray
   mask: np.ndarray
   attempt_ids: np.ndarray
+  trained_attempt_ids: np.ndarray
   behaviour_logprobs: np.ndarray
   texts: tuple[tuple[str, ...], ...]
+  is_truncated: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollouts:
+  """Graded conversations of B problems x K samples, on the host.
+
+  Attributes:
+    conversations: what was sampled, R = B * K rows.
+    grades: grades[r][i] is the grade of attempt i + 1 of row r.
+    rewards: float32[B, K, A], 1.0 where the attempt is correct, else 0.0.
+  """
+
+  conversations: Conversations
   grades: tuple[tuple[Grade, ...], ...]
   rewards: np.ndarray
-  is_truncated: np.ndarray
 
 
 @flax.struct.dataclass
 class TrainBatch:
-  """What a training step reads, one conversation per row.
+  """What an update by reinforcement learning reads, a conversation per row.
 
   Attributes:
     tokens: int32[R, T], conversation ids.
     mask: bool[R, T], False on padding.
-    attempt_ids: int32[R, T], see Rollouts.
+    attempt_ids: int32[R, T], i on the tokens of attempt i that are trained; 0
+      elsewhere. These are `Conversations.trained_attempt_ids`.
     advantages: float32[R, A], one number per attempt.
     ref_logprobs: float32[R, T - 1], nats, of tokens[:, 1:] under the reference
       policy; None where the loss computes the reference's distribution itself.

@@ -14,7 +14,7 @@ from absl.testing import parameterized
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 ORDER = (
-    "study > run > plan > training > rollouts, policy >"
+    "study > run > plan > training > rollouts, policy, objectives >"
     " tasks, text, models, report > grading, evaluate, settings, output, losses"
     " > datasets, devices, scalars, shaping > types"
 )
@@ -28,6 +28,7 @@ HEIGHTS = {
 # What a part may import at the most, where its height would allow more.
 ONLY = {
     "losses": {"shaping", "types"},
+    "objectives": {"losses", "shaping", "settings"},
     "tasks": {"grading", "datasets", "settings", "types"},
     "text": {"output", "types"},
     "policy": {"models", "devices", "types"},

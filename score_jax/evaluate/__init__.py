@@ -5,8 +5,9 @@ from score_jax.evaluate.attempts import attempt_metrics
 from score_jax.evaluate.attempts import by_problem
 from score_jax.evaluate.attempts import concatenate
 from score_jax.evaluate.attempts import edit_distance_ratio
-from score_jax.evaluate.attempts import evaluate
 from score_jax.evaluate.attempts import first_rows
+from score_jax.evaluate.attempts import grade_shares
+from score_jax.evaluate.attempts import in_batches
 from score_jax.evaluate.attempts import per_pair
 from score_jax.evaluate.attempts import per_pair_of_records
 from score_jax.evaluate.attempts import per_problem

@@ -6,10 +6,12 @@ The same numbers come from rollouts and from the records of conversations that
 a run leaves on disk.
 """
 
+import collections
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 import itertools
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 from rapidfuzz.distance import Indel
 
 from score_jax.evaluate.statistics import bootstrap_ci95
+from score_jax.types import Grade
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 
@@ -81,7 +84,7 @@ def per_pair(rollouts: Rollouts) -> list[dict[str, np.ndarray]]:
   return attempt_metrics(
       np.asarray([[g.is_correct for g in row] for row in grades], bool),
       [[g.answer for g in row] for row in grades],
-      rollouts.is_truncated.reshape(len(grades), -1),
+      rollouts.conversations.is_truncated.reshape(len(grades), -1),
   )
 
 
@@ -253,7 +256,7 @@ def attempt_curve(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
   ]
 
 
-def evaluate(
+def in_batches(
     sample: Callable[[Sequence[Problem]], Rollouts],
     problems: Sequence[Problem],
     batch_size: int,
@@ -281,14 +284,28 @@ def evaluate(
 def first_rows(rollouts: Rollouts, n: int) -> Rollouts:
   """The first n problems of rollouts, with all of their samples."""
   rows = n * rollouts.rewards.shape[1]
-  return Rollouts(
-      problems=rollouts.problems[:n],
-      tokens=rollouts.tokens[:rows],
-      mask=rollouts.mask[:rows],
-      attempt_ids=rollouts.attempt_ids[:rows],
-      behaviour_logprobs=rollouts.behaviour_logprobs[:rows],
-      texts=rollouts.texts[:rows],
-      grades=rollouts.grades[:rows],
-      rewards=rollouts.rewards[:n],
-      is_truncated=rollouts.is_truncated[:n],
-  )
+  whole = rollouts.conversations
+  by_problem = ("problems", "is_truncated")
+  kept = {
+      name: value[: n if name in by_problem else rows]
+      for name, value in vars(whole).items()
+  }
+  conversations = dataclasses.replace(whole, **kept)
+  return Rollouts(conversations, rollouts.grades[:rows], rollouts.rewards[:n])
+
+
+def grade_shares(grades: Sequence[Grade]) -> dict[str, float]:
+  """Share of each status, and of what decided it, among attempts.
+
+  Args:
+    grades: of all attempts.
+
+  Returns:
+    Fractions by name, `grade/status_*` and `grade/method_*`.
+  """
+  names = [f"status_{grade.status}" for grade in grades]
+  names += [f"method_{grade.method}" for grade in grades]
+  return {
+      f"grade/{name}": count / len(grades)
+      for name, count in sorted(collections.Counter(names).items())
+  }

@@ -62,7 +62,7 @@ def vote_accuracy(grades: Sequence[Sequence[Grade]], voters: int) -> np.ndarray:
   )
 
 
-def self_consistency(
+def compare(
     parallel: Sequence[Rollouts], sequential: Sequence[Rollouts], seed: int = 0
 ) -> list[dict[str, Any]]:
   """Accuracy of both ways to spend 2K attempts, for K = 1, 2, 4, ...
@@ -112,7 +112,7 @@ def votes(
 ) -> list[Votes]:
   """Votes for K = 1, 2, 4, ...; arguments and errors of `self_consistency`."""
   ids = [
-      [p.id for r in part for p in r.problems]
+      [p.id for r in part for p in r.conversations.problems]
       for part in (parallel, sequential)
   ]
   if ids[0] != ids[1] or not ids[0]:

@@ -5,8 +5,10 @@ which the parameters are copied once per update.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -75,20 +77,22 @@ def make_placement(
     config: ModelConfig,
     settings: MeshSettings | None = None,
     dtype: jnp.dtype | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> Placement:
-  """Makes the meshes of a config, from all devices of all processes.
+  """Makes the meshes of a config.
 
   Args:
     config: the model's configuration.
     settings: of the meshes; None for the default device.
     dtype: of the sampler's copy, None for that of the parameters.
+    devices: of the meshes; None for all devices of all processes.
 
   Raises:
     ValueError: the meshes fit the devices or the model not.
   """
   mesh, sampler_mesh, params = None, None, None
   if settings is not None:
-    mesh = sharding.make_mesh(settings.shape)
+    mesh = sharding.make_mesh(settings.shape, devices)
     sampler_mesh = sharding.sampler_mesh(mesh, settings.sampler_tensor)
     for each in (mesh, sampler_mesh):
       check_mesh(config, each.shape["tensor"])
@@ -117,8 +121,7 @@ def check_rows(settings: RunSettings, placement: Placement) -> None:
       evaluation that the mesh does not divide evenly.
   """
   check_evaluation(settings, placement)
-  rollout = settings.rollout
-  rows = rollout.problems_per_step * rollout.samples_per_problem
+  rollout, rows = settings.rollout, settings.rollout.rows
   pieces = settings.train.num_microbatches
   _check_divided(
       rollout.problems_per_batch,
@@ -163,10 +166,10 @@ def _check_attention(settings: RunSettings, placement: Placement) -> None:
   mesh = placement.mesh
   devices = jax.local_devices() if mesh is None else mesh.devices.flat
   platform = next(iter(devices)).platform
-  if settings.train.attention == "splash" and platform != "tpu":
+  if settings.attention == "splash" and platform != "tpu":
     raise ValueError(
-        "train.attention is 'splash', kernels for TPUs, and the devices are"
-        f' {platform}: give train.attention "xla"'
+        "attention is 'splash', kernels for TPUs, and the devices are"
+        f' {platform}: give attention "xla"'
     )
 
 
@@ -188,3 +191,9 @@ def check_mesh(config: ModelConfig, tensor: int) -> None:
         f" {' and '.join(wrong)}: choose a divisor, and give the other devices"
         " to fsdp (or to data)"
     )
+
+
+def to_memory(params: Params, kind: str) -> Params:
+  """Arrays moved to the memory of a kind: "device" or "pinned_host"."""
+  places = jax.tree.map(lambda a: a.sharding.with_memory_kind(kind), params)
+  return jax.device_put(params, places)

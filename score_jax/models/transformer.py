@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from score_jax import settings
 from score_jax.devices import sharding
 from score_jax.devices.sharding import Logical
 from score_jax.models import layers
@@ -24,8 +25,6 @@ from score_jax.models import vocab
 from score_jax.models.config import ModelConfig
 
 Params = dict[str, Any]
-
-ATTENTIONS = ("xla", "splash")
 
 # What the backward pass finds in memory, and what it computes again.
 REMAT_POLICIES = {
@@ -44,14 +43,20 @@ class Execution:
     remat: key of REMAT_POLICIES, applied to each layer.
     attention: "xla", or "splash": TPU kernels, which take rows whose tokens
       have no padding between them. Decoding is always "xla".
+    logprob_chunk: positions whose logits are alive at once, over all devices
+      that hold one copy of the model.
   """
 
   dtype: jnp.dtype | None = None
   remat: str = "none"
   attention: str = "xla"
+  logprob_chunk: int = 1024
 
   def __post_init__(self):
-    for name, choices in (("remat", REMAT_POLICIES), ("attention", ATTENTIONS)):
+    for name, choices in (
+        ("remat", settings.REMAT_POLICIES),
+        ("attention", settings.ATTENTIONS),
+    ):
       if vars(self)[name] not in choices:
         raise ValueError(
             f"{name} is {vars(self)[name]!r}, expected one of"

@@ -22,15 +22,15 @@ def conversation_record(
     `correction_prompt`, and `attempts`: a list of `text`, `answer`, `status`,
     `is_correct`, `is_truncated`.
   """
-  if not 0 <= row < len(rollouts.texts):
+  conversations = rollouts.conversations
+  if not 0 <= row < len(conversations.texts):
     raise ValueError(
-        f"row {row} is not one of the {len(rollouts.texts)} conversations; "
-        "pass a row from 0"
+        f"row {row} is not one of the {len(conversations.texts)} conversations;"
+        " pass a row from 0"
     )
-  num_attempts = rollouts.is_truncated.shape[-1]
-  is_truncated = rollouts.is_truncated.reshape(-1, num_attempts)[row]
-  samples_per_problem = rollouts.rewards.shape[1]
-  problem = rollouts.problems[row // samples_per_problem]
+  samples, num_attempts = rollouts.rewards.shape[1:]
+  is_truncated = conversations.is_truncated.reshape(-1, num_attempts)[row]
+  problem = conversations.problems[row // samples]
   attempts = [
       {
           "text": text,
@@ -40,7 +40,10 @@ def conversation_record(
           "is_truncated": bool(is_cut),
       }
       for text, grade, is_cut in zip(
-          rollouts.texts[row], rollouts.grades[row], is_truncated, strict=True
+          conversations.texts[row],
+          rollouts.grades[row],
+          is_truncated,
+          strict=True,
       )
   ]
   return {
@@ -63,6 +66,6 @@ def jsonl(
   records = [
       conversation_record(r, row, correction_prompt)
       for r in rollouts
-      for row in (range(len(r.tokens)) if rows is None else rows)
+      for row in (range(len(r.grades)) if rows is None else rows)
   ]
   return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)

@@ -73,7 +73,8 @@ def compile_program(
   Args:
     name: of the program.
     function: as `jax.jit` returned it.
-    args: trees of jax.ShapeDtypeStruct with shardings, and static arguments.
+    args: trees of jax.ShapeDtypeStruct with shardings, and static arguments, by
+      position.
     mesh: the ambient one while it is traced, if there is one.
 
   Raises:

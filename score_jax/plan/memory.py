@@ -22,8 +22,10 @@ _SAMPLING = (*_STATE, "sampler copy", "cache")
 ALIVE = {
     "reshard": (*_STATE, "sampler copy"),
     "prefill": _SAMPLING,
+    "decode_first": _SAMPLING,
     "decode": _SAMPLING,
     "turn": _SAMPLING,
+    "repeat": _SAMPLING,
     "reference": _STATE,
     "update": (*_STATE, "gradients"),
 }
@@ -32,8 +34,10 @@ ALIVE = {
 _ITS_OWN = {
     "reshard": ("parameters", "sampler copy"),
     "prefill": ("sampler copy", "cache"),
+    "decode_first": ("sampler copy", "cache"),
     "decode": ("sampler copy", "cache"),
     "turn": ("sampler copy", "cache"),
+    "repeat": ("cache",),
     "reference": ("reference",),
     "update": ("parameters", "moments"),
 }

@@ -80,12 +80,16 @@ class Plan:
     """How often each program runs in a step; of decode, its tokens at most."""
     rollout = self.job.settings.rollout
     groups = rollout.problems_per_step // rollout.problems_per_batch
-    attempts = rollout.num_attempts
+    later = rollout.num_attempts - 1
+    # Where corrections share a first attempt, that has fewer rows.
+    first = int(rollout.corrections_per_attempt > 1)
     return {
         "reshard": 1,
         "prefill": groups,
-        "decode": groups * attempts * rollout.max_new_tokens,
-        "turn": groups * (attempts - 1),
+        "decode_first": groups * first * rollout.max_new_tokens,
+        "decode": groups * (later + 1 - first) * rollout.max_new_tokens,
+        "turn": groups * later,
+        "repeat": groups * first,
         "reference": 1,
         "update": 1,
     }
@@ -93,28 +97,32 @@ class Plan:
   def matmul_flops(self, program: Program) -> int:
     """Of one run, or one token, on all chips together."""
     counted = program.flops
-    is_decode = program.name == "decode"
-    return counted.per_iteration if is_decode else counted.total
+    return counted.per_iteration if _is_decode(program) else counted.total
 
   def mxu_seconds(self, program: Program) -> float:
     """Least time of one run's (one token's) products, at peak."""
     chip = self.where.chip
     return self.matmul_flops(program) / self.where.num_chips / chip.peak_flops
 
-  def hbm_seconds_per_token(self) -> float:
+  def hbm_seconds_per_token(self, name: str = "decode") -> float:
     """Least time of one decoded token: weights and cache are read once.
 
     The whole cache: decoding looks at all columns, whether used or not.
+
+    Args:
+      name: of the program that decodes.
     """
-    sizes = self.residents.bytes
-    read = sizes["sampler copy"] + sizes["cache"]
+    sizes, shared = self.residents.bytes, 1
+    if name == "decode_first":
+      shared = self.job.settings.rollout.corrections_per_attempt
+    read = sizes["sampler copy"] + sizes["cache"] / shared
     return read / self.where.chip.hbm_bandwidth
 
   def work_seconds(self, program: Program) -> float:
     """Least time of one run's (one token's) work, communication left out."""
     seconds = self.mxu_seconds(program)
-    if program.name == "decode":
-      seconds = max(seconds, self.hbm_seconds_per_token())
+    if _is_decode(program):
+      seconds = max(seconds, self.hbm_seconds_per_token(program.name))
     return seconds
 
   def floor_seconds(self, program: Program) -> float:
@@ -131,7 +139,7 @@ class Plan:
     if program.collectives is None:
       return None
     found = program.collectives
-    if program.name == "decode":
+    if _is_decode(program):
       found = tuple(c for c in found if c.unknown_loops)
     return hlo.wire_bytes(found)
 
@@ -165,6 +173,11 @@ class Plan:
     return work / (work + wire), work / max(work, wire)
 
 
+def _is_decode(program: Program) -> bool:
+  """Whether what is known of a program is told of one token."""
+  return program.name.startswith("decode")
+
+
 def make_plan(
     settings: RunSettings,
     model: ModelConfig,
@@ -188,9 +201,12 @@ def make_plan(
   if plan.too_large:
     return plan
   compiled = []
-  for program in programs_lib.compile_programs(job):
+
+  def keep(program: Program) -> None:
     compiled.append(program)
     on_program(program)
+
+  programs_lib.compile_programs(job, keep)
   return dataclasses.replace(plan, programs=tuple(compiled))
 
 

@@ -4,11 +4,10 @@ They are those that a run jits, from the same functions and settings; in place
 of arrays there are shapes, types and where they would lie.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import functools
-import itertools
 from typing import Any
 
 import jax
@@ -20,22 +19,27 @@ from score_jax.devices import sharding
 from score_jax.models import decoding
 from score_jax.models import hf
 from score_jax.models import placement
-from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.placement import Placement
-from score_jax.models.transformer import Execution
 from score_jax.plan.compiled import Program
 from score_jax.plan.compiled import compile_program
 from score_jax.plan.memory import Residents
 from score_jax.plan.memory import bytes_per_chip
 from score_jax.rollouts import sampler
-from score_jax.rollouts.rollout import ConversationSpec
+from score_jax.rollouts import spec as spec_lib
+from score_jax.rollouts.sampler import Occasion
+from score_jax.rollouts.sampler import Prompts
+from score_jax.rollouts.spec import ConversationSpec
+from score_jax.rollouts.spec import TokenIds
 from score_jax.settings import RunSettings
-from score_jax.training import objective
-from score_jax.training import optim
-from score_jax.training import phases
+from score_jax.training import context
+from score_jax.training import phases as phases_lib
 from score_jax.training import reinforce
+from score_jax.training import scoring as scoring_lib
 from score_jax.training import train
+from score_jax.training.phases import RlPhase
+from score_jax.training.scoring import KL_ESTIMATORS
+from score_jax.training.scoring import KlEstimator
 from score_jax.types import TrainBatch
 
 # The correction turns of the prompts that are shipped have 60 to 90 tokens; a
@@ -45,29 +49,39 @@ TURN_TOKENS = 96
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What is planned.
+  """The run whose programs are compiled.
 
   Attributes:
     settings: of the run.
     model: its architecture.
     placement: the meshes, and where each parameter lies.
-    conversations: of training.
+    ids: of the tokenizer; a plan has made-up ones.
   """
 
   settings: RunSettings
   model: ModelConfig
   placement: Placement
-  conversations: ConversationSpec
+  ids: TokenIds
 
   @property
   def compute_dtype(self) -> jnp.dtype:
     return placement.compute_dtype(self.settings)
 
   @property
-  def rows(self) -> int:
-    """Conversations of a step."""
-    rollout = self.settings.rollout
-    return rollout.problems_per_step * rollout.samples_per_problem
+  def spec(self) -> ConversationSpec:
+    """The conversations of training, before a phase has its say."""
+    multiple = self.placement.column_multiple
+    return spec_lib.conversation_spec(self.settings, self.ids, multiple)
+
+  @property
+  def last_phase(self) -> RlPhase:
+    """The phase that a plan is made for: Stage II."""
+    return phases_lib.score(self.settings)[-1]
+
+  @property
+  def conversations(self) -> ConversationSpec:
+    """The conversations of the last phase."""
+    return self.last_phase.conversations(self.spec)
 
   @property
   def rows_at_once(self) -> int:
@@ -77,26 +91,11 @@ class Job:
 
   @property
   def rows_per_microbatch(self) -> int:
-    return self.rows // self.settings.train.num_microbatches
+    return self.settings.rollout.rows // self.settings.train.num_microbatches
 
   @property
-  def estimator(self) -> objective.KlEstimator:
-    return objective.KL_ESTIMATORS[self.settings.train.kl_estimator]
-
-  @property
-  def scoring(self) -> objective.Scoring:
-    """As `stage.Stage` scores rows."""
-    settings = self.settings
-    return objective.Scoring(
-        model=self.model,
-        num_attempts=settings.rollout.num_attempts,
-        temperature=settings.rollout.temperature,
-        chunk=settings.train.logprob_chunk_tokens,
-        reduce=objective.TOKEN_REDUCTIONS[settings.train.token_reduction],
-        execution=Execution(
-            self.compute_dtype, settings.train.remat, settings.train.attention
-        ),
-    )
+  def estimator(self) -> KlEstimator:
+    return KL_ESTIMATORS[self.settings.train.kl_estimator]
 
 
 def make_job(
@@ -112,40 +111,12 @@ def make_job(
         "a plan is for a pretrained model on a mesh: give config.model and"
         " config.mesh, which are None for runs on one device"
     )
-  mesh = sharding.make_mesh(settings.mesh.shape, devices)
-  sampler_mesh = sharding.sampler_mesh(mesh, settings.mesh.sampler_tensor)
-  for each in (mesh, sampler_mesh):
-    placement.check_mesh(model, each.shape["tensor"])
-  params = sharding.tree_shardings(
-      mesh, _shapes(model), transformer.logical_axes(model)
+  place = placement.make_placement(
+      model, settings.mesh, placement.compute_dtype(settings), devices
   )
-  dtype = placement.compute_dtype(settings)
-  copy = decoding.make_copy(model, dtype, sampler_mesh)
-  place = Placement(mesh, sampler_mesh, params, copy)
   placement.check_rows(settings, place)
-  return Job(settings, model, place, _conversations(settings, place))
-
-
-def _conversations(settings: RunSettings, place: Placement) -> ConversationSpec:
-  """The shape of the run's conversations; no token id is a real one."""
-  rollout = settings.rollout
-  return ConversationSpec(
-      num_attempts=rollout.num_attempts,
-      samples_per_problem=rollout.samples_per_problem,
-      max_prompt_tokens=rollout.max_prompt_tokens,
-      num_prompt_buckets=rollout.num_prompt_buckets,
-      sampling=sampler.SamplingSpec(
-          max_new_tokens=rollout.max_new_tokens,
-          temperature=rollout.temperature,
-          eos_id=0,
-          stop_ids=(0,),
-          pad_id=0,
-          check_every=rollout.done_check_steps,
-          attention=settings.train.attention,
-          column_multiple=place.column_multiple,
-      ),
-      turn_ids=(0,) * TURN_TOKENS,
-  )
+  ids = TokenIds(eos_id=0, stop_ids=(0,), pad_id=0, turn_ids=(0,) * TURN_TOKENS)
+  return Job(settings, model, place, ids)
 
 
 # Advice looks at the same model many times.
@@ -179,38 +150,34 @@ def _array(
   return jax.ShapeDtypeStruct(shape, dtype, sharding=place)
 
 
+def _keys(program: Any, args: Sequence[Any], mesh: Mesh | None) -> Any:
+  """The shape of a batch of keys, laid out as the sampler's program has it."""
+  with sharding.use(mesh):
+    return jax.eval_shape(program, *args)
+
+
 def parameters(job: Job, dtype: str | jnp.dtype) -> Any:
   """Parameters in the layout of training."""
   return _placed(_shapes(job.model), job.placement.params, jnp.dtype(dtype))
 
 
-def _optimizer(job: Job) -> Any:
-  return optim.make_optimizer(
-      **dataclasses.asdict(job.settings.stage2.optimizer),
-      moment_dtype=jnp.dtype(job.settings.train.moment_dtype),
-  )
-
-
-def train_state(job: Job) -> train.TrainState:
+def train_state(job: Job, phase: RlPhase) -> train.TrainState:
   """Parameters and moments."""
-  optimizer = _optimizer(job)
-
-  def init(params):
-    step = jnp.zeros((), jnp.int32)
-    return train.TrainState(params, optimizer.init(params), step)
-
+  optimizer = context.optimizer(phase.optimizer, job.settings.train)
   params = parameters(job, placement.param_dtype(job.settings))
-  places = train.state_shardings(optimizer, job.placement.params)
-  return _placed(jax.eval_shape(init, params), places)
+  shapes = jax.eval_shape(
+      lambda params: train.init_train_state(params, optimizer), params
+  )
+  return _placed(shapes, train.state_shardings(optimizer, job.placement.params))
 
 
-def batch(job: Job) -> TrainBatch:
+def batch(job: Job, phase: RlPhase) -> TrainBatch:
   """What an update reads."""
-  spec = job.conversations
+  spec, rows = phase.conversations(job.spec), job.settings.rollout.rows
   length = spec.row_tokens
 
   def array(dtype, *shape):
-    return _array(job.placement.mesh, (job.rows, *shape), dtype, "rows")
+    return _array(job.placement.mesh, (rows, *shape), dtype, "rows")
 
   has_scores = job.estimator.needs_ref_logprobs
   return TrainBatch(
@@ -235,7 +202,7 @@ def sampler_copy(job: Job) -> Any:
 
 def residents(job: Job) -> Residents:
   """What lies on the chips between programs; nothing is compiled."""
-  state, model = train_state(job), job.model
+  state, model = train_state(job, job.last_phase), job.model
   shape = (
       # Evaluations sample one row of each of their problems.
       max(job.rows_at_once, job.settings.evaluation.batch_size),
@@ -262,139 +229,123 @@ def residents(job: Job) -> Residents:
   )
 
 
-def compile_programs(job: Job) -> Iterator[Program]:
+# Is told of each program as soon as it is compiled.
+OnProgram = Callable[[Program], None]
+
+
+class RefusedError(Exception):
+  """The compiler refused a program, which `on_program` was told of."""
+
+
+def compile_programs(job: Job, on_program: OnProgram) -> None:
   """Compiles the programs of a step, one by one; those of sampling first.
 
   Ends after a program that the compiler refuses.
+
+  Args:
+    job: the run.
+    on_program: is told of each program.
   """
-
-  def updating():
+  try:
+    sampling_programs(job, on_program)
     if job.estimator.needs_ref_logprobs:
-      yield reference_program(job)
-    yield update_program(job, phases.stage2(job.settings).objective)
-
-  for program in itertools.chain(sampling_programs(job), updating()):
-    yield program
-    if program.refusal:
-      return
+      on_program(reference_program(job, job.last_phase))
+    on_program(update_program(job, job.last_phase))
+  except RefusedError:
+    pass
 
 
-def sampling_programs(job: Job) -> Iterator[Program]:
-  """Those of training, at the longest prompts."""
+def sampling_programs(job: Job, on_program: OnProgram) -> None:
+  """Compiles the sampler's programs of training, at the longest prompts.
+
+  Raises:
+    RefusedError: after a program that the compiler refuses.
+  """
   rollout = job.settings.rollout
-  return conversation_programs(
-      job,
-      job.conversations,
-      rollout.problems_per_batch,
-      rollout.max_prompt_tokens,
-  )
+  prompts = (rollout.problems_per_batch, rollout.max_prompt_tokens)
+  conversation_programs(job, job.conversations, prompts, on_program)
 
 
 def conversation_programs(
     job: Job,
     spec: ConversationSpec,
-    problems: int,
-    prompt_tokens: int,
-) -> Iterator[Program]:
-  """Programs of sampler.py; each takes what an earlier one has made.
+    prompts: tuple[int, int],
+    on_program: OnProgram,
+    problems: int | None = None,
+) -> None:
+  """Compiles what `sampler.sample_messages` runs; each program once.
 
   What a run hands over from the host has no layout of its own here either.
 
   Args:
     job: whose model and meshes.
     spec: of the conversations.
-    problems: sampled at once.
-    prompt_tokens: that their prompts are padded to.
+    prompts: rows and columns of the prompts.
+    on_program: is told of each program.
+    problems: that the prompts are of; None for a problem each.
+
+  Raises:
+    RefusedError: after a program that the compiler refuses.
   """
-  mesh, samples = job.placement.sampler_mesh, spec.samples_per_problem
-  array = jax.ShapeDtypeStruct
-  reshard = compile_program(
-      "reshard",
-      job.placement.copy,
-      (parameters(job, placement.param_dtype(job.settings)),),
-      None,
-  )
-  yield reshard
-  prompts = (problems, prompt_tokens)
-  prefill = compile_program(
-      "prefill",
-      sampler._start,
-      (
-          reshard.outputs,
-          job.model,
-          array(prompts, jnp.int32),
-          array(prompts, bool),
-          samples,
-          sampler.cache_columns(
-              prompt_tokens,
-              len(spec.turn_ids),
-              spec.num_attempts,
-              spec.sampling,
-          ),
-          spec.sampling.attention,
+  mesh, array = job.placement.sampler_mesh, jax.ShapeDtypeStruct
+  outputs: dict[Any, Any] = {}
+
+  def compiled(name, program, *args, ambient=mesh):
+    key = (name, *jax.tree.leaves(args))
+    if key not in outputs:
+      result = compile_program(name, program, args, ambient)
+      on_program(result)
+      if result.refusal:
+        raise RefusedError
+      outputs[key] = result.outputs
+    return outputs[key]
+
+  def run(name, program, *args):
+    if name == "keys":  # too small to be told of
+      return _keys(program, args, mesh)
+    return compiled(name, program, *args)
+
+  trained = parameters(job, placement.param_dtype(job.settings))
+  copy = compiled("reshard", job.placement.copy, trained, ambient=None)
+  sampler.sample_messages(
+      copy,
+      job.model,
+      Prompts(
+          tokens=array(prompts, jnp.int32),
+          mask=array(prompts, bool),
+          problem_ids=array((problems or prompts[0],), jnp.int32),
       ),
-      mesh,
-  )
-  yield prefill
-  keys = jax.eval_shape(
-      lambda ids: sampler.row_keys(jax.random.key(0), 0, ids, samples, 1),
-      array((problems,), jnp.int32),
-  )
-  decode = compile_program(
-      "decode",
-      sampler._decode,
-      (reshard.outputs, job.model, prefill.outputs, keys, spec.sampling),
-      mesh,
-  )
-  yield decode
-  state, attempt = decode.outputs
-  yield compile_program(
-      "turn",
-      sampler._turn,
-      (
-          reshard.outputs,
-          job.model,
-          state,
-          array((len(spec.turn_ids),), jnp.int32),
-          attempt,
-          spec.sampling.eos_id,
-      ),
-      mesh,
+      [array(turn.shape, turn.dtype) for turn in spec.turns],
+      Occasion(jax.eval_shape(lambda: jax.random.key(0)), 0),
+      spec,
+      run,
   )
 
 
-def reference_program(job: Job) -> Program:
-  """Scores of the reference policy."""
+def reference_program(job: Job, phase: RlPhase) -> Program:
+  """Scores of the reference policy in a phase."""
+  rows = batch(job, phase)
+  scoring = context.scoring(job.settings, job.model, phase.num_attempts)
   return compile_program(
       "reference",
-      jax.jit(
-          functools.partial(
-              reinforce._logprobs,
-              job.scoring,
-              job.settings.train.num_microbatches,
-          )
-      ),
-      (
-          parameters(job, job.compute_dtype),
-          batch(job).replace(ref_logprobs=None),
-      ),
+      reinforce.make_ref_logprobs(scoring, job.settings.train.num_microbatches),
+      (parameters(job, job.compute_dtype), rows.tokens, rows.mask),
       job.placement.mesh,
   )
 
 
-def update_program(
-    job: Job, stage: objective.Stage1 | objective.Stage2
-) -> Program:
-  """The update of a stage."""
+def update_program(job: Job, phase: RlPhase) -> Program:
+  """The update of a phase."""
   settings = job.settings
+  scoring = context.scoring(settings, job.model, phase.num_attempts)
   update = train.make_train_step(
-      objective.make_loss_fn(stage, job.estimator, job.scoring),
-      _optimizer(job),
+      scoring_lib.make_loss_fn(phase.objective, job.estimator, scoring),
+      context.optimizer(phase.optimizer, settings.train),
       num_microbatches=settings.train.num_microbatches,
       param_shardings=job.placement.params,
   )
   reference = None
   if not job.estimator.needs_ref_logprobs:
     reference = parameters(job, job.compute_dtype)
-  args = (train_state(job), reference, batch(job))
+  args = (train_state(job, phase), reference, batch(job, phase))
   return compile_program("update", update, args, job.placement.mesh)

@@ -1,8 +1,9 @@
 """How policies are evaluated.
 
 Greedy, every problem once: attempts of the policy's own (MATH-500, HumanEval),
-and second attempts at given first ones (MBPP-R: offline repair). Beyond that,
-what more attempts at test time buy: one after the other, or sampled and voted.
+and second attempts behind given first ones (MBPP-R: offline repair). Beyond
+that, what more attempts at test time buy: one after the other, or sampled and
+voted.
 """
 
 from collections.abc import Callable
@@ -12,86 +13,50 @@ import dataclasses
 import math
 from typing import Any
 
-import jax
 import numpy as np
 
 from score_jax import evaluate
 from score_jax.devices import distributed
 from score_jax.devices import sharding
 from score_jax.evaluate import votes
-from score_jax.models.config import ModelConfig
-from score_jax.models.placement import Placement
 from score_jax.models.transformer import Params
 from score_jax.output.progress import work_progress
 from score_jax.rollouts import rollout
 from score_jax.rollouts import sampler
-from score_jax.rollouts.rollout import ConversationSpec
-from score_jax.tasks.task import Task
+from score_jax.rollouts.rollout import Collector
+from score_jax.rollouts.sampler import Occasion
+from score_jax.rollouts.sampler import Prompts
 from score_jax.text import tokenization
-from score_jax.text.tokenization import ConversationTokenizer
 from score_jax.types import Attempt
+from score_jax.types import Conversations
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-  """What is evaluated, on what.
-
-  Attributes:
-    config: of the model.
-    tokenizer: of the model.
-    task: prompts and grades.
-    spec: of the conversations, with one sample per problem where nothing else
-      is said.
-    batch_size: problems of a batch; the last one is filled up.
-    key: from which attempts are drawn; nothing depends on it at temperature 0.
-    placement: where the policy lies.
-  """
-
-  config: ModelConfig
-  tokenizer: ConversationTokenizer
-  task: Task
-  spec: ConversationSpec
-  batch_size: int
-  key: jax.Array
-  placement: Placement
-
-
 def own_attempts(
     params: Params,
-    evaluation: Evaluation,
+    collector: Collector,
     problems: Sequence[Problem],
     description: str | None = None,
 ) -> list[Rollouts]:
   """Conversations in which the policy makes every attempt.
 
   Args:
-    params: of the policy.
-    evaluation: how.
+    params: of the policy, as they are trained.
+    collector: of the conversations.
     problems: N problems.
     description: name on the progress bar; None for no bar.
 
   Returns:
     Rollouts with N problems over all.
   """
-  copy = evaluation.placement.copy(params)
+  copy = collector.placement.copy(params)
 
   def sample(batch: Sequence[Problem]) -> Rollouts:
-    conversations = rollout.sample(
-        copy,
-        evaluation.config,
-        evaluation.tokenizer,
-        evaluation.task,
-        batch,
-        evaluation.spec,
-        key=evaluation.key,
-        step=0,
-        mesh=evaluation.placement.sampler_mesh,
-    )
-    return rollout.grade(evaluation.task, conversations)
+    conversations = rollout.sample(copy, collector, batch, step=0)
+    return rollout.grade(collector.task, conversations)
 
-  return _in_batches(sample, evaluation, problems, description)
+  return in_batches(sample, collector, problems, description)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +92,7 @@ class MoreAttempts:
 
 def test_time(
     params: Params,
-    evaluation: Evaluation,
+    collector: Collector,
     problems: Sequence[Problem],
     asked: MoreAttempts,
     description: str | None = None,
@@ -136,7 +101,7 @@ def test_time(
 
   Args:
     params: of the policy.
-    evaluation: how, greedy.
+    collector: of greedy conversations.
     problems: N problems.
     asked: how many attempts.
     description: name on the progress bars; None for none.
@@ -145,82 +110,62 @@ def test_time(
     The numbers, ready for JSON: `attempts` as of `evaluate.summarize_pairs`,
     `curve` as of `evaluate.attempt_curve`, and where samples are asked for
     `self_consistency` with `temperature` and `points`, as of
-    `self_consistency.self_consistency`. Then the greedy conversations behind
+    `votes.compare`. Then the greedy conversations behind
     them, and the sampled ones.
   """
-  longer = with_attempts(evaluation, asked.num_attempts)
+  longer = collector.with_spec(collector.spec.greedy(asked.num_attempts))
   greedy = own_attempts(params, longer, problems, description)
   pairs = evaluate.summarize_pairs(greedy)
   result = {"attempts": pairs, "curve": evaluate.attempt_curve(pairs)}
   if not asked.samples:
     return result, greedy, []
+  # 2K samples: their first attempts are the parallel ones.
+  spec = collector.spec.sampled(2 * asked.samples, 2, asked.temperature)
   sampled = sampled_attempts(
       params,
-      evaluation,
+      collector.with_spec(spec),
       problems,
-      # Their first attempts are the parallel ones.
-      samples=2 * asked.samples,
-      num_attempts=2,
-      temperature=asked.temperature,
-      description=description and f"{description}: samples",
+      description and f"{description}: samples",
   )
   result["self_consistency"] = {
       "temperature": asked.temperature,
-      "points": votes.self_consistency(sampled, sampled),
+      "points": votes.compare(sampled, sampled),
   }
   return result, greedy, sampled
 
 
-def with_attempts(evaluation: Evaluation, num_attempts: int) -> Evaluation:
-  """The same evaluation with other numbers of attempts."""
-  spec = dataclasses.replace(evaluation.spec, num_attempts=num_attempts)
-  return dataclasses.replace(evaluation, spec=spec)
-
-
 def sampled_attempts(
     params: Params,
-    evaluation: Evaluation,
+    collector: Collector,
     problems: Sequence[Problem],
-    samples: int,
-    num_attempts: int,
-    temperature: float,
     description: str | None = None,
 ) -> list[Rollouts]:
   """Several sampled conversations of each problem.
 
   Args:
-    params: of the policy.
-    evaluation: how; a batch has about as many rows as its batch_size.
+    params: of the policy, as they are trained.
+    collector: of K conversations of each problem; a batch has about as many
+      rows as the collector has problems per batch.
     problems: N problems.
-    samples: K conversations of each.
-    num_attempts: of a conversation.
-    temperature: at which attempts are drawn.
     description: name on the progress bar; None for no bar.
 
   Returns:
     Rollouts with N problems of K samples over all.
   """
-  spec = dataclasses.replace(
-      evaluation.spec,
-      num_attempts=num_attempts,
-      samples_per_problem=samples,
-      sampling=dataclasses.replace(
-          evaluation.spec.sampling, temperature=temperature
-      ),
-  )
-  mesh = evaluation.placement.sampler_mesh
+  mesh = collector.placement.sampler_mesh
   parts = 1
   if mesh is not None:
     parts = math.prod(mesh.shape[axis] for axis in sharding.RULES["rows"])
+  samples = collector.spec.samples_per_problem
   # A multiple of the parts that devices divide problems into.
-  batch_size = parts * max(1, evaluation.batch_size // samples // parts)
-  sampling = dataclasses.replace(evaluation, spec=spec, batch_size=batch_size)
-  return own_attempts(params, sampling, problems, description)
+  count = parts * max(1, collector.problems_per_batch // samples // parts)
+  smaller = dataclasses.replace(collector, problems_per_batch=count)
+  return own_attempts(params, smaller, problems, description)
 
 
 def repairs(
     params: Params,
-    evaluation: Evaluation,
+    collector: Collector,
     problems: Sequence[Problem],
     first_attempts: Mapping[int, str],
     description: str | None = None,
@@ -229,7 +174,7 @@ def repairs(
 
   Args:
     params: of the policy.
-    evaluation: how; its spec has two attempts.
+    collector: of conversations of two attempts, one of each problem.
     problems: N problems, each at most once.
     first_attempts: by problem id, the attempt as a model would have written it.
     description: name on the progress bar; None for no bar.
@@ -242,35 +187,44 @@ def repairs(
     ValueError: more than two attempts, or a given one that is longer than
       max_new_tokens or that holds a special token.
   """
-  if evaluation.spec.num_attempts != 2:
+  if collector.spec.num_attempts != 2:
     raise ValueError(
-        f"num_attempts is {evaluation.spec.num_attempts}, expected 2: one is"
+        f"num_attempts is {collector.spec.num_attempts}, expected 2: one is"
         " given, one repairs it"
     )
   ids = {
-      problem.id: _attempt_ids(evaluation, problem, first_attempts[problem.id])
+      problem.id: _attempt_ids(collector, problem, first_attempts[problem.id])
       for problem in problems
   }
-  copy = evaluation.placement.copy(params)
+  copy = collector.placement.copy(params)
 
   def sample(batch: Sequence[Problem]) -> Rollouts:
     conversations = _sample_second(
-        copy, evaluation, batch, [ids[problem.id] for problem in batch]
+        copy, collector, batch, [ids[problem.id] for problem in batch]
     )
-    return rollout.grade(evaluation.task, conversations)
+    return rollout.grade(collector.task, conversations)
 
-  return _in_batches(sample, evaluation, problems, description)
+  return in_batches(sample, collector, problems, description)
 
 
-def _in_batches(
+def in_batches(
     sample: Callable[[Sequence[Problem]], Rollouts],
-    evaluation: Evaluation,
+    collector: Collector,
     problems: Sequence[Problem],
     description: str | None,
 ) -> list[Rollouts]:
-  batch_size = evaluation.batch_size
+  """Rollouts of all problems, of as many at once as the collector takes.
+
+  Args:
+    sample: samples and grades one batch of problems.
+    collector: sets the size of a batch.
+    problems: N problems; the last batch is filled up with problems whose
+      rollouts are then dropped.
+    description: name on the progress bar; None for no bar.
+  """
+  batch_size = collector.problems_per_batch
   if description is None:
-    return evaluate.evaluate(sample, problems, batch_size)
+    return evaluate.in_batches(sample, problems, batch_size)
   num_batches = -(-len(problems) // batch_size)
   with work_progress(description, num_batches) as advance:
 
@@ -279,14 +233,14 @@ def _in_batches(
       advance()
       return rollouts
 
-    return evaluate.evaluate(sample_and_advance, problems, batch_size)
+    return evaluate.in_batches(sample_and_advance, problems, batch_size)
 
 
 def _attempt_ids(
-    evaluation: Evaluation, problem: Problem, text: str
+    collector: Collector, problem: Problem, text: str
 ) -> list[int]:
-  ids = evaluation.tokenizer.attempt_ids(text)
-  limit = evaluation.spec.sampling.max_new_tokens
+  ids = collector.tokenizer.attempt_ids(text)
+  limit = collector.spec.sampling.max_new_tokens
   if len(ids) > limit:
     raise ValueError(
         f"the given first attempt at problem {problem.id} {problem.source_id}"
@@ -298,39 +252,32 @@ def _attempt_ids(
 
 def _sample_second(
     params: Params,
-    evaluation: Evaluation,
+    collector: Collector,
     problems: Sequence[Problem],
     first: Sequence[Sequence[int]],
-) -> rollout.Conversations:
+) -> Conversations:
   """The second attempt's prompt is the whole conversation so far."""
-  spec, tokenizer = evaluation.spec, evaluation.tokenizer
-  prompts = tokenizer.prompt_ids(
-      [evaluation.task.first_prompt(p) for p in problems]
-  )
+  spec, tokenizer = collector.spec, collector.tokenizer
+  prompts = collector.prompt_ids(problems)
   columns = spec.max_prompt_tokens + spec.sampling.max_new_tokens
   tokens, mask = tokenization.left_pad(
       [[*p, *f, *spec.turn_ids] for p, f in zip(prompts, first, strict=True)],
       columns + len(spec.turn_ids),
       tokenizer.pad_id,
   )
-  with sharding.use(evaluation.placement.sampler_mesh):
-    second = sampler.sample_attempts(
+  ids = np.asarray([p.id for p in problems], np.int32)
+  with sharding.use(collector.placement.sampler_mesh):
+    second = sampler.sample_messages(
         params,
-        evaluation.config,
-        tokens,
-        mask,
-        np.asarray(spec.turn_ids, np.int32),
-        np.asarray([p.id for p in problems], np.int32),
-        evaluation.key,
-        0,
-        num_attempts=1,
-        samples=1,
-        spec=spec.sampling,
+        collector.config,
+        Prompts(tokens, mask, ids),
+        turns=(),
+        occasion=Occasion(collector.key, 0),
+        spec=spec,
     )
   given = _as_attempt(first, spec.sampling.max_new_tokens, tokenizer.pad_id)
-  return rollout.pack(
-      tokenizer, problems, prompts, [given, *distributed.to_host(second)], spec
-  )
+  attempts = [given, *distributed.to_host(second)]
+  return rollout.pack(collector, problems, prompts, attempts)
 
 
 def _as_attempt(

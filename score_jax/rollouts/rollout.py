@@ -13,153 +13,58 @@ from collections.abc import Sequence
 import dataclasses
 
 import jax
-from jax.sharding import Mesh
 import numpy as np
 
 from score_jax.devices import distributed
 from score_jax.devices import sharding
 from score_jax.grading.errors import GraderError
 from score_jax.models.config import ModelConfig
+from score_jax.models.placement import Placement
 from score_jax.models.transformer import Params
 from score_jax.rollouts import sampler
-from score_jax.rollouts.sampler import SamplingSpec
+from score_jax.rollouts.sampler import Occasion
+from score_jax.rollouts.sampler import Prompts
+from score_jax.rollouts.spec import ConversationSpec
 from score_jax.tasks.task import Task
 from score_jax.text import tokenization
 from score_jax.text.tokenization import ConversationTokenizer
 from score_jax.types import Attempt
+from score_jax.types import Conversations
 from score_jax.types import Grade
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 
 
 @dataclasses.dataclass(frozen=True)
-class ConversationSpec:
-  """Shape of a conversation.
+class Collector:
+  """What collects conversations with a policy, for training or evaluation.
 
   Attributes:
-    num_attempts: A.
-    samples_per_problem: K.
-    max_prompt_tokens: P, the limit.
-    sampling: how an attempt is drawn.
-    turn_ids: ids of the correction turn.
-    num_prompt_buckets: prompts are padded to P, or to the half of it, its
-      quarter, ..., this many lengths in all: each has programs of its own.
-    corrections_per_attempt: K2. Above 1, K / K2 first attempts are sampled per
-      problem and each is corrected K2 times: sample k1 * K2 + k2 is correction
-      k2 of first attempt k1.
+    config: of the model.
+    tokenizer: of the model.
+    task: prompts and grades.
+    spec: shape of the conversations.
+    problems_per_batch: problems that are sampled at once.
+    key: from which attempts are drawn; nothing depends on it at temperature 0.
+    placement: where the policy lies.
   """
 
-  num_attempts: int
-  samples_per_problem: int
-  max_prompt_tokens: int
-  sampling: SamplingSpec
-  turn_ids: tuple[int, ...]
-  num_prompt_buckets: int = 1
-  corrections_per_attempt: int = 1
+  config: ModelConfig
+  tokenizer: ConversationTokenizer
+  task: Task
+  spec: ConversationSpec
+  problems_per_batch: int
+  key: jax.Array
+  placement: Placement
 
-  def __post_init__(self):
-    corrections = self.corrections_per_attempt
-    if corrections < 1 or self.samples_per_problem % corrections:
-      raise ValueError(
-          f"corrections_per_attempt is {corrections}, expected a divisor of"
-          f" samples_per_problem, which is {self.samples_per_problem}"
-      )
-    if corrections > 1 and self.num_attempts != 2:
-      raise ValueError(
-          f"corrections_per_attempt is {corrections} with"
-          f" {self.num_attempts} attempts: set num_attempts to 2, or"
-          " corrections_per_attempt to 1"
-      )
-    if not self.turn_ids:
-      raise ValueError(
-          "the correction turn has no tokens: nothing asks for a second attempt"
-      )
+  def with_spec(self, spec: ConversationSpec) -> "Collector":
+    """A collector of other conversations."""
+    return dataclasses.replace(self, spec=spec)
 
-  @property
-  def first_attempts_per_problem(self) -> int:
-    """K1, distinct first attempts."""
-    return self.samples_per_problem // self.corrections_per_attempt
-
-  @property
-  def max_tokens(self) -> int:
-    """Length of the longest conversation."""
-    turns = (self.num_attempts - 1) * (1 + len(self.turn_ids))
-    attempts = self.num_attempts * self.sampling.max_new_tokens
-    return self.max_prompt_tokens + attempts + turns
-
-  @property
-  def prompt_buckets(self) -> tuple[int, ...]:
-    """Lengths that prompts are padded to, the shortest first."""
-    halvings = reversed(range(self.num_prompt_buckets))
-    return tuple(-(-self.max_prompt_tokens // 2**i) for i in halvings)
-
-  def prompt_bucket(self, prompts: Sequence[Sequence[int]]) -> int:
-    """The length that prompts of one batch are padded to."""
-    longest = max(len(ids) for ids in prompts)
-    fitting = [size for size in self.prompt_buckets if size >= longest]
-    return min(fitting, default=self.max_prompt_tokens)
-
-  @property
-  def row_tokens(self) -> int:
-    """Length of every packed row."""
-    return self.max_tokens + -self.max_tokens % self.sampling.column_multiple
-
-
-def make_spec(
-    tokenizer: ConversationTokenizer,
-    correction_prompt: str,
-    *,
-    num_attempts: int,
-    samples_per_problem: int,
-    max_prompt_tokens: int,
-    max_new_tokens: int,
-    temperature: float,
-    check_every: int,
-    attention: str = "xla",
-    column_multiple: int = 1,
-    num_prompt_buckets: int = 1,
-    corrections_per_attempt: int = 1,
-) -> ConversationSpec:
-  """Conversations of a tokenizer, with its ids of the correction turn."""
-  return ConversationSpec(
-      num_attempts=num_attempts,
-      samples_per_problem=samples_per_problem,
-      max_prompt_tokens=max_prompt_tokens,
-      num_prompt_buckets=num_prompt_buckets,
-      corrections_per_attempt=corrections_per_attempt,
-      sampling=SamplingSpec(
-          max_new_tokens=max_new_tokens,
-          temperature=temperature,
-          eos_id=tokenizer.eos_id,
-          stop_ids=tokenizer.stop_ids,
-          pad_id=tokenizer.pad_id,
-          check_every=check_every,
-          attention=attention,
-          column_multiple=column_multiple,
-      ),
-      turn_ids=tokenizer.turn_ids(correction_prompt),
-  )
-
-
-@dataclasses.dataclass(frozen=True)
-class Conversations:
-  """Sampled rows before grading; the fields are those of Rollouts.
-
-  But `texts` holds only the rows that this process grades, see `own_rows`.
-
-  Attributes:
-    trained_attempt_ids: int32[R, T], attempt_ids with 0 on attempts that the
-      trained policy did not write: a loss must not see them.
-  """
-
-  problems: tuple[Problem, ...]
-  tokens: np.ndarray
-  mask: np.ndarray
-  attempt_ids: np.ndarray
-  trained_attempt_ids: np.ndarray
-  behaviour_logprobs: np.ndarray
-  texts: tuple[tuple[str, ...], ...]
-  is_truncated: np.ndarray
+  def prompt_ids(self, problems: Sequence[Problem]) -> list[list[int]]:
+    """Ids of the first prompt of each problem."""
+    prompts = [self.task.first_prompt(problem) for problem in problems]
+    return self.tokenizer.prompt_ids(prompts)
 
 
 def own_rows(num_rows: int) -> range:
@@ -167,18 +72,17 @@ def own_rows(num_rows: int) -> range:
   return range(num_rows)[distributed.share(num_rows)]
 
 
+def batch_slices(num_problems: int, problems_per_batch: int) -> list[slice]:
+  """The problems that are sampled at once, batch by batch."""
+  starts = range(0, num_problems, problems_per_batch)
+  return [slice(s, min(s + problems_per_batch, num_problems)) for s in starts]
+
+
 def sample(
     params: Params,
-    config: ModelConfig,
-    tokenizer: ConversationTokenizer,
-    task: Task,
+    collector: Collector,
     problems: Sequence[Problem],
-    spec: ConversationSpec,
-    *,
-    key: jax.Array,
     step: int,
-    mesh: Mesh | None = None,
-    problems_per_batch: int | None = None,
     first_params: Params | None = None,
 ) -> Conversations:
   """Samples K conversations of each problem.
@@ -194,15 +98,9 @@ def sample(
 
   Args:
     params: policy to sample from, as made by `decoding.make_copy`.
-    config: its configuration.
-    tokenizer: its tokenizer.
-    task: makes the prompts.
+    collector: model, task and shape of the conversations.
     problems: B problems.
-    spec: shape of the conversations.
-    key: the run's key.
-    step: number of the occasion, see `sampler.row_keys`.
-    mesh: of the sampler; None for the default device.
-    problems_per_batch: of them, sampled at once; None for all. A divisor of B.
+    step: number of the occasion, see `sampler.Occasion`.
     first_params: policy that the first attempts are sampled from, as made by
       `decoding.make_copy`; None for `params`.
 
@@ -210,26 +108,33 @@ def sample(
     ValueError: a prompt longer than max_prompt_tokens, or first_params where
       conversations have one attempt.
   """
+  spec = collector.spec
   if first_params is not None and spec.num_attempts < 2:
     raise ValueError(
         "first attempts of another policy in conversations of one attempt:"
         " nothing is left to train; set num_attempts to 2 or more"
     )
-  prompts = tokenizer.prompt_ids([task.first_prompt(p) for p in problems])
+  prompts = collector.prompt_ids(problems)
   ids = np.asarray([p.id for p in problems], np.int32)
-  size = problems_per_batch or len(problems)
+  occasion = Occasion(collector.key, step)
   batches = []
-  for start in range(0, len(problems), size):
-    part = slice(start, start + size)
-    args = prompts[part], ids[part], spec, key, step
-    with sharding.use(mesh):
+  for part in batch_slices(len(problems), collector.problems_per_batch):
+    with sharding.use(collector.placement.sampler_mesh):
       if first_params is None:
-        attempts = _attempts(params, config, *args)
+        attempts = _attempts(
+            params, collector.config, prompts[part], ids[part], occasion, spec
+        )
       else:
-        attempts = _attempts_after(params, first_params, config, *args)
+        attempts = _attempts_after(
+            (first_params, params),
+            collector,
+            prompts[part],
+            ids[part],
+            occasion,
+        )
     batches.append(attempts)
   attempts = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
-  conversations = pack(tokenizer, problems, prompts, attempts, spec)
+  conversations = pack(collector, problems, prompts, attempts)
   if first_params is not None:
     ids = conversations.attempt_ids
     conversations = dataclasses.replace(
@@ -243,55 +148,72 @@ def _attempts(
     config: ModelConfig,
     prompts: Sequence[Sequence[int]],
     problem_ids: np.ndarray,
+    occasion: Occasion,
     spec: ConversationSpec,
-    key: jax.Array,
-    step: int,
 ) -> tuple[Attempt, ...]:
   """All attempts of one policy, on the host."""
-  attempts = sampler.sample_attempts(
+  tokens, mask = tokenization.left_pad(
+      prompts, spec.prompt_bucket(prompts), spec.sampling.pad_id
+  )
+  attempts = sampler.sample_messages(
       params,
       config,
-      *tokenization.left_pad(
-          prompts, spec.prompt_bucket(prompts), spec.sampling.pad_id
-      ),
-      np.asarray(spec.turn_ids, np.int32),
-      problem_ids,
-      key,
-      step,
-      num_attempts=spec.num_attempts,
-      samples=spec.samples_per_problem,
-      spec=spec.sampling,
-      corrections_per_attempt=spec.corrections_per_attempt,
+      Prompts(tokens, mask, problem_ids),
+      spec.turns,
+      occasion,
+      spec,
   )
   # Waits: otherwise several batches would be on the devices at once.
   return distributed.to_host(attempts)
 
 
-def _attempts_after(
-    params: Params,
-    first_params: Params,
-    config: ModelConfig,
-    prompts: Sequence[Sequence[int]],
-    problem_ids: np.ndarray,
+def offline_specs(
     spec: ConversationSpec,
-    key: jax.Array,
-    step: int,
-) -> tuple[Attempt, ...]:
-  """First attempts of another policy, the later ones of `params`.
+) -> tuple[ConversationSpec, ConversationSpec]:
+  """Specs of offline first attempts, and of the attempts behind them.
 
-  Keys and values of the one are of no use to the other: the later attempts
-  start from the whole conversation so far, as from a prompt.
+  The later attempts start from the whole conversation so far, as from a prompt:
+  keys and values of one policy are of no use to another.
   """
-  distinct = spec.first_attempts_per_problem
-  first_spec = dataclasses.replace(
+  first = dataclasses.replace(
       spec,
       num_attempts=1,
-      samples_per_problem=distinct,
+      samples_per_problem=spec.first_attempts_per_problem,
       corrections_per_attempt=1,
   )
-  (first,) = _attempts(
-      first_params, config, prompts, problem_ids, first_spec, key, step
+  later = dataclasses.replace(
+      spec, num_attempts=spec.num_attempts - 1, corrections_per_attempt=1
   )
+  return first, later
+
+
+def later_prompt_tokens(prompt_tokens: int, spec: ConversationSpec) -> int:
+  """Length of the prompts of attempts behind offline ones.
+
+  Args:
+    prompt_tokens: that first prompts are padded to.
+    spec: of the conversations.
+  """
+  # One token closes a truncated attempt.
+  turn = 1 + len(spec.turn_ids)
+  return prompt_tokens + spec.sampling.max_new_tokens + turn
+
+
+def _attempts_after(
+    policies: tuple[Params, Params],
+    collector: Collector,
+    prompts: Sequence[Sequence[int]],
+    problem_ids: np.ndarray,
+    occasion: Occasion,
+) -> tuple[Attempt, ...]:
+  """First attempts of the first policy, later ones of the second."""
+  spec, config = collector.spec, collector.config
+  first_params, params = policies
+  first_spec, later_spec = offline_specs(spec)
+  (first,) = _attempts(
+      first_params, config, prompts, problem_ids, occasion, first_spec
+  )
+  distinct = first_spec.samples_per_problem
   conversations = [
       [
           *prompts[row // distinct],
@@ -301,20 +223,18 @@ def _attempts_after(
       ]
       for row in range(len(first.tokens))
   ]
-  length = spec.prompt_bucket(prompts) + spec.sampling.max_new_tokens
+  tokens, mask = tokenization.left_pad(
+      conversations,
+      later_prompt_tokens(spec.prompt_bucket(prompts), spec),
+      spec.sampling.pad_id,
+  )
   later = sampler.sample_messages(
       params,
       config,
-      *tokenization.left_pad(
-          conversations, length + 1 + len(spec.turn_ids), spec.sampling.pad_id
-      ),
-      (np.asarray(spec.turn_ids, np.int32),) * (spec.num_attempts - 2),
-      problem_ids,
-      key,
-      step,
-      samples=spec.samples_per_problem,
-      spec=spec.sampling,
-      first_number=2,
+      Prompts(tokens, mask, problem_ids),
+      later_spec.turns,
+      occasion._replace(message=2),
+      later_spec,
   )
   repeated = jax.tree.map(
       lambda a: np.repeat(a, spec.corrections_per_attempt, axis=0), first
@@ -323,22 +243,42 @@ def _attempts_after(
 
 
 def pack(
-    tokenizer: ConversationTokenizer,
+    collector: Collector,
     problems: Sequence[Problem],
     prompts: Sequence[Sequence[int]],
     attempts: Sequence[Attempt],
-    spec: ConversationSpec,
 ) -> Conversations:
-  """Writes each conversation's pieces one behind the other, without holes."""
-  return pack_messages(
-      tokenizer,
-      problems,
-      prompts,
-      attempts,
+  """Writes each conversation's pieces one behind the other, without holes.
+
+  Args:
+    collector: tokenizer and shape of the conversations.
+    problems: B problems.
+    prompts: ids of each problem's first prompt.
+    attempts: of B * K rows each.
+  """
+  spec = collector.spec
+  layout = MessageLayout(
       turns=(spec.turn_ids,) * (len(attempts) - 1),
-      numbers=range(1, len(attempts) + 1),
+      numbers=tuple(range(1, len(attempts) + 1)),
       row_tokens=spec.row_tokens,
   )
+  return pack_messages(collector.tokenizer, problems, prompts, attempts, layout)
+
+
+@dataclasses.dataclass(frozen=True)
+class MessageLayout:
+  """Where the model's messages stand in a packed row, and what they are.
+
+  Attributes:
+    turns: ids between two messages.
+    numbers: which attempt each message is, from 1 in order; 0 for a message
+      that is no attempt: it is kept as context and never graded or trained.
+    row_tokens: length of every packed row.
+  """
+
+  turns: tuple[tuple[int, ...], ...]
+  numbers: tuple[int, ...]
+  row_tokens: int
 
 
 def pack_messages(
@@ -346,24 +286,19 @@ def pack_messages(
     problems: Sequence[Problem],
     prompts: Sequence[Sequence[int]],
     messages: Sequence[Attempt],
-    *,
-    turns: Sequence[tuple[int, ...]],
-    numbers: Sequence[int],
-    row_tokens: int,
+    layout: MessageLayout,
 ) -> Conversations:
   """As `pack`, where some of the model's messages may be no attempts.
 
   Args:
     tokenizer: of the model.
     problems: B problems.
-    prompts: ids of each.
+    prompts: ids of each problem's first prompt.
     messages: of B * K rows each.
-    turns: ids between two messages.
-    numbers: which attempt each message is, from 1 in order; 0 for a message
-      that is none: it is kept as context and never graded or trained.
-    row_tokens: length of every packed row.
+    layout: what stands between the messages, and which are attempts.
   """
   samples = len(messages[0].tokens) // len(problems)
+  numbers = layout.numbers
   attempts = [m for m, n in zip(messages, numbers, strict=True) if n]
   rows, logprobs = [], []
   for row in range(len(problems) * samples):
@@ -371,11 +306,11 @@ def pack_messages(
     for i, message in enumerate(messages):
       if i:
         closing = _closing(tokenizer.eos_id, messages[i - 1], row)
-        pieces.append((closing + turns[i - 1], 0))
+        pieces.append((closing + layout.turns[i - 1], 0))
       pieces.append((message.tokens[row][message.mask[row]], numbers[i]))
     rows.append(pieces)
     logprobs += [a.behaviour_logprobs[row][a.mask[row]] for a in attempts]
-  packed = tokenization.pack_rows(rows, row_tokens, tokenizer.pad_id)
+  packed = tokenization.pack_rows(rows, layout.row_tokens, tokenizer.pad_id)
   behaviour_logprobs = np.zeros(packed.tokens.shape, np.float32)
   behaviour_logprobs[packed.labels > 0] = np.concatenate(logprobs)
   is_truncated = np.stack([a.is_truncated for a in attempts], axis=-1)
@@ -406,39 +341,43 @@ def concatenate(parts: Sequence[Conversations]) -> Conversations:
       f.name: [getattr(part, f.name) for part in parts]
       for f in dataclasses.fields(Conversations)
   }
-  # Each process decoded its share of every part: it needs that of the whole.
-  shares = [distributed.gather_json(texts) for texts in joined.pop("texts")]
-  texts = [tuple(row) for part in shares for share in part for row in share]
-  problems = joined.pop("problems")
   return Conversations(
-      problems=tuple(problem for part in problems for problem in part),
-      texts=tuple(texts[row] for row in own_rows(len(texts))),
-      **{name: np.concatenate(arrays) for name, arrays in joined.items()},
+      **{name: _joined(values) for name, values in joined.items()}
   )
+
+
+def _joined(values: Sequence[tuple | np.ndarray]) -> tuple | np.ndarray:
+  """Tuples or arrays, one behind the other."""
+  if isinstance(values[0], tuple):
+    return tuple(item for value in values for item in value)
+  return np.concatenate(values)
 
 
 def _texts(
     tokenizer: ConversationTokenizer, attempts: Sequence[Attempt]
 ) -> tuple[tuple[str, ...], ...]:
+  """Attempts of all rows as text; each process decodes its share."""
   own = own_rows(len(attempts[0].tokens))
   columns = [
       tokenizer.decode_attempts([a.tokens[r][a.mask[r]] for r in own])
       for a in attempts
   ]
-  return tuple(zip(*columns, strict=True))
+  shares = distributed.gather_json(list(zip(*columns, strict=True)))
+  return tuple(tuple(row) for share in shares for row in share)
 
 
 def grade(task: Task, conversations: Conversations) -> Rollouts:
   """Grades every attempt by its own text; a grader that fails raises.
 
-  Equal texts at one problem are judged once: copies of an attempt, and a first
-  attempt that several corrections share.
+  Each process grades its share of the rows. Equal texts at one problem are
+  judged once: copies of an attempt, and a first attempt that several
+  corrections share.
   """
   c = conversations
   samples = c.is_truncated.shape[1]
   attempts = [
-      [(c.problems[row // samples], text) for text in texts]
-      for row, texts in zip(own_rows(len(c.tokens)), c.texts, strict=True)
+      [(c.problems[row // samples], text) for text in c.texts[row]]
+      for row in own_rows(len(c.tokens))
   ]
   # All at once: graders with worker processes keep all of them busy.
   distinct = {(p.id, text): p for row in attempts for p, text in row}
@@ -449,30 +388,22 @@ def grade(task: Task, conversations: Conversations) -> Rollouts:
         f" {len(distinct)} attempts"
     )
   by_text = dict(zip(distinct, flat, strict=True))
-  texts, grades = _gather(
-      c.texts, [[by_text[p.id, text] for p, text in row] for row in attempts]
+  grades = _gather(
+      [[by_text[p.id, text] for p, text in row] for row in attempts]
   )
   rewards = np.asarray(
       [[float(g.is_correct) for g in row] for row in grades], np.float32
   )
-  fields = {f.name: getattr(c, f.name) for f in dataclasses.fields(c)}
-  del fields["trained_attempt_ids"]
-  return Rollouts(
-      **fields | {"texts": texts},
-      grades=grades,
-      rewards=rewards.reshape(c.is_truncated.shape),
-  )
+  return Rollouts(c, grades, rewards.reshape(c.is_truncated.shape))
 
 
 def _gather(
-    texts: Sequence[Sequence[str]], grades: Sequence[Sequence[Grade]]
-) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[Grade, ...], ...]]:
-  """Texts and grades of all rows, from those of each process."""
-  content = [[vars(grade) for grade in row] for row in grades]
-  shares = distributed.gather_json([texts, content])
-  return (
-      tuple(tuple(row) for share, _ in shares for row in share),
-      tuple(
-          tuple(Grade(**g) for g in row) for _, share in shares for row in share
-      ),
+    grades: Sequence[Sequence[Grade]],
+) -> tuple[tuple[Grade, ...], ...]:
+  """Grades of all rows, from those of each process."""
+  shares = distributed.gather_json(
+      [[vars(grade) for grade in row] for row in grades]
+  )
+  return tuple(
+      tuple(Grade(**g) for g in row) for share in shares for row in share
   )

@@ -1,17 +1,20 @@
-"""Sampling with an explicit decode state: prefill, broadcast, decode, extend.
+"""Sampling with an explicit decode state: prefill, decode, ask, decode.
 
-The prompt is prefilled once per problem and broadcast to its samples, attempt 1
-is decoded, the correction turn extends the same cache, attempt 2 is decoded on
-top, by the same program. Where several corrections share a first attempt, the
-state is broadcast once more between the two. Each of these is one jitted
-program: between two tokens nothing happens on the host. All take the sampler's
-own copy of the parameters (`make_copy`), which is made once per update. The
-newest token of a row is pending: it enters the cache together with whatever
-comes next, so that each sampled token costs one forward pass.
+The prompt is prefilled once per problem and repeated for its samples, attempt 1
+is decoded, the correction turn extends the cache, attempt 2 is decoded behind
+it, by the program that decoded attempt 1. Where several corrections share a
+first attempt, the state is repeated once more between the two. Each of these is
+one jitted program: between two tokens nothing happens on the host. All take the
+sampler's own copy of the parameters (`decoding.make_copy`), which is made once
+per update. The newest token of a row is pending: it enters the cache together
+with whatever comes next, so that each sampled token costs one forward pass.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
-import dataclasses
+import functools
+from typing import Any
+from typing import NamedTuple
 
 import flax.struct
 import jax
@@ -22,48 +25,39 @@ from score_jax.models import decoding
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
+from score_jax.rollouts.spec import ConversationSpec
+from score_jax.rollouts.spec import SamplingSpec
 from score_jax.types import Attempt
 
 
-@dataclasses.dataclass(frozen=True)
-class SamplingSpec:
-  """Static choices of the sampler.
+class Prompts(NamedTuple):
+  """What conversations start from.
 
   Attributes:
-    max_new_tokens: T, limit of one attempt, the token that ends it included.
-    temperature: 0 for greedy decoding. There is no top-k and no top-p: the
-      sampled distribution is the one that is scored.
-    eos_id: written behind a truncated attempt, as context of the next turn.
-    stop_ids: any of them ends an attempt; eos_id is one of them.
-    pad_id: written where nothing was sampled; no result depends on it.
-    check_every: decode steps between two looks whether all rows are done.
-    attention: of prompts, see `transformer.Execution`.
-    column_multiple: the cache has a multiple of that many columns. On a TPU
-      128: otherwise the programs lay it out differently at their borders and
-      inside, and copy all of it.
+    tokens: int32[B, P], left-padded. Or int32[B * K', P], problem-major, where
+      conversations go on that differ within a problem; K' divides K.
+    mask: bool, of the shape of tokens, False on padding; True in the last
+      column.
+    problem_ids: int32[B].
   """
 
-  max_new_tokens: int
-  temperature: float
-  eos_id: int
-  stop_ids: tuple[int, ...]
-  pad_id: int
-  check_every: int = 8
-  attention: str = "xla"
-  column_multiple: int = 1
+  tokens: jax.Array
+  mask: jax.Array
+  problem_ids: jax.Array
 
-  def __post_init__(self):
-    if self.max_new_tokens < 1 or self.check_every < 1:
-      raise ValueError(
-          "max_new_tokens and check_every must be at least 1, found"
-          f" {self.max_new_tokens} and {self.check_every}"
-      )
-    if self.temperature < 0:
-      raise ValueError(f"temperature {self.temperature} is negative")
-    if self.eos_id not in self.stop_ids:
-      raise ValueError(
-          f"eos_id {self.eos_id} is not among stop_ids {self.stop_ids}: add it"
-      )
+
+class Occasion(NamedTuple):
+  """What the random numbers of a message are drawn for.
+
+  Attributes:
+    key: the run's key, from its seed.
+    step: number of the training step, or any number that names the occasion.
+    message: number of the message in its conversation, from 1.
+  """
+
+  key: jax.Array
+  step: int | jax.Array
+  message: int | jax.Array = 1
 
 
 @flax.struct.dataclass
@@ -81,103 +75,66 @@ class DecodeState:
   pending_mask: jax.Array
 
 
+@functools.partial(jax.jit, static_argnames="samples")
 def row_keys(
-    key: jax.Array,
-    step: int | jax.Array,
-    problem_ids: jax.Array,
-    samples: int,
-    purpose: int,
+    occasion: Occasion, problem_ids: jax.Array, samples: int
 ) -> jax.Array:
   """One key per row, a function of nothing but what it is for.
 
   Args:
-    key: the run's key, from its seed.
-    step: training step, or any number that names the occasion.
+    occasion: what is drawn.
     problem_ids: int32[B].
     samples: K, rows per problem.
-    purpose: what the key is used for: the attempt's number.
 
   Returns:
     key[B * K], problem-major.
   """
-  key = jax.random.fold_in(key, step)
+  key = jax.random.fold_in(occasion.key, occasion.step)
 
   def one(problem_id, sample):
     sample_key = jax.random.fold_in(jax.random.fold_in(key, problem_id), sample)
-    return jax.random.fold_in(sample_key, purpose)
+    return jax.random.fold_in(sample_key, occasion.message)
 
   ids = jnp.repeat(problem_ids, samples)
   sample_ids = jnp.tile(jnp.arange(samples), problem_ids.shape[0])
   return jax.vmap(one)(ids, sample_ids)
 
 
-def prefill(
+@functools.partial(
+    jax.jit, static_argnames=("config", "copies", "columns", "attention")
+)
+def start(
     params: Params,
     config: ModelConfig,
-    tokens: jax.Array,
-    mask: jax.Array,
+    prompts: Prompts,
+    copies: int,
     columns: int,
     attention: str = "xla",
 ) -> DecodeState:
-  """Starts conversations from their prompts.
+  """Prefills prompts and repeats them: the state of rows to decode.
 
   Args:
-    params: as made by `make_copy`.
+    params: as made by `decoding.make_copy`.
     config: the model's configuration.
-    tokens: int32[B, P], left-padded prompts.
-    mask: bool[B, P], True in the last column.
-    columns: cache columns to make, enough for the whole conversation.
+    prompts: of n rows.
+    copies: rows to make of each.
+    columns: of the cache, enough for the whole conversation.
     attention: see `transformer.Execution`.
+
+  Returns:
+    The state of n * copies rows.
   """
+  tokens, mask, _ = prompts
   cache = decoding.prefill(
       params, config, tokens[:, :-1], mask[:, :-1], columns, attention
   )
-  return DecodeState(cache, tokens[:, -1], mask[:, -1])
+  state = DecodeState(cache, tokens[:, -1], mask[:, -1])
+  return _divided(_repeated(state, copies))
 
 
-def broadcast(state: DecodeState, samples: int) -> DecodeState:
-  """Repeats every row `samples` times: [B] rows become [B * K]."""
-  cache = state.cache
-
-  return DecodeState(
-      cache=cache.replace(
-          keys=tuple(jnp.repeat(k, samples, axis=0) for k in cache.keys),
-          values=tuple(jnp.repeat(v, samples, axis=0) for v in cache.values),
-          mask=jnp.repeat(cache.mask, samples, axis=0),
-          positions=jnp.repeat(cache.positions, samples, axis=0),
-          next_position=jnp.repeat(cache.next_position, samples),
-      ),
-      pending=jnp.repeat(state.pending, samples),
-      pending_mask=jnp.repeat(state.pending_mask, samples),
-  )
-
-
-def extend(
-    params: Params,
-    config: ModelConfig,
-    state: DecodeState,
-    tokens: jax.Array,
-    mask: jax.Array,
-) -> DecodeState:
-  """Appends given tokens; the last of them becomes the pending one.
-
-  Args:
-    params: as made by `make_copy`.
-    config: the model's configuration.
-    state: conversations so far.
-    tokens: int32[R, C].
-    mask: bool[R, C], False on holes; True in the last column.
-  """
-  if tokens.shape[1] == 0:
-    return state
-  block = jnp.concatenate([state.pending[:, None], tokens[:, :-1]], axis=1)
-  block_mask = jnp.concatenate(
-      [state.pending_mask[:, None], mask[:, :-1]], axis=1
-  )
-  _, cache = decoding.extend(params, config, block, block_mask, state.cache)
-  return DecodeState(cache, tokens[:, -1], mask[:, -1])
-
-
+@functools.partial(
+    jax.jit, static_argnames=("config", "spec"), donate_argnames="state"
+)
 def decode(
     params: Params,
     config: ModelConfig,
@@ -188,9 +145,9 @@ def decode(
   """Samples one attempt of every row until a stop id or the limit.
 
   Args:
-    params: as made by `make_copy`.
+    params: as made by `decoding.make_copy`.
     config: the model's configuration.
-    state: conversations so far, ending where the attempt starts.
+    state: conversations so far, ending where the attempt starts; donated.
     keys: key[R], one per row; token t is drawn with fold_in(key, t).
     spec: static choices.
 
@@ -247,6 +204,87 @@ def decode(
   return _divided(state), attempt
 
 
+@functools.partial(
+    jax.jit, static_argnames=("config", "eos_id"), donate_argnames="state"
+)
+def ask(
+    params: Params,
+    config: ModelConfig,
+    state: DecodeState,
+    turn: jax.Array,
+    message: Attempt,
+    eos_id: int,
+) -> DecodeState:
+  """Appends a turn to all rows, behind an EOS where the message was truncated.
+
+  Args:
+    params: as made by `decoding.make_copy`.
+    config: the model's configuration.
+    state: conversations that end with `message`; donated.
+    turn: int32[C], ids, the same for every row.
+    message: the newest message of every row.
+    eos_id: closes truncated messages.
+  """
+  rows = message.is_truncated.shape[0]
+  closing = jnp.full((rows, 1), eos_id, jnp.int32)
+  tokens = jnp.concatenate(
+      [closing, jnp.broadcast_to(turn[None], (rows, turn.shape[0]))], axis=1
+  )
+  mask = jnp.ones(tokens.shape, bool).at[:, 0].set(message.is_truncated)
+  return _divided(extend(params, config, state, tokens, mask))
+
+
+@functools.partial(jax.jit, static_argnames="copies")
+def repeat(
+    state: DecodeState, message: Attempt, copies: int
+) -> tuple[DecodeState, Attempt]:
+  """Conversations and their newest message, every row `copies` times."""
+  message = jax.tree.map(lambda a: jnp.repeat(a, copies, axis=0), message)
+  return _divided(_repeated(state, copies)), message
+
+
+def extend(
+    params: Params,
+    config: ModelConfig,
+    state: DecodeState,
+    tokens: jax.Array,
+    mask: jax.Array,
+) -> DecodeState:
+  """Appends given tokens; the last of them becomes the pending one.
+
+  Args:
+    params: as made by `decoding.make_copy`.
+    config: the model's configuration.
+    state: conversations so far.
+    tokens: int32[R, C].
+    mask: bool[R, C], False on holes; True in the last column.
+  """
+  if tokens.shape[1] == 0:
+    return state
+  block = jnp.concatenate([state.pending[:, None], tokens[:, :-1]], axis=1)
+  block_mask = jnp.concatenate(
+      [state.pending_mask[:, None], mask[:, :-1]], axis=1
+  )
+  _, cache = decoding.extend(params, config, block, block_mask, state.cache)
+  return DecodeState(cache, tokens[:, -1], mask[:, -1])
+
+
+def _repeated(state: DecodeState, copies: int) -> DecodeState:
+  """Every row `copies` times."""
+  cache = state.cache
+  return DecodeState(
+      cache=cache.replace(
+          keys=tuple(jnp.repeat(k, copies, axis=0) for k in cache.keys),
+          values=tuple(jnp.repeat(v, copies, axis=0) for v in cache.values),
+          mask=jnp.repeat(cache.mask, copies, axis=0),
+          positions=jnp.repeat(cache.positions, copies, axis=0),
+          next_position=jnp.repeat(cache.next_position, copies),
+      ),
+      pending=jnp.repeat(state.pending, copies),
+      pending_mask=jnp.repeat(state.pending_mask, copies),
+  )
+
+
 def _draw(
     logits: jax.Array, keys: jax.Array, t: jax.Array, temperature: float
 ) -> tuple[jax.Array, jax.Array]:
@@ -263,174 +301,8 @@ def _draw(
   return tokens, picked - jax.nn.logsumexp(logits, axis=-1)
 
 
-def sample_attempts(
-    params: Params,
-    config: ModelConfig,
-    prompts: jax.Array,
-    prompt_mask: jax.Array,
-    turn: jax.Array,
-    problem_ids: jax.Array,
-    key: jax.Array,
-    step: int | jax.Array,
-    *,
-    num_attempts: int,
-    samples: int,
-    spec: SamplingSpec,
-    corrections_per_attempt: int = 1,
-) -> tuple[Attempt, ...]:
-  """Samples whole conversations: prompt, attempt, turn, attempt, ...
-
-  Args:
-    params: as made by `make_copy`.
-    config: the model's configuration.
-    prompts: int32[B, P], left-padded.
-    prompt_mask: bool[B, P].
-    turn: int32[C], ids of the correction turn, the same for every row.
-    problem_ids: int32[B], for the keys.
-    key: the run's key.
-    step: number of the occasion, see `row_keys`.
-    num_attempts: A.
-    samples: K.
-    spec: static choices.
-    corrections_per_attempt: see `sample_messages`.
-
-  Returns:
-    A attempts of R rows, problem-major.
-  """
-  return sample_messages(
-      params,
-      config,
-      prompts,
-      prompt_mask,
-      (turn,) * (num_attempts - 1),
-      problem_ids,
-      key,
-      step,
-      samples=samples,
-      spec=spec,
-      corrections_per_attempt=corrections_per_attempt,
-  )
-
-
-def sample_messages(
-    params: Params,
-    config: ModelConfig,
-    prompts: jax.Array,
-    prompt_mask: jax.Array,
-    turns: Sequence[jax.Array],
-    problem_ids: jax.Array,
-    key: jax.Array,
-    step: int | jax.Array,
-    *,
-    samples: int,
-    spec: SamplingSpec,
-    corrections_per_attempt: int = 1,
-    first_number: int = 1,
-) -> tuple[Attempt, ...]:
-  """Samples the model's messages of conversations, with given turns between.
-
-  A truncated message is closed with eos_id as context before the next turn, so
-  that the turn always follows an ended message; that id is no part of the
-  message and receives no credit.
-
-  Args:
-    params: as made by `make_copy`.
-    config: the model's configuration.
-    prompts: int32[B, P], left-padded. Or int32[B * K', P], problem-major, where
-      conversations go on that differ within a problem; K' divides K.
-    prompt_mask: bool, of the same shape.
-    turns: between two messages, int32[C] each, the same for every row.
-    problem_ids: int32[B], for the keys.
-    key: the run's key.
-    step: number of the occasion, see `row_keys`.
-    samples: K.
-    spec: static choices.
-    corrections_per_attempt: K2, a divisor of K. K / K2 first messages are
-      sampled per problem, and each is gone on with K2 times: row k1 * K2 + k2
-      of a problem has its first message k1.
-    first_number: of the first message, as the purpose of its keys; those of
-      the others count on.
-
-  Returns:
-    1 + len(turns) messages of B * K rows, problem-major.
-  """
-  columns = cache_columns(
-      prompts.shape[1],
-      max((turn.shape[0] for turn in turns), default=0),
-      1 + len(turns),
-      spec,
-  )
-  first_samples = samples // corrections_per_attempt
-  copies = problem_ids.shape[0] * first_samples // prompts.shape[0]
-  state = _start(
-      params, config, prompts, prompt_mask, copies, columns, spec.attention
-  )
-  keys = _row_keys(key, step, problem_ids, first_samples, first_number)
-  state, message = _decode(params, config, state, keys, spec)
-  messages = [message]
-  for number, turn in enumerate(turns, start=first_number + 1):
-    state = _turn(params, config, state, turn, messages[-1], spec.eos_id)
-    if len(messages) == 1 and corrections_per_attempt > 1:
-      state, messages[0] = _repeat(state, messages[0], corrections_per_attempt)
-    keys = _row_keys(key, step, problem_ids, samples, number)
-    state, message = _decode(params, config, state, keys, spec)
-    messages.append(message)
-  return tuple(messages)
-
-
-def cache_columns(
-    prompt_tokens: int, turn_tokens: int, num_attempts: int, spec: SamplingSpec
-) -> int:
-  """Columns of a cache that holds whole conversations."""
-  columns = (
-      prompt_tokens
-      + num_attempts * spec.max_new_tokens
-      + (num_attempts - 1) * (1 + turn_tokens)  # what closes a truncated one
-  )
-  return columns + -columns % spec.column_multiple
-
-
-def _prefill_and_broadcast(
-    params: Params,
-    config: ModelConfig,
-    prompts: jax.Array,
-    prompt_mask: jax.Array,
-    samples: int,
-    columns: int,
-    attention: str,
-) -> DecodeState:
-  state = prefill(params, config, prompts, prompt_mask, columns, attention)
-  return _divided(broadcast(state, samples))
-
-
-def _extend_by_turn(
-    params: Params,
-    config: ModelConfig,
-    state: DecodeState,
-    turn: jax.Array,
-    attempt: Attempt,
-    eos_id: int,
-) -> DecodeState:
-  """Closes truncated attempts, then appends the correction turn to all."""
-  rows = attempt.is_truncated.shape[0]
-  closing = jnp.full((rows, 1), eos_id, jnp.int32)
-  tokens = jnp.concatenate(
-      [closing, jnp.broadcast_to(turn[None], (rows, turn.shape[0]))], axis=1
-  )
-  mask = jnp.ones(tokens.shape, bool).at[:, 0].set(attempt.is_truncated)
-  return _divided(extend(params, config, state, tokens, mask))
-
-
-def _repeat_rows(
-    state: DecodeState, attempt: Attempt, copies: int
-) -> tuple[DecodeState, Attempt]:
-  """Conversations and their newest attempt, every row `copies` times."""
-  attempt = jax.tree.map(lambda a: jnp.repeat(a, copies, axis=0), attempt)
-  return _divided(broadcast(state, copies)), attempt
-
-
 def _divided(state: DecodeState) -> DecodeState:
-  """The same, divided by rows: each attempt starts with the same layout."""
+  """The state divided by rows: each attempt starts with one layout."""
 
   def divide(array):
     if array.ndim == 4:
@@ -440,10 +312,95 @@ def _divided(state: DecodeState) -> DecodeState:
   return jax.tree.map(divide, state)
 
 
-# The programs of a conversation. The same one decodes every attempt, and each
-# takes over the memory of the conversations so far.
-_start = jax.jit(_prefill_and_broadcast, static_argnums=(1, 4, 5, 6))
-_decode = jax.jit(decode, static_argnums=(1, 4), donate_argnums=2)
-_turn = jax.jit(_extend_by_turn, static_argnums=(1, 5), donate_argnums=2)
-_repeat = jax.jit(_repeat_rows, static_argnums=2)
-_row_keys = jax.jit(row_keys, static_argnums=3)
+# (name, jitted program, its arguments) -> what the program gives
+RunProgram = Callable[..., Any]
+
+
+def run_program(name: str, program: Callable[..., Any], *args: Any) -> Any:
+  """Runs a program of a conversation."""
+  del name
+  return program(*args)
+
+
+def sample_messages(
+    params: Params,
+    config: ModelConfig,
+    prompts: Prompts,
+    turns: Sequence[jax.Array],
+    occasion: Occasion,
+    spec: ConversationSpec,
+    run: RunProgram = run_program,
+) -> tuple[Attempt, ...]:
+  """Samples the model's messages of conversations, with given turns between.
+
+  A truncated message is closed with eos_id as context before the next turn, so
+  that the turn always follows an ended message; that id is no part of the
+  message and receives no credit.
+
+  The one place that knows which programs a conversation runs. With another
+  `run` they are compiled ahead instead, on shapes.
+
+  Args:
+    params: as made by `decoding.make_copy`.
+    config: the model's configuration.
+    prompts: of B problems.
+    turns: between two messages, int32[C] each, the same for every row.
+    occasion: of the first message; the numbers of the others count on.
+    spec: K samples, of which K2 share a first message: row k1 * K2 + k2 of a
+      problem has its first message k1. Its num_attempts is not read.
+    run: runs each program.
+
+  Returns:
+    1 + len(turns) messages of B * K rows, problem-major.
+  """
+  sampling, ids = spec.sampling, prompts.problem_ids
+  first_samples = spec.first_attempts_per_problem
+  rows, length = prompts.tokens.shape
+  columns = cache_columns(length, [len(turn) for turn in turns], sampling)
+
+  def next_message(state, occasion, samples):
+    keys = run("keys", row_keys, occasion, ids, samples)
+    is_whole = samples == spec.samples_per_problem
+    name = "decode" if is_whole else "decode_first"
+    return run(name, decode, params, config, state, keys, sampling)
+
+  copies = len(ids) * first_samples // rows
+  state = run(
+      "prefill",
+      start,
+      params,
+      config,
+      prompts,
+      copies,
+      columns,
+      sampling.attention,
+  )
+  state, message = next_message(state, occasion, first_samples)
+  messages = [message]
+  for number, turn in enumerate(turns, start=occasion.message + 1):
+    state = run(
+        "turn", ask, params, config, state, turn, messages[-1], sampling.eos_id
+    )
+    if len(messages) == 1 and spec.corrections_per_attempt > 1:
+      copies = spec.corrections_per_attempt
+      state, messages[0] = run("repeat", repeat, state, messages[0], copies)
+    occasion = occasion._replace(message=number)
+    state, message = next_message(state, occasion, spec.samples_per_problem)
+    messages.append(message)
+  return tuple(messages)
+
+
+def cache_columns(
+    prompt_tokens: int, turn_tokens: Sequence[int], spec: SamplingSpec
+) -> int:
+  """Columns of a cache that holds whole conversations.
+
+  Args:
+    prompt_tokens: P.
+    turn_tokens: length of each turn between two messages.
+    spec: of the messages.
+  """
+  # One token before each turn closes a truncated message.
+  turns = len(turn_tokens) * (1 + max(turn_tokens, default=0))
+  messages = (1 + len(turn_tokens)) * spec.max_new_tokens
+  return spec.rounded(prompt_tokens + messages + turns)

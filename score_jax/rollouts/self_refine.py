@@ -15,8 +15,12 @@ from score_jax.models.transformer import Params
 from score_jax.rollouts import protocols
 from score_jax.rollouts import rollout
 from score_jax.rollouts import sampler
-from score_jax.rollouts.protocols import Evaluation
+from score_jax.rollouts.rollout import Collector
+from score_jax.rollouts.rollout import MessageLayout
+from score_jax.rollouts.sampler import Occasion
+from score_jax.rollouts.sampler import Prompts
 from score_jax.text import tokenization
+from score_jax.types import Conversations
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 
@@ -26,7 +30,7 @@ _NUMBERS = (1, 0, 2)
 
 def self_refine(
     params: Params,
-    evaluation: Evaluation,
+    collector: Collector,
     problems: Sequence[Problem],
     feedback_prompt: str,
     refine_prompt: str,
@@ -36,8 +40,9 @@ def self_refine(
 
   Args:
     params: of the policy.
-    evaluation: how; its spec has two attempts. Remarks are drawn as attempts
-      are, with the same limit; the correction turn of the spec is not used.
+    collector: of two attempts, one conversation of each problem. Remarks are
+      drawn as attempts are, with their limit of tokens; the correction turn of
+      the spec is not used.
     problems: N problems.
     feedback_prompt: asks for the remarks.
     refine_prompt: asks for the second attempt.
@@ -51,30 +56,28 @@ def self_refine(
     ValueError: not two attempts, or conversations that may be longer than the
       model was made for.
   """
-  if evaluation.spec.num_attempts != 2:
+  if collector.spec.num_attempts != 2:
     raise ValueError(
-        f"num_attempts is {evaluation.spec.num_attempts}, expected 2: the"
+        f"num_attempts is {collector.spec.num_attempts}, expected 2: the"
         " first and the refined one"
     )
   turns = (
-      evaluation.tokenizer.turn_ids(feedback_prompt),
-      evaluation.tokenizer.turn_ids(refine_prompt),
+      collector.tokenizer.turn_ids(feedback_prompt),
+      collector.tokenizer.turn_ids(refine_prompt),
   )
-  row_tokens = _row_tokens(evaluation, turns)
-  copy = evaluation.placement.copy(params)
+  layout = MessageLayout(turns, _NUMBERS, _row_tokens(collector, turns))
+  copy = collector.placement.copy(params)
 
   def sample(batch: Sequence[Problem]) -> Rollouts:
-    conversations = _sample(copy, evaluation, batch, turns, row_tokens)
-    return rollout.grade(evaluation.task, conversations)
+    conversations = _sample(copy, collector, batch, layout)
+    return rollout.grade(collector.task, conversations)
 
-  return protocols._in_batches(sample, evaluation, problems, description)
+  return protocols.in_batches(sample, collector, problems, description)
 
 
-def _row_tokens(
-    evaluation: Evaluation, turns: Sequence[tuple[int, ...]]
-) -> int:
+def _row_tokens(collector: Collector, turns: Sequence[tuple[int, ...]]) -> int:
   """Length of a packed row: that of the longest conversation."""
-  spec, limit = evaluation.spec, evaluation.config.max_positions
+  spec, limit = collector.spec, collector.config.max_positions
   messages = len(_NUMBERS) * spec.sampling.max_new_tokens
   between = sum(1 + len(turn) for turn in turns)
   longest = spec.max_prompt_tokens + messages + between
@@ -83,40 +86,29 @@ def _row_tokens(
         f"a conversation with remarks may have {longest} tokens, the model was"
         f" made for {limit}: lower rollout.max_prompt_tokens or max_new_tokens"
     )
-  return longest + -longest % spec.sampling.column_multiple
+  return spec.sampling.rounded(longest)
 
 
 def _sample(
     params: Params,
-    evaluation: Evaluation,
+    collector: Collector,
     problems: Sequence[Problem],
-    turns: Sequence[tuple[int, ...]],
-    row_tokens: int,
-) -> rollout.Conversations:
-  spec, tokenizer = evaluation.spec, evaluation.tokenizer
-  prompts = tokenizer.prompt_ids(
-      [evaluation.task.first_prompt(p) for p in problems]
+    layout: MessageLayout,
+) -> Conversations:
+  spec, tokenizer = collector.spec, collector.tokenizer
+  prompts = collector.prompt_ids(problems)
+  tokens, mask = tokenization.left_pad(
+      prompts, spec.prompt_bucket(prompts), tokenizer.pad_id
   )
-  with sharding.use(evaluation.placement.sampler_mesh):
+  ids = np.asarray([p.id for p in problems], np.int32)
+  with sharding.use(collector.placement.sampler_mesh):
     messages = sampler.sample_messages(
         params,
-        evaluation.config,
-        *tokenization.left_pad(
-            prompts, spec.prompt_bucket(prompts), tokenizer.pad_id
-        ),
-        [np.asarray(turn, np.int32) for turn in turns],
-        np.asarray([p.id for p in problems], np.int32),
-        evaluation.key,
-        0,
-        samples=spec.samples_per_problem,
-        spec=spec.sampling,
+        collector.config,
+        Prompts(tokens, mask, ids),
+        [np.asarray(turn, np.int32) for turn in layout.turns],
+        Occasion(collector.key, 0),
+        spec,
     )
-  return rollout.pack_messages(
-      tokenizer,
-      problems,
-      prompts,
-      distributed.to_host(messages),
-      turns=turns,
-      numbers=_NUMBERS,
-      row_tokens=row_tokens,
-  )
+  messages = distributed.to_host(messages)
+  return rollout.pack_messages(tokenizer, problems, prompts, messages, layout)

@@ -15,16 +15,15 @@ from score_jax.output import files
 from score_jax.output.workdir import Workdir
 from score_jax.settings import RunSettings
 from score_jax.training import checkpoint
+from score_jax.training import phases
 from score_jax.training.checkpoint import Checkpointer
-
-STAGES = ("stage1", "stage2")
 
 
 def export_run(
     path: str | os.PathLike,
     output: str | os.PathLike,
     *,
-    stage: str | None = None,
+    phase: str | None = None,
     dtype: str | None = None,
 ) -> tuple[str, int]:
   """Writes the newest checkpoint of a run as a Hugging Face directory.
@@ -34,22 +33,21 @@ def export_run(
   Args:
     path: run directory; the run may still go on.
     output: directory to make; must not exist.
-    stage: whose checkpoint, "stage1" or "stage2"; None for the last that has
-      one.
+    phase: whose checkpoint; None for the last phase that has one.
     dtype: of the weights; None for that of the run's parameters.
 
   Returns:
-    Stage and step of the checkpoint.
+    Name of the phase and step of the checkpoint.
 
   Raises:
     ValueError: no run there, no checkpoint yet, or output exists already.
   """
   workdir, settings = _open_run(path)
-  stages = STAGES if stage is None else (stage,)
-  found = checkpoint.newest({s: workdir.checkpoints(s) for s in stages})
+  names = [p.name for p in phases.score(settings)] if phase is None else [phase]
+  found = checkpoint.newest({n: workdir.checkpoints(n) for n in names})
   if found is None:
     raise ValueError(
-        f"{os.fspath(path)!r} holds no checkpoint of {' or '.join(stages)} yet"
+        f"{os.fspath(path)!r} holds no checkpoint of {' or '.join(names)} yet"
     )
   base = workdir.base if settings.model is None else settings.model.path
   config = hf.load_config(base)

@@ -1,157 +1,79 @@
 """What a run is made of before anything is trained.
 
-Its problems, its base model and tokenizer, where they lie, how they are
-evaluated, and the manifest that says so.
+Its base model, its context, and the manifest that names both.
 """
 
 from collections.abc import Mapping
 import dataclasses
 import hashlib
 import json
-import pathlib
 from typing import Any
 
 import jax
 
 from score_jax.devices import distributed
-from score_jax.models import hf
 from score_jax.models import hf_files
 from score_jax.models import placement as placement_lib
-from score_jax.models import transformer
-from score_jax.models.config import ModelConfig
-from score_jax.models.placement import Placement
 from score_jax.models.transformer import Params
 from score_jax.output import workdir as workdir_lib
 from score_jax.output.workdir import Workdir
-from score_jax.rollouts import problems as problems_lib
+from score_jax.plan.programs import Job
+from score_jax.rollouts import spec as spec_lib
 from score_jax.rollouts.problems import RunProblems
-from score_jax.rollouts.protocols import Evaluation
 from score_jax.run import tiny_base
 from score_jax.settings import RunSettings
 from score_jax.tasks.task import Task
-from score_jax.text import tokenization
-from score_jax.text.tokenization import ConversationTokenizer
-from score_jax.training import reinforce as stage_lib
+from score_jax.training import context as context_lib
+from score_jax.training.context import BaseModel
+from score_jax.training.context import RunContext
 
-# Key streams of a run, folded into its seed; that of training is 0.
-_EVALUATION, _WARMUP = 1, 2
 _SPLITS = ("train", "validation", "test")
 
 
-def make_placement(settings: RunSettings, config: ModelConfig) -> Placement:
-  """Where the arrays of a run lie."""
-  return placement_lib.make_placement(
-      config, settings.mesh, placement_lib.compute_dtype(settings)
-  )
-
-
-def make_evaluation(
-    settings: RunSettings,
-    config: ModelConfig,
-    tokenizer: ConversationTokenizer,
-    task: Task,
-    placement: Placement,
-    num_attempts: int,
-) -> Evaluation:
-  """Greedy conversations as a run evaluates them."""
-  return Evaluation(
-      config=config,
-      tokenizer=tokenizer,
-      task=task,
-      spec=stage_lib.conversation_spec(
-          settings,
-          tokenizer,
-          task,
-          placement,
-          temperature=0.0,
-          samples=1,
-          num_attempts=num_attempts,
-      ),
-      batch_size=settings.evaluation.batch_size,
-      key=jax.random.fold_in(jax.random.key(settings.seed), _EVALUATION),
-      placement=placement,
-  )
-
-
-def load_tokenizer(
-    settings: RunSettings, base: str | pathlib.Path, config: ModelConfig
-) -> ConversationTokenizer:
-  """The tokenizer of a run's base model, checked against its embedding."""
-  model = settings.model
-  options = {} if model is None else model.chat_template_options
-  tokenizer = tokenization.load(base, options)
-  return tokenization.check_vocabulary(tokenizer, config.vocab_size, base)
-
-
-def check_positions(evaluation: Evaluation) -> None:
-  """Refuses conversations that may be longer than the model was made for."""
-  limit = evaluation.config.max_positions
-  if evaluation.spec.max_tokens > limit:
-    raise ValueError(
-        f"a conversation may have {evaluation.spec.max_tokens} tokens, the"
-        f" model was made for {limit}: lower rollout.max_prompt_tokens,"
-        " max_new_tokens or num_attempts"
-    )
-
-
-def check_data(settings: RunSettings, task: Task) -> RunProblems:
-  """Refuses, before anything is compiled or loaded, what would fail later."""
-  placement_lib.check_processes(settings.mesh)
+def base_model(settings: RunSettings, workdir: Workdir) -> BaseModel:
+  """The model that a run starts from; a tiny one need not be made yet."""
   if settings.model is None:
-    tokenizer = tiny_base.make_tokenizer()
-  else:
-    directory = hf_files.resolve(settings.model.path)
-    config = hf.load_config(directory)
-    tokenizer = load_tokenizer(settings, directory, config)
-    placement = make_placement(settings, config)
-    placement_lib.check_rows(settings, placement)
-    check_positions(
-        make_evaluation(
-            settings,
-            config,
-            tokenizer,
-            task,
-            placement,
-            settings.rollout.num_attempts,
-        )
-    )
-  problems = problems_lib.select_problems(
-      task,
-      _SPLITS,
-      tokenizer,
-      max_prompt_tokens=settings.rollout.max_prompt_tokens,
-      long_prompts=settings.rollout.long_prompts,
+    return tiny_base.describe(settings.tiny_model, workdir.base)
+  path = hf_files.resolve(settings.model.path)
+  return context_lib.read_base(settings, path)
+
+
+def open_run(settings: RunSettings, task: Task, workdir: Workdir) -> RunContext:
+  """Opens a run, and refuses what would fail later.
+
+  Raises:
+    ValueError: model, task, settings and devices do not go together.
+  """
+  context = RunContext.open(
+      settings, task, base_model(settings, workdir), _SPLITS
   )
+  placement_lib.check_rows(settings, context.placement)
   for split, count in (
       ("validation", settings.evaluation.validation_problems),
       ("train", settings.rollout.problems_per_step),
   ):
-    if len(problems.splits[split]) < count:
+    found = len(context.problems.splits[split])
+    if found < count:
       raise ValueError(
-          f"split {split!r} has {len(problems.splits[split])} problems, {count}"
-          " are asked for"
+          f"split {split!r} has {found} problems, {count} are asked for"
       )
-  return problems
+  return context
 
 
-def base_directory(
-    settings: RunSettings, task: Task, workdir: Workdir
-) -> pathlib.Path:
-  """The base model's Hugging Face directory; a tiny model is made once."""
-  if settings.model is not None:
-    return pathlib.Path(hf_files.resolve(settings.model.path))
-  if not distributed.agree(workdir.base.exists()):
+def make_base(context: RunContext, workdir: Workdir) -> None:
+  """Makes the tiny base model, where there is to be one and is none yet."""
+  settings = context.settings
+  if settings.model is None and not distributed.agree(workdir.base.exists()):
     # Every process makes the same one, and process 0 writes it.
-    key = jax.random.fold_in(jax.random.key(settings.seed), _WARMUP)
-    tiny_base.make_base_model(
-        settings.tiny_model,
-        settings.rollout,
-        task,
-        workdir.base,
-        key,
-        settings.seed,
-    )
-  return workdir.base
+    tiny_base.make(context)
+
+
+def job(context: RunContext) -> Job:
+  """The run as its programs are compiled ahead."""
+  ids = spec_lib.token_ids(
+      context.base.tokenizer, context.task.correction_prompt
+  )
+  return Job(context.settings, context.base.config, context.placement, ids)
 
 
 def make_manifest(
@@ -190,11 +112,3 @@ def params_sha256(params: Mapping[str, Any]) -> str:
     for part in distributed.host_parts(leaf):
       digest.update(part.tobytes())
   return digest.hexdigest()
-
-
-def reference_params(settings: RunSettings, params: Params) -> Params:
-  """The base model as it is computed, where it waits to be asked."""
-  reference = transformer.cast(params, placement_lib.compute_dtype(settings))
-  if settings.train.reference == "host":
-    reference = stage_lib.to_memory(reference, "pinned_host")
-  return reference

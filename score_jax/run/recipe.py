@@ -1,14 +1,15 @@
 """The whole recipe: base model, then one phase after the other, evaluated.
 
-SCoRe has two phases, Stage I and Stage II; see phases.py for others.
+SCoRe has two phases, Stage I and Stage II; training/phases.py has others.
 
 Every part leaves its result in the run directory and is skipped when that is
 there already, so that a second call goes on where the first one ended.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
-import functools
+import dataclasses
 from typing import Any
 
 import jax
@@ -16,34 +17,59 @@ import jax
 from score_jax.devices import distributed
 from score_jax.models import hf
 from score_jax.models import placement as placement_lib
-from score_jax.models.config import ModelConfig
-from score_jax.models.placement import Placement
+from score_jax.models.transformer import Params
 from score_jax.output import files
 from score_jax.output import metrics
 from score_jax.output import workdir as workdir_lib
 from score_jax.output.progress import console
 from score_jax.output.workdir import Workdir
 from score_jax.plan import precompile
-from score_jax.plan.programs import Job
 from score_jax.report import curves
 from score_jax.report import tables
+from score_jax.rollouts.rollout import Collector
 from score_jax.run import preparation
-from score_jax.run.phase_runner import Outcome
 from score_jax.run.phase_runner import PhaseRunner
+from score_jax.run.run_log import RunLog
 from score_jax.settings import RunSettings
 from score_jax.tasks.task import Task
-from score_jax.text.tokenization import ConversationTokenizer
 from score_jax.training import phases as phases_lib
-from score_jax.training import reinforce as stage_lib
+from score_jax.training.context import RunContext
+from score_jax.training.phases import BASE
 from score_jax.training.phases import Phase
-from score_jax.training.reinforce import Policy
+from score_jax.types import Problem
 
-# Key streams of a run, folded into its seed; for others see preparation.py.
-_TRAINING = 0
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What a run leaves in memory.
+
+  Attributes:
+    results: metrics of the base and after each phase, as in results.json.
+    collector: of the greedy conversations that it was evaluated on.
+    params: of the policy.
+    problems: by split.
+  """
+
+  results: dict[str, Any]
+  collector: Collector
+  params: Params
+  problems: Mapping[str, Sequence[Problem]]
 
 
 def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
-  """Runs SCoRe, or what is left of it; see `run_phases`."""
+  """Runs SCoRe, or what is left of it.
+
+  Args:
+    settings: of the run.
+    task: problems, prompts and grades.
+    workdir: of the run.
+
+  Returns:
+    Metrics of the base model and after each phase, as in results.json.
+
+  Raises:
+    ValueError: see `run_phases`.
+  """
   return run_phases(settings, task, workdir, phases_lib.score(settings)).results
 
 
@@ -56,77 +82,73 @@ def run_phases(
   """Runs a recipe, or what is left of it.
 
   Args:
-    settings: of the run; its stages are not read here, but by phases.py.
+    settings: of the run; its stage1 and stage2 are read by phases.py alone.
     task: problems, prompts and grades.
     workdir: of the run.
     phases: what is trained one after the other; their names differ.
+
+  Raises:
+    ValueError: settings, task, model and devices do not go together, or the run
+      directory holds another run.
   """
-  problems = preparation.check_data(settings, task)
-  base = preparation.base_directory(settings, task, workdir)
-  config = hf.load_config(base)
-  placement = preparation.make_placement(settings, config)
-  placement_lib.check_rows(settings, placement)
-  tokenizer = preparation.load_tokenizer(settings, base, config)
-  with _compiling(settings, config, tokenizer, task, placement):
-    _, params = hf.load(
-        base, placement_lib.param_dtype(settings), placement.params
-    )
-  reference = preparation.reference_params(settings, params)
-  fixed = Policy(
-      config=config,
-      tokenizer=tokenizer,
-      placement=placement,
-      base_params=reference,
-      ref_params=reference,
-      task=task,
-      problems=problems.splits,
-      key=jax.random.fold_in(jax.random.key(settings.seed), _TRAINING),
-  )
-  manifest = preparation.make_manifest(task, problems, params)
+  context = preparation.open_run(settings, task, workdir)
+  preparation.make_base(context, workdir)
+  with _compiling(context, phases):
+    params = context.load_base()
+  _check_manifest(context, params, workdir)
+  with RunLog(context, workdir, phases) as log:
+    results = {BASE: log.test(BASE, params)}
+    runner = PhaseRunner(context, workdir, log, context.frozen(params))
+    first_step = 0
+    for phase in phases:
+      params = runner.run(phase, params, first_step)
+      first_step += phase.sampling_steps
+      results[phase.name] = log.test(phase.name, params)
+  _write_end(context, workdir, params, results)
+  return Outcome(results, log.collector, params, context.problems.splits)
+
+
+def _check_manifest(
+    context: RunContext, params: Params, workdir: Workdir
+) -> None:
+  """Writes what the run is made with, or holds a resumed run to it."""
+  manifest = preparation.make_manifest(context.task, context.problems, params)
   distributed.on_main(
       lambda: workdir_lib.check_manifest(workdir.manifest, manifest)
   )
   for line in tables.manifest_lines(manifest):
     console.print(line)
-  recipe = PhaseRunner(settings, fixed, workdir, base, params, phases)
-  del params  # from here on the recipe alone holds the policy
-  results = recipe.run()
+
+
+def _write_end(
+    context: RunContext,
+    workdir: Workdir,
+    params: Params,
+    results: Mapping[str, Any],
+) -> None:
+  """Writes the trained policy, the results and the learning curves."""
+  if not distributed.agree(workdir.export.exists()):
+    base = context.base
+    hf.save(workdir.export, base.config, params, like=base.directory)
   if distributed.is_main():
     files.write_json(workdir.results, results)
     records = metrics.read_metrics(workdir.metrics)
     if records:  # none where nothing was trained
       curves.plot_learning_curves(records, workdir.curves)
-  return recipe.outcome(results)
 
 
 def _compiling(
-    settings: RunSettings,
-    config: ModelConfig,
-    tokenizer: ConversationTokenizer,
-    task: Task,
-    placement: Placement,
+    context: RunContext, phases: Sequence[Phase]
 ) -> contextlib.AbstractContextManager:
-  """Compiles what is compiled once and kept, beside the block.
+  """Compiles the run's programs beside the block, where they are kept.
 
-  Without a cache on disk it would be compiled twice, and without a mesh it is
-  little.
+  Without a cache on disk they would be compiled twice, and without a mesh they
+  are small.
   """
-  if placement.mesh is None or not jax.config.jax_compilation_cache_dir:
+  if context.placement.mesh is None or not jax.config.jax_compilation_cache_dir:
     return contextlib.nullcontext()
-  spec = functools.partial(
-      stage_lib.conversation_spec,
-      settings,
-      tokenizer,
-      task,
-      placement,
-      num_attempts=settings.rollout.num_attempts,
-  )
-  training = spec(
-      temperature=settings.rollout.temperature,
-      samples=settings.rollout.samples_per_problem,
-      corrections_per_attempt=settings.rollout.corrections_per_attempt,
-  )
+  placement_lib.check_rows(context.settings, context.placement)
+  attempts = phases_lib.evaluated_attempts(phases)
   return precompile.compiling(
-      Job(settings, config, placement, training),
-      evaluation=spec(temperature=0.0, samples=1),
+      preparation.job(context), phases, context.spec.greedy(attempts)
   )

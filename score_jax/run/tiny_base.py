@@ -2,7 +2,7 @@
 
 Reinforcement learning selects among what a model already does now and then.
 A pretrained model has seen people correct themselves; a model of 0.4 million
-parameters made from nothing has not. Its warm-up therefore has three phases:
+parameters made from nothing has not. It is therefore taught in three lessons:
 
 1. answers: the right answer, at once or behind a first attempt with slips,
    until first attempts reach a given accuracy;
@@ -19,10 +19,11 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
-import os
+import pathlib
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from score_jax import losses
@@ -32,18 +33,24 @@ from score_jax.models import hf
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import Rope
+from score_jax.models.placement import Placement
 from score_jax.models.transformer import Params
 from score_jax.output.progress import work_progress
 from score_jax.rollouts import rollout
-from score_jax.rollouts.rollout import ConversationSpec
-from score_jax.settings import RolloutSettings
+from score_jax.rollouts import spec as spec_lib
+from score_jax.rollouts.rollout import Collector
+from score_jax.rollouts.spec import ConversationSpec
 from score_jax.settings import TinyModelSettings
 from score_jax.tasks import addition
-from score_jax.tasks.task import Task
 from score_jax.text import tokenization
 from score_jax.text.tokenization import ConversationTokenizer
 from score_jax.training import optim
 from score_jax.training import train
+from score_jax.training.context import TINY_BASE
+from score_jax.training.context import BaseModel
+from score_jax.training.context import RunContext
+from score_jax.training.context import run_key
+from score_jax.types import Conversations
 from score_jax.types import Problem
 
 # Conversation pieces: ids, and whether the model is taught to write them.
@@ -78,49 +85,41 @@ def make_tokenizer() -> ConversationTokenizer:
   )
 
 
-def make_base_model(
-    settings: TinyModelSettings,
-    rollout_settings: RolloutSettings,
-    task: Task,
-    path: str | os.PathLike,
-    key: jax.Array,
-    seed: int,
-) -> None:
-  """Makes the base model and saves it as a Hugging Face directory.
+def describe(settings: TinyModelSettings, path: pathlib.Path) -> BaseModel:
+  """The base model, before it is made.
 
   Args:
-    settings: architecture and warm-up.
-    rollout_settings: shape of the conversations it is made for.
-    task: has a split 'base' of its own, disjoint from the others.
-    path: directory to make.
-    key: of initialisation and sampling.
-    seed: of everything that is drawn on the host.
+    settings: its architecture.
+    path: the directory that it will be in.
+  """
+  tokenizer = make_tokenizer()
+  config = model_config(settings, len(tokenizer.tokenizer))
+  return BaseModel(path, config, tokenizer)
+
+
+def make(context: RunContext) -> None:
+  """Makes the base model of a run, and saves it as a Hugging Face directory.
+
+  It is made on the default device, whatever the mesh of the run.
+
+  Args:
+    context: of the run. Its task has a split 'base' beside the others.
 
   Raises:
     ValueError: the accuracy aimed at was not reached.
   """
-  tokenizer = make_tokenizer()
-  spec = rollout.make_spec(
-      tokenizer,
-      task.correction_prompt,
-      num_attempts=2,
-      samples_per_problem=1,
-      max_prompt_tokens=rollout_settings.max_prompt_tokens,
-      max_new_tokens=rollout_settings.max_new_tokens,
-      temperature=0.0,
-      check_every=rollout_settings.done_check_steps,
-  )
-  config = model_config(settings, len(tokenizer.tokenizer))
-  maker = _Maker(settings, task, tokenizer, config, spec, key, seed)
-  params = maker.learn_answers(transformer.init_params(key, config))
+  key = run_key(context.settings, TINY_BASE)
+  base, maker = context.base, _Maker(context, key)
+  params = maker.learn_answers(transformer.init_params(key, base.config))
   answerer = params
   params = maker.learn_skill(params, answerer)
   params = maker.learn_habit(params, answerer)
-  hf.save(path, config, params, tokenizer=tokenizer.tokenizer)
+  tokenizer = base.tokenizer.tokenizer
+  hf.save(base.directory, base.config, params, tokenizer=tokenizer)
 
 
 class _Target(NamedTuple):
-  """Greedy validation accuracy that ends a phase.
+  """Greedy validation accuracy that ends a lesson.
 
   Attributes:
     setting: that says so.
@@ -134,31 +133,38 @@ class _Target(NamedTuple):
 
 
 class _Maker:
-  """The three phases, over one stream of warm-up problems."""
+  """The three lessons, over one stream of problems."""
 
-  def __init__(
-      self,
-      settings: TinyModelSettings,
-      task: Task,
-      tokenizer: ConversationTokenizer,
-      config: ModelConfig,
-      spec: ConversationSpec,
-      key: jax.Array,
-      seed: int,
-  ):
-    self._settings = settings
-    self._task = task
-    self._tokenizer = tokenizer
+  def __init__(self, context: RunContext, key: jax.Array):
+    settings, config = context.settings, context.base.config
+    self._settings = settings.tiny_model
+    self._task = context.task
+    self._tokenizer = context.base.tokenizer
     self._config = config
-    self._copy = decoding.make_copy(config, dtype=None, mesh=None)
-    self._spec = spec
-    self._key = key
-    self._rng = np.random.default_rng(seed)
+    copy = decoding.make_copy(config, dtype=None, mesh=None)
+    ids = spec_lib.token_ids(self._tokenizer, self._task.correction_prompt)
+    # One device: prompts of one length, and no kernels.
+    plain = dataclasses.replace(
+        settings,
+        attention="xla",
+        rollout=dataclasses.replace(settings.rollout, num_prompt_buckets=1),
+    )
+    self._spec = spec_lib.conversation_spec(plain, ids, 1).greedy(2)
+    self._collector = Collector(
+        config=config,
+        tokenizer=self._tokenizer,
+        task=self._task,
+        spec=self._spec,
+        problems_per_batch=max(self._settings.batch_size, _VALIDATION_PROBLEMS),
+        key=key,
+        placement=Placement(None, None, None, copy),
+    )
+    self._rng = np.random.default_rng(settings.seed)
     self._batches = self._problem_batches()
     self._occasion = 0
 
   def learn_answers(self, params: Params) -> Params:
-    """Phase 1: the sum, and the sum behind a first attempt with slips.
+    """Lesson 1: the sum, and the sum behind a first attempt with slips.
 
     Both from the start: a model that has only ever answered once takes long to
     look elsewhere in a second attempt.
@@ -180,7 +186,7 @@ class _Maker:
       ) + [[(prompt, _CONTEXT), (gold, _TAUGHT)] for prompt, gold in answers]
 
     return self._fit(
-        "Warm-up 1/3: answers",
+        "Base model 1/3: answers",
         params,
         rows,
         max_steps=s.max_answer_steps,
@@ -189,7 +195,7 @@ class _Maker:
     )
 
   def learn_skill(self, params: Params, answerer: Params) -> Params:
-    """Phase 2: gold second attempts behind first attempts of the model.
+    """Lesson 2: gold second attempts behind first attempts of the model.
 
     Half of the rows keep the first attempt as it is, by teaching it what it
     samples at a low temperature. The other half give a second attempt more to
@@ -206,7 +212,7 @@ class _Maker:
 
     s = self._settings
     return self._fit(
-        "Warm-up 2/3: skill",
+        "Base model 2/3: skill",
         params,
         rows,
         max_steps=s.max_skill_steps,
@@ -215,7 +221,7 @@ class _Maker:
     )
 
   def learn_habit(self, params: Params, answerer: Params) -> Params:
-    """Phase 3: second attempts that mostly repeat the first."""
+    """Lesson 3: second attempts that mostly repeat the first."""
     s = self._settings
 
     def rows() -> list[Pieces]:
@@ -232,7 +238,7 @@ class _Maker:
       return self._conversations(problems, firsts, seconds, half)
 
     return self._fit(
-        "Warm-up 3/3: habit",
+        "Base model 3/3: habit",
         params,
         rows,
         max_steps=s.habit_steps,
@@ -243,7 +249,7 @@ class _Maker:
   def _second(
       self, first: np.ndarray, retry: np.ndarray, gold: np.ndarray
   ) -> np.ndarray:
-    """One second attempt of the third phase's mixture."""
+    """One second attempt of the third lesson's mixture."""
     s, draw = self._settings, self._rng.random()
     if draw < s.copy_fraction:
       return first
@@ -301,18 +307,11 @@ class _Maker:
 
   def _sample(
       self, params: Params, problems: Sequence[Problem], spec: ConversationSpec
-  ) -> rollout.Conversations:
+  ) -> Conversations:
     self._occasion += 1
-    return rollout.sample(
-        self._copy(params),
-        self._config,
-        self._tokenizer,
-        self._task,
-        problems,
-        spec,
-        key=self._key,
-        step=self._occasion,
-    )
+    copy = self._collector.placement.copy(params)
+    collector = self._collector.with_spec(spec)
+    return rollout.sample(copy, collector, problems, self._occasion)
 
   def _problem_batches(self) -> Iterator[list[Problem]]:
     """Batches without end; each pass is a new permutation."""
@@ -320,8 +319,8 @@ class _Maker:
     size = self._settings.batch_size
     if len(problems) < size:
       raise ValueError(
-          f"there are {len(problems)} problems of the base model, fewer than"
-          f" tiny_model.batch_size {size}"
+          f"there are {len(problems)} problems to make the base model from,"
+          f" fewer than tiny_model.batch_size {size}"
       )
     while True:
       order = self._rng.permutation(len(problems))
@@ -355,7 +354,8 @@ class _Maker:
         max_grad_norm=self._settings.max_grad_norm,
     )
     update = train.make_train_step(self._loss, optimizer)
-    state = train.init_train_state(params, optimizer)
+    # A copy: the model of the first lesson is sampled from in the others.
+    state = train.init_train_state(jax.tree.map(jnp.copy, params), optimizer)
     columns, note = self._spec.max_tokens, ""
     with work_progress(description, max_steps) as advance:
       for step in range(1, max_steps + 1):

@@ -92,7 +92,7 @@ class MeshSettings:
 
 @dataclasses.dataclass(frozen=True)
 class TinyModelSettings:
-  """Architecture of a model made from nothing, and its warm-up."""
+  """Architecture of a model made from nothing, and how it is taught."""
 
   d_model: int
   num_layers: int
@@ -246,7 +246,7 @@ class RolloutSettings:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSettings:
-  """Adam of one stage."""
+  """Adam of one phase."""
 
   learning_rate: float
   warmup_steps: int
@@ -258,34 +258,26 @@ class OptimizerSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage1Settings:
-  """Stage I."""
+class PhaseSettings:
+  """One phase of reinforcement learning.
+
+  Attributes:
+    steps: updates; 0 leaves the phase out.
+    objective: name and coefficients, see `objectives.make_objective`.
+    optimizer: Adam, which starts afresh in every phase.
+  """
 
   steps: int
-  kl_coef: float
-  first_attempt_kl_coef: float
+  objective: Mapping[str, Any]
   optimizer: OptimizerSettings
 
   def __post_init__(self):
-    check_not_negative(self, "steps", "kl_coef", "first_attempt_kl_coef")
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage2Settings:
-  """Stage II."""
-
-  steps: int
-  kl_coef: float
-  bonus_coef: float
-  optimizer: OptimizerSettings
-
-  def __post_init__(self):
-    check_not_negative(self, "steps", "kl_coef", "bonus_coef")
+    check_not_negative(self, "steps")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-  """What both stages share.
+  """What both phases share.
 
   Attributes:
     kl_estimator: one of KL_ESTIMATORS.
@@ -293,7 +285,6 @@ class TrainSettings:
     num_microbatches: pieces that the rows of a step are cut into.
     logprob_chunk_tokens: positions whose logits are alive at once.
     remat: one of REMAT_POLICIES: what is computed again.
-    attention: one of ATTENTIONS.
     moment_dtype: of Adam's first moment, one of DTYPES.
     reference: where the reference policy waits, one of REFERENCE_PLACES.
   """
@@ -303,14 +294,12 @@ class TrainSettings:
   num_microbatches: int
   logprob_chunk_tokens: int
   remat: str
-  attention: str
   moment_dtype: str
   reference: str
 
   def __post_init__(self):
     check_positive(self, "num_microbatches", "logprob_chunk_tokens")
     check_choice(self, "remat", REMAT_POLICIES)
-    check_choice(self, "attention", ATTENTIONS)
     check_choice(self, "moment_dtype", DTYPES)
     check_choice(self, "reference", REFERENCE_PLACES)
     check_choice(self, "kl_estimator", KL_ESTIMATORS)
@@ -350,11 +339,12 @@ class RunSettings:
     model: the base model, None to make one.
     tiny_model: how to make it, None where model is given.
     mesh: devices, None for the default device alone.
+    attention: kernels of prompts and of whole rows, one of ATTENTIONS.
     task: name of the task and its arguments, see `tasks.make_task`.
     rollout: shape of a step's conversations.
-    stage1: Stage I.
-    stage2: Stage II.
-    train: what both stages share.
+    stage1: Stage I, the first phase.
+    stage2: Stage II, the second phase.
+    train: what both phases share.
     evaluation: evaluations.
     output: what is written.
   """
@@ -363,10 +353,11 @@ class RunSettings:
   model: ModelSettings | None
   tiny_model: TinyModelSettings | None
   mesh: MeshSettings | None
+  attention: str
   task: Mapping[str, Any]
   rollout: RolloutSettings
-  stage1: Stage1Settings
-  stage2: Stage2Settings
+  stage1: PhaseSettings
+  stage2: PhaseSettings
   train: TrainSettings
   evaluation: EvaluationSettings
   output: OutputSettings
@@ -374,6 +365,7 @@ class RunSettings:
   def __post_init__(self):
     if not 0 <= self.seed < 2**32:
       raise ValueError(f"seed is {self.seed}, expected 0 to 2**32 - 1")
+    check_choice(self, "attention", ATTENTIONS)
     if (self.model is None) == (self.tiny_model is None):
       found = "neither" if self.model is None else "both"
       raise ValueError(

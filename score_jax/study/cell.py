@@ -16,7 +16,7 @@ from score_jax.rollouts import protocols
 from score_jax.rollouts import self_refine
 from score_jax.rollouts.protocols import MoreAttempts
 from score_jax.run import recipe
-from score_jax.run.phase_runner import Outcome
+from score_jax.run.recipe import Outcome
 from score_jax.settings import RunSettings
 from score_jax.study.methods import METHODS
 from score_jax.study.settings import SelfRefineSettings
@@ -94,10 +94,7 @@ def run_cell(
 
 def num_conversations(settings: RunSettings, phases: tuple[Phase, ...]) -> int:
   """Conversations that are sampled for training."""
-  rows = (
-      settings.rollout.problems_per_step * settings.rollout.samples_per_problem
-  )
-  return rows * sum(phase.sampling_steps for phase in phases)
+  return settings.rollout.rows * sum(phase.sampling_steps for phase in phases)
 
 
 def _take_base(base: pathlib.Path, path: pathlib.Path) -> None:
@@ -121,7 +118,7 @@ def _self_refine(
   """Metrics of the base model with a message of feedback in between."""
   rollouts = self_refine.self_refine(
       outcome.params,
-      outcome.evaluation,
+      outcome.collector,
       outcome.problems["test"],
       settings.feedback_prompt,
       settings.refine_prompt,
@@ -137,7 +134,7 @@ def _test_time(outcome: Outcome, settings: TestTimeSettings) -> dict[str, Any]:
   """Greedy accuracy of more attempts, and votes of sampled ones."""
   numbers, _, sampled = protocols.test_time(
       outcome.params,
-      outcome.evaluation,
+      outcome.collector,
       outcome.problems["test"][: settings.problems],
       MoreAttempts(
           settings.num_attempts, settings.samples, settings.temperature

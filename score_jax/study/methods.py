@@ -7,11 +7,11 @@ and start from the same base model.
 from collections.abc import Callable
 import dataclasses
 
+from score_jax.objectives import Stage1
+from score_jax.objectives import Stage2
 from score_jax.study.settings import StudySettings
 from score_jax.training import phases
 from score_jax.training import traces
-from score_jax.training.objective import Stage1
-from score_jax.training.objective import Stage2
 from score_jax.training.phases import BASE
 from score_jax.training.phases import Phase
 from score_jax.training.phases import RlPhase
@@ -98,7 +98,7 @@ def score_no_bonus(settings: StudySettings) -> tuple[Phase, ...]:
 
 def score_star(settings: StudySettings) -> tuple[Phase, ...]:
   """Stage I, then STaR in place of Stage II (Table 4)."""
-  first = phases.stage1(settings.run)
+  first, _ = score(settings)
   rounds = _star(settings, traces.star, settings.run.stage2.steps, first.name)
   return first, *rounds
 
@@ -215,8 +215,7 @@ def _star(
 def _pair_sft(settings: StudySettings, select: Selection) -> SftPhase:
   """One epoch, as in the paper, whatever the number of steps."""
   sft, budget = settings.method.sft, _budget(settings)
-  rollout = settings.run.rollout
-  rows = budget * rollout.problems_per_step * rollout.samples_per_problem
+  rows = budget * settings.run.rollout.rows
   return SftPhase(
       name="pair_sft",
       select=select,

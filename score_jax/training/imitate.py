@@ -1,35 +1,41 @@
 """One supervised phase: sample, select, imitate."""
 
-from collections.abc import Callable
 from collections.abc import Iterator
-import dataclasses
+from typing import Protocol
 
-import jax.numpy as jnp
 import numpy as np
 
 from score_jax import losses
 from score_jax import policy
 from score_jax.devices import distributed
 from score_jax.devices import sharding
-from score_jax.models import placement
-from score_jax.models.transformer import Execution
 from score_jax.models.transformer import Params
 from score_jax.output.progress import work_progress
-from score_jax.rollouts import rollout
-from score_jax.settings import RunSettings
 from score_jax.text import tokenization
-from score_jax.training import optim
+from score_jax.training import context as context_lib
 from score_jax.training import reinforce
 from score_jax.training import traces
 from score_jax.training import train
+from score_jax.training.context import RunContext
 from score_jax.training.phases import SftPhase
-from score_jax.training.reinforce import Policy
 from score_jax.training.traces import Traces
 from score_jax.training.train import TrainState
 from score_jax.types import Rollouts
 
-# (updates done, state, scalars)
-OnStep = Callable[[int, TrainState, dict[str, float]], None]
+
+class StepLog(Protocol):
+  """Is told of every update of a supervised phase.
+
+  Args:
+    done: updates so far.
+    state: after the update.
+    scalars: of the update, by name.
+  """
+
+  def __call__(
+      self, done: int, state: TrainState, scalars: dict[str, float]
+  ) -> None:
+    ...
 
 
 class Imitation:
@@ -39,77 +45,55 @@ class Imitation:
   second attempt, a sum over its tokens.
   """
 
-  def __init__(
-      self,
-      fixed: Policy,
-      settings: RunSettings,
-      phase: SftPhase,
-      first_step: int,
-  ):
+  def __init__(self, context: RunContext, phase: SftPhase, first_step: int):
     """Prepares a phase.
 
     Args:
-      fixed: what does not change over the run.
-      settings: of the run.
+      context: of the run.
       phase: what is sampled and imitated.
       first_step: steps that were sampled in earlier phases.
     """
-    self._fixed = fixed
-    self._settings = settings
+    self._context = context
     self._phase = phase
     self._first_step = first_step
+    self._execution = context_lib.execution(context.settings)
     # Of the selection and of the order of its batches.
-    self._rng = np.random.default_rng([settings.seed, first_step])
-    optimizer = optim.make_optimizer(
-        **dataclasses.asdict(phase.optimizer),
-        moment_dtype=jnp.dtype(settings.train.moment_dtype),
-    )
-    self._optimizer = optimizer
+    self._rng = np.random.default_rng([context.settings.seed, first_step])
+    settings = context.settings.train
+    self._optimizer = context_lib.optimizer(phase.optimizer, settings)
     self._update = train.make_train_step(
         self._loss,
-        optimizer,
-        num_microbatches=settings.train.num_microbatches,
-        param_shardings=fixed.placement.params,
+        self._optimizer,
+        num_microbatches=settings.num_microbatches,
+        param_shardings=context.placement.params,
     )
 
   def init_state(self, params: Params) -> TrainState:
-    """A state with a fresh optimiser, around a copy of params."""
-    with sharding.use(self._fixed.placement.mesh):
+    """A state with a fresh optimizer, which takes the parameters over."""
+    with sharding.use(self._context.placement.mesh):
       return train.init_train_state(
           params,
           optimizer=self._optimizer,
-          param_shardings=self._fixed.placement.params,
+          param_shardings=self._context.placement.params,
       )
 
   @property
   def num_conversations(self) -> int:
     """Sampled conversations, those of earlier phases included."""
-    rollout_settings = self._settings.rollout
-    rows = (
-        rollout_settings.problems_per_step
-        * rollout_settings.samples_per_problem
-    )
-    return (self._first_step + self._phase.sampling_steps) * rows
+    steps = self._first_step + self._phase.sampling_steps
+    return steps * self._context.settings.rollout.rows
 
   def sample(self, params: Params, description: str) -> list[Rollouts]:
     """Graded conversations of a policy, of all steps that the phase samples."""
-    fixed, settings = self._fixed, self._settings
-    spec = reinforce.conversation_spec(
-        settings,
-        fixed.tokenizer,
-        fixed.task,
-        fixed.placement,
-        temperature=settings.rollout.temperature,
-        samples=settings.rollout.samples_per_problem,
-        num_attempts=2,
-    )
+    collector = self._context.training_collector(self._phase)
     rollouts = []
     with work_progress(description, self._phase.sampling_steps) as advance:
       for step in range(self._phase.sampling_steps):
-        conversations = reinforce.sample_step(
-            fixed, settings, spec, params, self._first_step + step
+        rollouts.append(
+            reinforce.sample_step(
+                self._context, collector, params, self._first_step + step
+            )
         )
-        rollouts.append(rollout.grade(fixed.task, conversations))
         advance()
     return rollouts
 
@@ -122,9 +106,9 @@ class Imitation:
       state: TrainState,
       chosen: Traces,
       description: str,
-      on_step: OnStep,
+      on_step: StepLog,
   ) -> TrainState:
-    """Imitates the selection; on_step sees every update."""
+    """Imitates the selection; on_step is told of every update."""
     steps = num_updates(self._phase, len(chosen))
     batches = traces.batches(chosen, self._phase.batch_size, self._rng)
     with work_progress(description, steps) as advance:
@@ -143,30 +127,24 @@ class Imitation:
   def _step(
       self, state: TrainState, batches: Iterator[Traces]
   ) -> tuple[TrainState, dict[str, float]]:
-    place = self._fixed.placement.rows
+    place = self._context.placement.rows
     batch = next(batches)
     packed = tokenization.PackedRows(
         place(batch.tokens), place(batch.mask), place(batch.labels)
     )
-    with sharding.use(self._fixed.placement.mesh):
+    with sharding.use(self._context.placement.mesh):
       state, metrics = self._update(state, None, packed)
     metrics = distributed.to_host(metrics)
     return state, {f"train/{k}": float(v) for k, v in metrics.items()}
 
   def _loss(self, params, ref_params, batch: tokenization.PackedRows):
     del ref_params
-    settings = self._settings.train
     logprobs = policy.token_logprobs(
         params,
-        self._fixed.config,
+        self._context.base.config,
         batch.tokens,
         batch.mask,
-        chunk=settings.logprob_chunk_tokens,
-        execution=Execution(
-            placement.compute_dtype(self._settings),
-            settings.remat,
-            settings.attention,
-        ),
+        execution=self._execution,
     )
     weights = (batch.labels[:, 1:] == traces.TAUGHT).astype(logprobs.dtype)
     return losses.sft_loss(logprobs, weights), {}

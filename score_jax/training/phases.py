@@ -8,10 +8,12 @@ best of them. SCoRe itself is two phases of the first kind.
 from collections.abc import Sequence
 import dataclasses
 
+from score_jax.objectives import Objective
+from score_jax.objectives import make_objective
+from score_jax.rollouts.spec import ConversationSpec
 from score_jax.settings import OptimizerSettings
+from score_jax.settings import PhaseSettings
 from score_jax.settings import RunSettings
-from score_jax.training.objective import Stage1
-from score_jax.training.objective import Stage2
 from score_jax.training.traces import Selection
 
 BASE = "base"
@@ -34,7 +36,7 @@ class RlPhase:
   """
 
   name: str
-  objective: Stage1 | Stage2
+  objective: Objective
   steps: int
   optimizer: OptimizerSettings
   num_attempts: int
@@ -46,6 +48,18 @@ class RlPhase:
   def sampling_steps(self) -> int:
     """Steps' worth of conversations that are sampled."""
     return self.steps
+
+  def num_offline(self, problems_per_step: int) -> int:
+    """Problems of a step whose first attempts are offline, the first ones."""
+    return round(self.offline_first_attempt_fraction * problems_per_step)
+
+  def conversations(self, spec: ConversationSpec) -> ConversationSpec:
+    """The spec of a run, with this phase's attempts."""
+    return dataclasses.replace(
+        spec,
+        num_attempts=self.num_attempts,
+        corrections_per_attempt=self.corrections_per_attempt,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,45 +87,38 @@ class SftPhase:
   optimizer: OptimizerSettings
   start: str = BASE
 
+  def conversations(self, spec: ConversationSpec) -> ConversationSpec:
+    """The spec of a run, with the two attempts that a selection reads."""
+    return dataclasses.replace(spec, num_attempts=2, corrections_per_attempt=1)
+
 
 Phase = RlPhase | SftPhase
 
 
-def stage1(settings: RunSettings) -> RlPhase:
-  """Stage I as a config has it."""
-  objective = Stage1(
-      settings.stage1.kl_coef,
-      settings.stage1.first_attempt_kl_coef,
-      num_anchored=1,
-  )
-  return _rl(settings, "stage1", objective)
-
-
-def stage2(settings: RunSettings) -> RlPhase:
-  """Stage II as a config has it."""
-  objective = Stage2(settings.stage2.kl_coef, settings.stage2.bonus_coef)
-  return _rl(settings, "stage2", objective)
-
-
 def score(settings: RunSettings) -> tuple[RlPhase, RlPhase]:
-  """SCoRe: Stage I, then Stage II."""
-  return stage1(settings), stage2(settings)
+  """SCoRe's two phases as a config has them: Stage I, then Stage II.
+
+  Raises:
+    ValueError: an objective is not known, or its coefficients do not fit.
+  """
+  return (
+      _rl_phase(settings, "stage1", settings.stage1),
+      _rl_phase(settings, "stage2", settings.stage2),
+  )
 
 
-def _rl(
-    settings: RunSettings, name: str, objective: Stage1 | Stage2
+def _rl_phase(
+    settings: RunSettings, name: str, phase: PhaseSettings
 ) -> RlPhase:
-  stage = {"stage1": settings.stage1, "stage2": settings.stage2}[name]
+  rollout = settings.rollout
   return RlPhase(
       name=name,
-      objective=objective,
-      steps=stage.steps,
-      optimizer=stage.optimizer,
-      num_attempts=settings.rollout.num_attempts,
-      corrections_per_attempt=settings.rollout.corrections_per_attempt,
-      offline_first_attempt_fraction=(
-          settings.rollout.offline_first_attempt_fraction
-      ),
+      objective=make_objective(phase.objective, f"{name}.objective"),
+      steps=phase.steps,
+      optimizer=phase.optimizer,
+      num_attempts=rollout.num_attempts,
+      corrections_per_attempt=rollout.corrections_per_attempt,
+      offline_first_attempt_fraction=rollout.offline_first_attempt_fraction,
   )
 
 
@@ -125,5 +132,5 @@ def anchored(phases: Sequence[Phase]) -> tuple[str, ...]:
   return tuple(
       p.name
       for p in phases
-      if isinstance(p, RlPhase) and isinstance(p.objective, Stage1)
+      if isinstance(p, RlPhase) and p.objective.num_anchored
   )

@@ -124,7 +124,7 @@ def _some(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
 
 def _as_sampled(rollouts: Sequence[Rollouts], rows: np.ndarray) -> Traces:
   def field(name):
-    return np.concatenate([vars(r)[name] for r in rollouts])[rows]
+    return np.concatenate([vars(r.conversations)[name] for r in rollouts])[rows]
 
   labels = (field("attempt_ids") == 2).astype(np.int32)
   return Traces(field("tokens"), field("mask"), labels)
@@ -140,13 +140,13 @@ def _pairs(
   """First attempts with this verdict, each with a right attempt."""
   right = _right_attempts(rollouts)
   for r in rollouts:
-    samples = r.rewards.shape[1]
+    c, samples = r.conversations, r.rewards.shape[1]
     is_correct = r.rewards.reshape(-1, r.rewards.shape[-1]) > 0
     for row in np.flatnonzero(is_correct[:, 0] == first):
-      choices = right.get(r.problems[row // samples].id, ())
+      choices = right.get(c.problems[row // samples].id, ())
       if choices:
-        start = np.flatnonzero(r.attempt_ids[row] == 2)[0]
-        yield r.tokens[row, :start], choices[rng.integers(len(choices))]
+        start = np.flatnonzero(c.attempt_ids[row] == 2)[0]
+        yield c.tokens[row, :start], choices[rng.integers(len(choices))]
 
 
 def _right_attempts(
@@ -155,11 +155,11 @@ def _right_attempts(
   """Tokens of the right attempts by problem id, stop ids included."""
   found: dict[int, list[np.ndarray]] = {}
   for r in rollouts:
-    samples = r.rewards.shape[1]
+    c, samples = r.conversations, r.rewards.shape[1]
     is_correct = r.rewards.reshape(-1, r.rewards.shape[-1]) > 0
     for row, attempt in np.argwhere(is_correct):
-      tokens = r.tokens[row][r.attempt_ids[row] == attempt + 1]
-      found.setdefault(r.problems[row // samples].id, []).append(tokens)
+      tokens = c.tokens[row][c.attempt_ids[row] == attempt + 1]
+      found.setdefault(c.problems[row // samples].id, []).append(tokens)
   return found
 
 
@@ -168,7 +168,7 @@ def _join(
 ) -> Traces:
   """Conversations of the pairs, as long as the rows that they come from."""
   pairs = list(pairs)
-  shape = (len(pairs), rollouts[0].tokens.shape[1])
+  shape = (len(pairs), rollouts[0].conversations.tokens.shape[1])
   tokens = np.zeros(shape, np.int32)
   mask = np.zeros(shape, bool)
   labels = np.zeros(shape, np.int32)

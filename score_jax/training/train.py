@@ -72,23 +72,21 @@ def init_train_state(
     optimizer: optax.GradientTransformation,
     param_shardings: Params | None = None,
 ) -> TrainState:
-  """A fresh state around a copy of `params`, which a step may donate.
+  """A fresh state that takes `params` over: the first update donates them.
 
   Args:
-    params: of the policy.
+    params: of the policy; copy what must live on.
     optimizer: the optax chain.
     param_shardings: where each parameter lies; None without a mesh.
   """
   places = state_shardings(optimizer, param_shardings)
-  if places is None:
-    params = jax.tree.map(jnp.copy, params)
-    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
   def init(params):
-    params = jax.tree.map(jnp.copy, params)
-    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+    return optimizer.init(params), jnp.zeros((), jnp.int32)
 
-  return jax.jit(init, out_shardings=places)(params)
+  if places is not None:
+    init = jax.jit(init, out_shardings=(places.opt_state, places.step))
+  return TrainState(params, *init(params))
 
 
 def make_train_step(

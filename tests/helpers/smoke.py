@@ -7,6 +7,7 @@ SETTINGS = {
     "seed": 0,
     "model": None,
     "mesh": None,
+    "attention": "xla",
     "tiny_model": {
         "d_model": 16,
         "num_layers": 1,
@@ -63,14 +64,17 @@ SETTINGS = {
         "num_microbatches": 2,
         "logprob_chunk_tokens": 64,
         "remat": "none",
-        "attention": "xla",
         "moment_dtype": "float32",
         "reference": "device",
     },
     "stage1": {
         "steps": 4,
-        "kl_coef": 0.01,
-        "first_attempt_kl_coef": 1.0,
+        "objective": {
+            "name": "stage1",
+            "kl_coef": 0.01,
+            "first_attempt_kl_coef": 1.0,
+            "num_anchored": 1,
+        },
         "optimizer": {
             "learning_rate": 1e-3,
             "warmup_steps": 1,
@@ -79,8 +83,11 @@ SETTINGS = {
     },
     "stage2": {
         "steps": 4,
-        "kl_coef": 0.01,
-        "bonus_coef": 3.0,
+        "objective": {
+            "name": "stage2",
+            "kl_coef": 0.01,
+            "bonus_coef": 3.0,
+        },
         "optimizer": {
             "learning_rate": 1e-3,
             "warmup_steps": 1,

@@ -1,8 +1,8 @@
-"""Stage objectives: which rewards, which KL estimator, which loss.
+"""From a batch to the loss of an objective, and from rewards to advantages.
 
-Here the pure functions of shaping.py and losses.py meet a model. A KL estimator
-is a function that scores a batch; which of them also needs the KL inside of the
-rewards is said by its entry in `KL_ESTIMATORS`.
+Here an objective and the pure functions of shaping.py and losses.py meet a
+model. A KL estimator is a function that scores a batch; its entry in
+KL_ESTIMATORS says whether the KL is a part of the rewards.
 """
 
 from collections.abc import Callable
@@ -15,48 +15,14 @@ import jax.numpy as jnp
 from score_jax import losses
 from score_jax import policy
 from score_jax import shaping
+from score_jax.devices import sharding
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import PLAIN
 from score_jax.models.transformer import Execution
+from score_jax.models.transformer import Params
+from score_jax.objectives import Objective
+from score_jax.training import train
 from score_jax.training.train import LossFn
-from score_jax.types import TrainBatch
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage1:
-  """Coefficients of Stage I; see `shaping.stage1_rewards`."""
-
-  kl_coef: float
-  first_attempt_kl_coef: float
-  num_anchored: int
-
-  def rewards(self, rewards: jax.Array, sequence_kl: jax.Array) -> jax.Array:
-    """Shaped rewards float32[..., A]."""
-    return shaping.stage1_rewards(
-        rewards, sequence_kl, **dataclasses.asdict(self)
-    )
-
-  def loss(self, *args: jax.Array, reduce: losses.Reduce) -> jax.Array:
-    """Loss of (logprobs, attempt_ids, advantages, kl)."""
-    return losses.stage1_loss(*args, **dataclasses.asdict(self), reduce=reduce)
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage2:
-  """Coefficients of Stage II; see `shaping.stage2_rewards`."""
-
-  kl_coef: float
-  bonus_coef: float
-
-  def rewards(self, rewards: jax.Array, sequence_kl: jax.Array) -> jax.Array:
-    """Shaped rewards float32[..., A]."""
-    return shaping.stage2_rewards(
-        rewards, sequence_kl, **dataclasses.asdict(self)
-    )
-
-  def loss(self, *args: jax.Array, reduce: losses.Reduce) -> jax.Array:
-    """Loss of (logprobs, attempt_ids, advantages, kl)."""
-    return losses.stage2_loss(*args, kl_coef=self.kl_coef, reduce=reduce)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +33,6 @@ class Scoring:
     model: configuration of policy and reference.
     num_attempts: A.
     temperature: of the policy, the one that it is sampled at.
-    chunk: positions whose logits are alive at once.
     reduce: over the tokens of an attempt.
     execution: how both models are computed.
   """
@@ -75,34 +40,50 @@ class Scoring:
   model: ModelConfig
   num_attempts: int
   temperature: float
-  chunk: int
-  reduce: losses.Reduce
+  reduce: shaping.Reduce
   execution: Execution = PLAIN
 
-  def logprobs(self, params, batch: TrainBatch) -> jax.Array:
-    """float32[R, T - 1] of tokens[:, 1:]."""
+  def logprobs(
+      self, params: Params, tokens: jax.Array, mask: jax.Array
+  ) -> jax.Array:
+    """float32[R, T - 1], nats, of tokens[:, 1:]; see `policy`."""
     return policy.token_logprobs(
         params,
         self.model,
-        batch.tokens,
-        batch.mask,
+        tokens,
+        mask,
         temperature=self.temperature,
-        chunk=self.chunk,
         execution=self.execution,
     )
 
-  def logprobs_and_kl(self, params, ref_params, batch: TrainBatch):
-    """The same, and the exact KL of each next-token distribution."""
+  def logprobs_and_kl(
+      self,
+      params: Params,
+      ref_params: Params,
+      tokens: jax.Array,
+      mask: jax.Array,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Log-probabilities, and the exact KL of each next-token distribution."""
     return policy.token_logprobs_and_kl(
         params,
         ref_params,
         self.model,
-        batch.tokens,
-        batch.mask,
+        tokens,
+        mask,
         temperature=self.temperature,
-        chunk=self.chunk,
         execution=self.execution,
     )
+
+  def logprobs_by_microbatch(
+      self, params: Params, tokens: jax.Array, mask: jax.Array, count: int
+  ) -> jax.Array:
+    """`logprobs`, of `count` pieces of the rows one after the other."""
+    if count == 1:
+      return self.logprobs(params, tokens, mask)
+    pieces = train.microbatches((tokens, mask), count)
+    logprobs = jax.lax.map(lambda piece: self.logprobs(params, *piece), pieces)
+    logprobs = logprobs.reshape(-1, logprobs.shape[-1])
+    return sharding.constrain(logprobs, "rows", None)
 
 
 # (scoring, params, ref_params, batch) ->
@@ -111,14 +92,18 @@ Estimator = Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
 
 
 def _exact(scoring, params, ref_params, batch):
-  logprobs, token_kl = scoring.logprobs_and_kl(params, ref_params, batch)
+  logprobs, token_kl = scoring.logprobs_and_kl(
+      params, ref_params, batch.tokens, batch.mask
+  )
   args = batch.attempt_ids, scoring.num_attempts
   surrogate = losses.exact_kl(token_kl, logprobs, *args, reduce=scoring.reduce)
   return logprobs, surrogate, shaping.attempt_sums(token_kl, *args)
 
 
 def _per_position(scoring, params, ref_params, batch):
-  logprobs, token_kl = scoring.logprobs_and_kl(params, ref_params, batch)
+  logprobs, token_kl = scoring.logprobs_and_kl(
+      params, ref_params, batch.tokens, batch.mask
+  )
   args = batch.attempt_ids, scoring.num_attempts
   surrogate = losses.per_position_kl(token_kl, *args, reduce=scoring.reduce)
   return logprobs, surrogate, shaping.attempt_sums(token_kl, *args)
@@ -126,7 +111,7 @@ def _per_position(scoring, params, ref_params, batch):
 
 def _k2(scoring, params, ref_params, batch):
   del ref_params
-  logprobs = scoring.logprobs(params, batch)
+  logprobs = scoring.logprobs(params, batch.tokens, batch.mask)
   args = batch.attempt_ids, scoring.num_attempts
   surrogate = losses.k2_kl(
       logprobs, batch.ref_logprobs, *args, reduce=scoring.reduce
@@ -137,7 +122,7 @@ def _k2(scoring, params, ref_params, batch):
 
 def _k1_in_reward(scoring, params, ref_params, batch):
   del ref_params
-  logprobs = scoring.logprobs(params, batch)
+  logprobs = scoring.logprobs(params, batch.tokens, batch.mask)
   kl = shaping.sequence_kl_k1(
       logprobs, batch.ref_logprobs, batch.attempt_ids, scoring.num_attempts
   )
@@ -177,9 +162,9 @@ TOKEN_REDUCTIONS = {
 
 
 def make_loss_fn(
-    stage: Stage1 | Stage2, estimator: KlEstimator, scoring: Scoring
+    objective: Objective, estimator: KlEstimator, scoring: Scoring
 ) -> LossFn:
-  """The loss of a stage as `train.make_train_step` takes it.
+  """The loss of an objective as `train.make_train_step` takes it.
 
   Returns:
     (params, ref_params, TrainBatch) -> (loss, metrics), where the metrics are
@@ -190,7 +175,7 @@ def make_loss_fn(
     logprobs, surrogate, kl = estimator.score(
         scoring, params, ref_params, batch
     )
-    loss = stage.loss(
+    loss = objective.loss(
         logprobs,
         batch.attempt_ids,
         batch.advantages,
@@ -205,33 +190,21 @@ def make_loss_fn(
 
 
 @functools.partial(
-    jax.jit,
-    static_argnames=(
-        "stage",
-        "is_in_reward",
-        "reduce",
-        "corrections_per_attempt",
-    ),
+    jax.jit, static_argnames=("objective", "corrections_per_attempt")
 )
 def advantages(
-    stage: Stage1 | Stage2,
+    objective: Objective,
     rewards: jax.Array,
-    batch: TrainBatch,
-    behaviour_logprobs: jax.Array,
-    *,
-    is_in_reward: bool,
-    reduce: losses.Reduce,
+    sequence_kl: jax.Array | None,
     corrections_per_attempt: int = 1,
 ) -> jax.Array:
   """Raw rewards -> shaped rewards -> leave-one-out advantages.
 
   Args:
-    stage: whose rewards.
+    objective: shapes the rewards.
     rewards: float32[B, K, A].
-    batch: its ref_logprobs are read where the KL is in the reward.
-    behaviour_logprobs: float32[R, T], nats, recorded by the sampler.
-    is_in_reward: subtract the k1 estimate of each attempt's KL.
-    reduce: over the tokens of an attempt.
+    sequence_kl: float32[R, A], nats, where the KL is in the reward; None where
+      it is a term of the loss.
     corrections_per_attempt: K2; above 1 the baseline of the second attempt is
       conditional on the first, see `shaping.conditional_leave_one_out`.
 
@@ -241,15 +214,40 @@ def advantages(
   Raises:
     ValueError: too few samples, or K2 does not fit, as the two baselines say.
   """
-  sequence_kl = jnp.zeros_like(rewards)
-  if is_in_reward:
-    difference = behaviour_logprobs[:, 1:] - batch.ref_logprobs
-    sequence_kl = reduce(
-        difference, batch.attempt_ids, rewards.shape[-1]
-    ).reshape(rewards.shape)
-  shaped = stage.rewards(rewards, sequence_kl)
+  if sequence_kl is None:
+    sequence_kl = jnp.zeros_like(rewards)
+  shaped = objective.shaped_rewards(rewards, sequence_kl.reshape(rewards.shape))
   if corrections_per_attempt == 1:
     result = shaping.leave_one_out(shaped)
   else:
     result = shaping.conditional_leave_one_out(shaped, corrections_per_attempt)
   return result.reshape(-1, rewards.shape[-1])
+
+
+@functools.partial(jax.jit, static_argnames=("num_attempts", "reduce"))
+def reward_kl(
+    behaviour_logprobs: jax.Array,
+    ref_logprobs: jax.Array,
+    attempt_ids: jax.Array,
+    num_attempts: int,
+    reduce: shaping.Reduce,
+) -> jax.Array:
+  """The KL that is subtracted from rewards: `shaping.sequence_kl_k1`.
+
+  Args:
+    behaviour_logprobs: float32[R, T], nats, recorded by the sampler.
+    ref_logprobs: float32[R, T - 1], nats, of tokens[:, 1:].
+    attempt_ids: int32[R, T].
+    num_attempts: A.
+    reduce: over the tokens of an attempt.
+
+  Returns:
+    float32[R, A], nats.
+  """
+  return shaping.sequence_kl_k1(
+      behaviour_logprobs[:, 1:],
+      ref_logprobs,
+      attempt_ids,
+      num_attempts,
+      reduce=reduce,
+  )

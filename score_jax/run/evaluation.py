@@ -9,22 +9,19 @@ from typing import Any
 from score_jax import evaluate
 from score_jax.datasets import tables
 from score_jax.devices import distributed
-from score_jax.models import hf
 from score_jax.models import hf_files
-from score_jax.models import placement as placement_lib
 from score_jax.models.transformer import Params
 from score_jax.output import conversations
 from score_jax.output import files
 from score_jax.output.progress import console
-from score_jax.report import tables as tables_lib
-from score_jax.rollouts import problems as problems_lib
+from score_jax.report import tables as report_tables
 from score_jax.rollouts import protocols
-from score_jax.rollouts.protocols import Evaluation
 from score_jax.rollouts.protocols import MoreAttempts
 from score_jax.run import preparation
 from score_jax.settings import RunSettings
 from score_jax.tasks.task import Task
-from score_jax.training import reinforce
+from score_jax.training import context as context_lib
+from score_jax.training.context import RunContext
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 
@@ -77,13 +74,45 @@ def _make_empty(directory: pathlib.Path) -> None:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What is asked of an evaluation beside the settings.
+
+  Attributes:
+    first_attempts: file of given first attempts; None to make them.
+    more: more attempts, or sampled ones; None for those of the settings alone.
+  """
+
+  first_attempts: str | None = None
+  more: MoreAttempts | None = None
+
+  def check(self, settings: RunSettings) -> None:
+    """Refuses what does not go together.
+
+    Raises:
+      ValueError: first attempts are given, and more than one repair of each is
+        asked for.
+    """
+    if self.first_attempts is None:
+      return
+    if self.more is not None:
+      raise ValueError(
+          "where the first attempts are given, one other attempt repairs each:"
+          " leave out --num_attempts and --samples, or --first_attempts"
+      )
+    if settings.rollout.num_attempts != 2:
+      raise ValueError(
+          f"rollout.num_attempts is {settings.rollout.num_attempts}, expected 2"
+          " where the first attempts are given"
+      )
+
+
 def run(
     settings: RunSettings,
     task: Task,
     checkpoint: str,
     output: Output,
-    first_attempts: str | None,
-    asked: MoreAttempts | None = None,
+    request: Request,
 ) -> dict[str, Any]:
   """Evaluates a checkpoint on the task's test split.
 
@@ -93,82 +122,31 @@ def run(
     checkpoint: Hugging Face directory, id on the hub, or directory of a
       finished run.
     output: where results go.
-    first_attempts: file of given first attempts; None to make them.
-    asked: more attempts, sampled ones; None for those of the settings alone.
+    request: given first attempts, or more attempts.
 
   Returns:
-    The metrics, see `evaluate.summarize`; where more is asked for, see
-    `protocols.test_time`. And the share of each status of the attempts' grades,
-    `grade/status_*`, and of what decided them, `grade/method_*`.
+    The metrics, see `evaluate.summarize`; where more attempts are asked for,
+    see `protocols.test_time`. And the share of each status of the attempts'
+    grades, `grade/status_*`, and of what decided them, `grade/method_*`.
 
   Raises:
     ValueError: checkpoint, task, settings and devices do not go together.
   """
-  if first_attempts is not None and asked is not None:
-    raise ValueError(
-        "where the first attempts are given, one other attempt repairs each:"
-        " leave out --num_attempts and --samples, or --first_attempts"
-    )
-  if first_attempts is not None and settings.rollout.num_attempts != 2:
-    raise ValueError(
-        f"rollout.num_attempts is {settings.rollout.num_attempts}, expected 2"
-        " where the first attempts are given"
-    )
-  base = _resolve(checkpoint)
-  config = hf.load_config(base)
-  tokenizer = preparation.load_tokenizer(settings, base, config)
-  placement = preparation.make_placement(settings, config)
-  placement_lib.check_evaluation(settings, placement)
-  evaluation = preparation.make_evaluation(
-      settings,
-      config,
-      tokenizer,
-      task,
-      placement,
-      settings.rollout.num_attempts,
-  )
-  preparation.check_positions(
-      evaluation
-      if asked is None
-      else protocols.with_attempts(evaluation, asked.num_attempts)
-  )
-  problems = problems_lib.select_problems(
-      task,
-      ["test"],
-      tokenizer,
-      max_prompt_tokens=settings.rollout.max_prompt_tokens,
-      long_prompts=settings.rollout.long_prompts,
-  )
+  request.check(settings)
+  base = context_lib.read_base(settings, _resolve(checkpoint))
+  context = RunContext.open(settings, task, base, ["test"])
+  if request.more is not None:
+    context.check_positions(context.spec.greedy(request.more.num_attempts))
   given = None
-  if first_attempts is not None:
-    given = read_first_attempts(first_attempts, problems.splits["test"])
-    chosen = [p for p in problems.splits["test"] if p.id in given]
-    problems = dataclasses.replace(problems, splits={"test": chosen})
-  _, params = hf.load(
-      base, placement_lib.param_dtype(settings), placement.params
-  )
-  manifest = {
-      "checkpoint": checkpoint,
-      "first_attempts": first_attempts,
-      "test_time": None if asked is None else dataclasses.asdict(asked),
-      "settings": dataclasses.asdict(settings),
-      **preparation.make_manifest(task, problems, params),
-  }
-  if distributed.is_main():
-    files.write_json(output.manifest, manifest)
-  for line in tables_lib.manifest_lines(manifest):
-    console.print(line)
-  test, sampled = problems.splits["test"], []
-  if asked is None:
-    rollouts = _roll_out(params, evaluation, test, given)
-    values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
-    result = evaluate.summarize(values)
-  else:
-    result, rollouts, sampled = protocols.test_time(
-        params, evaluation, test, asked, "Evaluation"
-    )
+  if request.first_attempts is not None:
+    test = context.problems.splits["test"]
+    given = read_first_attempts(request.first_attempts, test)
+    context = _with_test(context, [p for p in test if p.id in given])
+  params = context.load_base()
+  _write_manifest(context, params, checkpoint, output, request)
+  result, rollouts, sampled = _roll_out(context, params, request, given)
   grades = [g for r in rollouts for row in r.grades for g in row]
-  result |= reinforce.grade_shares(grades)
+  result |= evaluate.grade_shares(grades)
   if distributed.is_main():
     lines = conversations.jsonl(rollouts, task.correction_prompt)
     files.write_text(output.rollouts, lines)
@@ -179,15 +157,53 @@ def run(
   return result
 
 
-def _roll_out(
+def _with_test(context: RunContext, problems: Sequence[Problem]) -> RunContext:
+  """The context with other test problems."""
+  chosen = dataclasses.replace(context.problems, splits={"test": problems})
+  return dataclasses.replace(context, problems=chosen)
+
+
+def _write_manifest(
+    context: RunContext,
     params: Params,
-    evaluation: Evaluation,
-    problems: Sequence[Problem],
+    checkpoint: str,
+    output: Output,
+    request: Request,
+) -> None:
+  """Writes what is evaluated, and with what."""
+  more = request.more
+  manifest = {
+      "checkpoint": checkpoint,
+      "first_attempts": request.first_attempts,
+      "test_time": None if more is None else dataclasses.asdict(more),
+      "settings": dataclasses.asdict(context.settings),
+      **preparation.make_manifest(context.task, context.problems, params),
+  }
+  if distributed.is_main():
+    files.write_json(output.manifest, manifest)
+  for line in report_tables.manifest_lines(manifest):
+    console.print(line)
+
+
+def _roll_out(
+    context: RunContext,
+    params: Params,
+    request: Request,
     given: Mapping[int, str] | None,
-) -> list[Rollouts]:
+) -> tuple[dict[str, Any], list[Rollouts], list[Rollouts]]:
+  """Results, the greedy conversations behind them, and sampled ones."""
+  collector = context.greedy_collector(context.settings.rollout.num_attempts)
+  problems = context.problems.splits["test"]
+  if request.more is not None:
+    return protocols.test_time(
+        params, collector, problems, request.more, "Evaluation"
+    )
   if given is None:
-    return protocols.own_attempts(params, evaluation, problems, "Evaluation")
-  return protocols.repairs(params, evaluation, problems, given, "Repairs")
+    rollouts = protocols.own_attempts(params, collector, problems, "Evaluation")
+  else:
+    rollouts = protocols.repairs(params, collector, problems, given, "Repairs")
+  values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
+  return evaluate.summarize(values), rollouts, []
 
 
 def read_first_attempts(

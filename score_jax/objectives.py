@@ -1,0 +1,151 @@
+"""Objectives of phases: which rewards, which loss, with which coefficients.
+
+An objective is one value. It puts the pure functions of shaping.py and
+losses.py together, and holds the coefficients that both need. A new formula is
+a class here, an entry of OBJECTIVES, and a config that names it.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+from typing import Protocol
+
+import jax
+
+from score_jax import losses
+from score_jax import shaping
+from score_jax.settings.strict import check_not_negative
+from score_jax.settings.strict import from_mapping
+
+
+class Objective(Protocol):
+  """What a phase of reinforcement learning maximises.
+
+  Attributes:
+    num_anchored: first attempts that are held to the reference policy and not
+      rewarded; 0 for none.
+  """
+
+  num_anchored: int
+
+  def shaped_rewards(
+      self, rewards: jax.Array, sequence_kl: jax.Array
+  ) -> jax.Array:
+    """Rewards from which advantages are made.
+
+    Args:
+      rewards: float32[B, K, A], 1 where the attempt is correct, else 0.
+      sequence_kl: float32[B, K, A], nats, of each attempt; zeros where the KL
+        is a term of the loss.
+
+    Returns:
+      float32[B, K, A].
+    """
+    ...
+
+  def loss(
+      self,
+      logprobs: jax.Array,
+      attempt_ids: jax.Array,
+      advantages: jax.Array,
+      kl: jax.Array,
+      *,
+      reduce: losses.Reduce,
+  ) -> jax.Array:
+    """The loss of a batch, a mean over its rows.
+
+    Args:
+      logprobs: float32[R, T - 1], nats, of tokens[:, 1:].
+      attempt_ids: int32[R, T], attempt of each trained token, 0 elsewhere.
+      advantages: float32[R, A].
+      kl: float32[R, A], what an estimator of the KL adds to the loss.
+      reduce: over the tokens of an attempt.
+
+    Returns:
+      float32[].
+    """
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage1:
+  """Stage I (Eq. 3): `shaping.stage1_rewards` and `losses.stage1_loss`.
+
+  Attributes:
+    kl_coef: beta1 of the paper, per nat, on the rewarded attempts.
+    first_attempt_kl_coef: beta2 of the paper, per nat, on the anchored ones.
+    num_anchored: attempts that are held to the reference policy.
+  """
+
+  kl_coef: float
+  first_attempt_kl_coef: float
+  num_anchored: int
+
+  def __post_init__(self):
+    check_not_negative(self, "kl_coef", "first_attempt_kl_coef")
+
+  def shaped_rewards(
+      self, rewards: jax.Array, sequence_kl: jax.Array
+  ) -> jax.Array:
+    """See `shaping.stage1_rewards`."""
+    return shaping.stage1_rewards(
+        rewards, sequence_kl, **dataclasses.asdict(self)
+    )
+
+  def loss(self, *args: jax.Array, reduce: losses.Reduce) -> jax.Array:
+    """See `losses.stage1_loss`."""
+    return losses.stage1_loss(*args, **dataclasses.asdict(self), reduce=reduce)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage2:
+  """Stage II (Eq. 4): `shaping.stage2_rewards` and `losses.stage2_loss`.
+
+  Attributes:
+    kl_coef: beta1 of the paper, per nat.
+    bonus_coef: alpha of the paper.
+  """
+
+  kl_coef: float
+  bonus_coef: float
+  num_anchored: int = dataclasses.field(default=0, init=False)
+
+  def __post_init__(self):
+    check_not_negative(self, "kl_coef", "bonus_coef")
+
+  def shaped_rewards(
+      self, rewards: jax.Array, sequence_kl: jax.Array
+  ) -> jax.Array:
+    """See `shaping.stage2_rewards`."""
+    return shaping.stage2_rewards(
+        rewards, sequence_kl, kl_coef=self.kl_coef, bonus_coef=self.bonus_coef
+    )
+
+  def loss(self, *args: jax.Array, reduce: losses.Reduce) -> jax.Array:
+    """See `losses.stage2_loss`."""
+    return losses.stage2_loss(*args, kl_coef=self.kl_coef, reduce=reduce)
+
+
+# By the name that a config gives.
+OBJECTIVES = {"stage1": Stage1, "stage2": Stage2}
+
+
+def make_objective(settings: Mapping[str, Any], path: str) -> Objective:
+  """Makes the objective that `settings["name"]` names from the other settings.
+
+  Args:
+    settings: the name and all coefficients.
+    path: of `settings` in the config, for messages.
+
+  Raises:
+    ValueError: no such objective, or coefficients that are unknown, missing or
+      refused.
+  """
+  coefficients = dict(settings)
+  name = coefficients.pop("name", None)
+  if name not in OBJECTIVES:
+    raise ValueError(
+        f"config: {path}.name is {name!r}, expected one of"
+        f" {', '.join(OBJECTIVES)}"
+    )
+  return from_mapping(OBJECTIVES[name], coefficients, path)

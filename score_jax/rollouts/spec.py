@@ -1,0 +1,211 @@
+"""The shape of conversations: how many attempts, how long, how drawn."""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from score_jax.settings import RunSettings
+from score_jax.text.tokenization import ConversationTokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingSpec:
+  """Static choices of the sampler.
+
+  Attributes:
+    max_new_tokens: T, limit of one attempt, the token that ends it included.
+    temperature: 0 for greedy decoding. There is no top-k and no top-p: the
+      sampled distribution is the one that is scored.
+    eos_id: written behind a truncated attempt, as context of the next turn.
+    stop_ids: any of them ends an attempt; eos_id is one of them.
+    pad_id: written where nothing was sampled; no result depends on it.
+    check_every: decode steps between two looks whether all rows are done.
+    attention: of prompts, see `transformer.Execution`.
+    column_multiple: the cache has a multiple of that many columns. On a TPU
+      128: otherwise the programs lay it out differently at their borders and
+      inside, and copy all of it.
+  """
+
+  max_new_tokens: int
+  temperature: float
+  eos_id: int
+  stop_ids: tuple[int, ...]
+  pad_id: int
+  check_every: int = 8
+  attention: str = "xla"
+  column_multiple: int = 1
+
+  def __post_init__(self):
+    if self.max_new_tokens < 1 or self.check_every < 1:
+      raise ValueError(
+          "max_new_tokens and check_every must be at least 1, found"
+          f" {self.max_new_tokens} and {self.check_every}"
+      )
+    if self.temperature < 0:
+      raise ValueError(f"temperature {self.temperature} is negative")
+    if self.eos_id not in self.stop_ids:
+      raise ValueError(
+          f"eos_id {self.eos_id} is not among stop_ids {self.stop_ids}: add it"
+      )
+
+  def rounded(self, columns: int) -> int:
+    """The next multiple of `column_multiple`."""
+    return columns + -columns % self.column_multiple
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversationSpec:
+  """Shape of a conversation.
+
+  Attributes:
+    num_attempts: A.
+    samples_per_problem: K.
+    max_prompt_tokens: P, the limit.
+    sampling: how an attempt is drawn.
+    turn_ids: ids of the correction turn.
+    num_prompt_buckets: prompts are padded to P, or to the half of it, its
+      quarter, ..., this many lengths in all: each has programs of its own.
+    corrections_per_attempt: K2. Above 1, K / K2 first attempts are sampled per
+      problem and each is corrected K2 times: sample k1 * K2 + k2 is correction
+      k2 of first attempt k1.
+  """
+
+  num_attempts: int
+  samples_per_problem: int
+  max_prompt_tokens: int
+  sampling: SamplingSpec
+  turn_ids: tuple[int, ...]
+  num_prompt_buckets: int = 1
+  corrections_per_attempt: int = 1
+
+  def __post_init__(self):
+    corrections = self.corrections_per_attempt
+    if corrections < 1 or self.samples_per_problem % corrections:
+      raise ValueError(
+          f"corrections_per_attempt is {corrections}, expected a divisor of"
+          f" samples_per_problem, which is {self.samples_per_problem}"
+      )
+    if corrections > 1 and self.num_attempts != 2:
+      raise ValueError(
+          f"corrections_per_attempt is {corrections} with"
+          f" {self.num_attempts} attempts: set num_attempts to 2, or"
+          " corrections_per_attempt to 1"
+      )
+    if not self.turn_ids:
+      raise ValueError(
+          "the correction turn has no tokens: nothing asks for a second attempt"
+      )
+
+  @property
+  def first_attempts_per_problem(self) -> int:
+    """K1, distinct first attempts."""
+    return self.samples_per_problem // self.corrections_per_attempt
+
+  @property
+  def max_tokens(self) -> int:
+    """Length of the longest conversation."""
+    turns = (self.num_attempts - 1) * (1 + len(self.turn_ids))
+    attempts = self.num_attempts * self.sampling.max_new_tokens
+    return self.max_prompt_tokens + attempts + turns
+
+  @property
+  def prompt_buckets(self) -> tuple[int, ...]:
+    """Lengths that prompts are padded to, the shortest first."""
+    halvings = reversed(range(self.num_prompt_buckets))
+    return tuple(-(-self.max_prompt_tokens // 2**i) for i in halvings)
+
+  def prompt_bucket(self, prompts: Sequence[Sequence[int]]) -> int:
+    """The length that prompts of one batch are padded to."""
+    longest = max(len(ids) for ids in prompts)
+    fitting = [size for size in self.prompt_buckets if size >= longest]
+    return min(fitting, default=self.max_prompt_tokens)
+
+  @property
+  def row_tokens(self) -> int:
+    """Length of every packed row."""
+    return self.sampling.rounded(self.max_tokens)
+
+  @property
+  def turns(self) -> tuple[np.ndarray, ...]:
+    """int32[C], ids of the correction turn, once between two attempts."""
+    return (np.asarray(self.turn_ids, np.int32),) * (self.num_attempts - 1)
+
+  def greedy(self, num_attempts: int) -> "ConversationSpec":
+    """The spec of evaluations: one greedy conversation of each problem."""
+    return self.sampled(1, num_attempts, temperature=0.0)
+
+  def sampled(
+      self, samples: int, num_attempts: int, temperature: float
+  ) -> "ConversationSpec":
+    """The spec with other samples; each has a first attempt of its own."""
+    return dataclasses.replace(
+        self,
+        num_attempts=num_attempts,
+        samples_per_problem=samples,
+        corrections_per_attempt=1,
+        sampling=dataclasses.replace(self.sampling, temperature=temperature),
+    )
+
+
+class TokenIds(NamedTuple):
+  """What a conversation needs of a tokenizer.
+
+  Attributes:
+    eos_id: id that ends an attempt.
+    stop_ids: all ids that end one.
+    pad_id: id of padding.
+    turn_ids: ids of the correction turn.
+  """
+
+  eos_id: int
+  stop_ids: tuple[int, ...]
+  pad_id: int
+  turn_ids: tuple[int, ...]
+
+
+def token_ids(
+    tokenizer: ConversationTokenizer, correction_prompt: str
+) -> TokenIds:
+  """The ids of a tokenizer and of the turn that asks for another attempt."""
+  return TokenIds(
+      eos_id=tokenizer.eos_id,
+      stop_ids=tokenizer.stop_ids,
+      pad_id=tokenizer.pad_id,
+      turn_ids=tokenizer.turn_ids(correction_prompt),
+  )
+
+
+def conversation_spec(
+    settings: RunSettings, ids: TokenIds, column_multiple: int
+) -> ConversationSpec:
+  """The conversations of training as a run's settings have them.
+
+  The one place where settings become a spec: training, evaluation, planning and
+  measuring derive theirs from it.
+
+  Args:
+    settings: of the run.
+    ids: of its tokenizer.
+    column_multiple: lengths of rows and caches are multiples of it.
+  """
+  rollout = settings.rollout
+  return ConversationSpec(
+      num_attempts=rollout.num_attempts,
+      samples_per_problem=rollout.samples_per_problem,
+      corrections_per_attempt=rollout.corrections_per_attempt,
+      max_prompt_tokens=rollout.max_prompt_tokens,
+      num_prompt_buckets=rollout.num_prompt_buckets,
+      turn_ids=ids.turn_ids,
+      sampling=SamplingSpec(
+          max_new_tokens=rollout.max_new_tokens,
+          temperature=rollout.temperature,
+          eos_id=ids.eos_id,
+          stop_ids=ids.stop_ids,
+          pad_id=ids.pad_id,
+          check_every=rollout.done_check_steps,
+          attention=settings.attention,
+          column_multiple=column_multiple,
+      ),
+  )

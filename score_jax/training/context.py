@@ -1,0 +1,245 @@
+"""What a run opens once and does not change: its context.
+
+Scoring, optimizer, specs and collectors are assembled here and nowhere else.
+Training, planning, compilation ahead of the run, evaluation and measuring all
+take theirs from these functions.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import functools
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from score_jax.models import hf
+from score_jax.models import placement as placement_lib
+from score_jax.models.config import ModelConfig
+from score_jax.models.placement import Placement
+from score_jax.models.transformer import Execution
+from score_jax.models.transformer import Params
+from score_jax.rollouts import problems as problems_lib
+from score_jax.rollouts import spec as spec_lib
+from score_jax.rollouts.problems import RunProblems
+from score_jax.rollouts.rollout import Collector
+from score_jax.rollouts.spec import ConversationSpec
+from score_jax.settings import OptimizerSettings
+from score_jax.settings import RunSettings
+from score_jax.settings import TrainSettings
+from score_jax.tasks.task import Task
+from score_jax.text import tokenization
+from score_jax.text.tokenization import ConversationTokenizer
+from score_jax.training import optim
+from score_jax.training.phases import Phase
+from score_jax.training.scoring import TOKEN_REDUCTIONS
+from score_jax.training.scoring import Scoring
+
+# Streams of random numbers of a run, folded into its seed.
+_TRAINING, _EVALUATION, TINY_BASE = 0, 1, 2
+
+
+def run_key(settings: RunSettings, stream: int) -> jax.Array:
+  """The key of one of a run's streams of random numbers."""
+  return jax.random.fold_in(jax.random.key(settings.seed), stream)
+
+
+def execution(settings: RunSettings) -> Execution:
+  """How a run computes whole rows."""
+  train = settings.train
+  return Execution(
+      dtype=placement_lib.compute_dtype(settings),
+      remat=train.remat,
+      attention=settings.attention,
+      logprob_chunk=train.logprob_chunk_tokens,
+  )
+
+
+def scoring(
+    settings: RunSettings, model: ModelConfig, num_attempts: int
+) -> Scoring:
+  """How a run scores conversations of `num_attempts` attempts."""
+  return Scoring(
+      model=model,
+      num_attempts=num_attempts,
+      temperature=settings.rollout.temperature,
+      reduce=TOKEN_REDUCTIONS[settings.train.token_reduction],
+      execution=execution(settings),
+  )
+
+
+def optimizer(
+    settings: OptimizerSettings, train: TrainSettings
+) -> optax.GradientTransformation:
+  """The optimizer of a phase."""
+  return optim.make_optimizer(
+      **dataclasses.asdict(settings),
+      moment_dtype=jnp.dtype(train.moment_dtype),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseModel:
+  """The model that a run starts from.
+
+  Attributes:
+    directory: its Hugging Face directory; of a tiny model, where it will be.
+    config: of the model.
+    tokenizer: of the model.
+  """
+
+  directory: pathlib.Path
+  config: ModelConfig
+  tokenizer: ConversationTokenizer
+
+
+def read_base(settings: RunSettings, path: str | os.PathLike) -> BaseModel:
+  """Configuration and tokenizer of a Hugging Face directory.
+
+  Raises:
+    ValueError: it holds no model that can be read, or a tokenizer with ids that
+      the model's embedding does not have.
+  """
+  config = hf.load_config(path)
+  options = (
+      {} if settings.model is None else settings.model.chat_template_options
+  )
+  tokenizer = tokenization.load(path, options)
+  tokenization.check_vocabulary(tokenizer, config.vocab_size, path)
+  return BaseModel(pathlib.Path(path), config, tokenizer)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunContext:
+  """What does not change over a run.
+
+  Attributes:
+    settings: of the run.
+    base: the model that the run starts from.
+    placement: where parameters and batches lie.
+    task: prompts and grades.
+    problems: of the task, by split.
+  """
+
+  settings: RunSettings
+  base: BaseModel
+  placement: Placement
+  task: Task
+  problems: RunProblems
+
+  @classmethod
+  def open(
+      cls,
+      settings: RunSettings,
+      task: Task,
+      base: BaseModel,
+      splits: Sequence[str],
+  ) -> "RunContext":
+    """Opens a run: everything but parameters, and nothing that is expensive.
+
+    Args:
+      settings: of the run.
+      task: problems, prompts and grades.
+      base: the model that the run starts from.
+      splits: of the task, those that are read.
+
+    Raises:
+      ValueError: model, task, settings and devices do not go together.
+    """
+    placement_lib.check_processes(settings.mesh)
+    placement = placement_lib.make_placement(
+        base.config, settings.mesh, placement_lib.compute_dtype(settings)
+    )
+    placement_lib.check_evaluation(settings, placement)
+    problems = problems_lib.select_problems(
+        task,
+        splits,
+        base.tokenizer,
+        max_prompt_tokens=settings.rollout.max_prompt_tokens,
+        long_prompts=settings.rollout.long_prompts,
+    )
+    context = cls(settings, base, placement, task, problems)
+    context.check_positions(context.spec)
+    return context
+
+  @functools.cached_property
+  def spec(self) -> ConversationSpec:
+    """Conversations of training, before a phase has its say."""
+    ids = spec_lib.token_ids(self.base.tokenizer, self.task.correction_prompt)
+    return spec_lib.conversation_spec(
+        self.settings, ids, self.placement.column_multiple
+    )
+
+  def check_positions(self, spec: ConversationSpec) -> None:
+    """Refuses conversations that may be longer than the model was made for."""
+    limit = self.base.config.max_positions
+    if spec.max_tokens > limit:
+      raise ValueError(
+          f"a conversation may have {spec.max_tokens} tokens, the model was"
+          f" made for {limit}: lower rollout.max_prompt_tokens, max_new_tokens"
+          " or num_attempts"
+      )
+
+  def training_collector(self, phase: Phase) -> Collector:
+    """What collects the conversations that a phase trains on."""
+    return self._collector(
+        phase.conversations(self.spec),
+        self.settings.rollout.problems_per_batch,
+        _TRAINING,
+    )
+
+  def greedy_collector(self, num_attempts: int) -> Collector:
+    """What collects greedy conversations, as a run evaluates them."""
+    return self._collector(
+        self.spec.greedy(num_attempts),
+        self.settings.evaluation.batch_size,
+        _EVALUATION,
+    )
+
+  def _collector(
+      self, spec: ConversationSpec, problems_per_batch: int, stream: int
+  ) -> Collector:
+    return Collector(
+        config=self.base.config,
+        tokenizer=self.base.tokenizer,
+        task=self.task,
+        spec=spec,
+        problems_per_batch=problems_per_batch,
+        key=run_key(self.settings, stream),
+        placement=self.placement,
+    )
+
+  def scoring(self, num_attempts: int) -> Scoring:
+    """How conversations of `num_attempts` attempts are scored."""
+    return scoring(self.settings, self.base.config, num_attempts)
+
+  def load_base(self) -> Params:
+    """The base model's parameters, in the type that is trained."""
+    _, params = hf.load(
+        self.base.directory,
+        placement_lib.param_dtype(self.settings),
+        self.placement.params,
+    )
+    return params
+
+  def frozen(self, params: Params) -> Params:
+    """A policy that is not trained: as it is computed, where it waits.
+
+    Never the arrays themselves, which training gives up.
+    """
+    dtype = placement_lib.compute_dtype(self.settings)
+    result = jax.tree.map(
+        lambda a: a.astype(dtype) if dtype not in (None, a.dtype) else a.copy(),
+        params,
+    )
+    if self.settings.train.reference == "host":
+      result = placement_lib.to_memory(result, "pinned_host")
+    return result
+
+  def on_device(self, params: Params) -> Params:
+    """A frozen policy on the devices, wherever it waits."""
+    if self.settings.train.reference == "host":
+      return placement_lib.to_memory(params, "device")
+    return params
