@@ -20,7 +20,10 @@ from score_jax.report.page import page
 
 
 def write_report(workdir: str) -> list[pathlib.Path]:
-  """Writes the page, and a study's figures.
+  """Writes the page, and the figures of a study.
+
+  Args:
+    workdir: directory of a run or of a study.
 
   Returns:
     The files that were written.

@@ -10,6 +10,21 @@ from score_jax import evaluate
 from score_jax import scalars
 from score_jax.scalars import Format
 
+# What training logs, see training/reinforce.py and training/imitate.py. Tests
+# that run the whole recipe fail where this list is too short.
+_LOGGED = (
+    *(
+        f"train/{name}_t{i}"
+        for name in ("accuracy", "kl", "truncated")
+        for i in (1, 2, 3)
+    ),
+    *("train/loss", "train/grad_norm", "train/conversations"),
+    *("train/new_tokens_per_row", "train/traces", "train/epochs"),
+    *("grade/status_correct", "grade/status_timeout", "grade/method_symbolic"),
+    *("time/rollout_s", "time/grade_s", "time/update_s"),
+    *("time/rollout_tokens_per_s", "time/tokens_per_s"),
+)
+
 
 class ScalarsTest(parameterized.TestCase):
 
@@ -42,6 +57,9 @@ class ScalarsTest(parameterized.TestCase):
     self.assertIsNone(scalars.find(name))
     with self.assertRaisesRegex(ValueError, r"scalars.py"):
       scalars.check_declared(["train/loss", name])
+
+  def test_what_training_logs_is_declared(self):
+    scalars.check_declared(_LOGGED)
 
   def test_every_declaration_finds_itself(self):
     for declared in scalars.SCALARS:

@@ -1,9 +1,8 @@
-"""Signs that training goes the way it should not, from `metrics.jsonl`.
+"""Signs that training goes wrong, found in `metrics.jsonl`.
 
-Pure functions over the records of a run, in the order they were written. What
-was found stays found when more records come, so they can be asked after every
-validation. A notice says where to look; whether something is wrong is for
-people to see in the conversations.
+A monitor is a pure function of the records so far. `warnings` asks every
+monitor after every record, so more records only add notices. A notice says
+where to look; people decide from the conversations whether something is wrong.
 """
 
 from collections.abc import Callable
@@ -55,13 +54,14 @@ _CHANGE_RATE = scalars.VALIDATION + scalars.ANSWER_CHANGE_RATE
 
 @dataclasses.dataclass(frozen=True)
 class Notice:
-  """One thing that a monitor saw; told once per phase.
+  """One sign that a monitor saw, at its first step in a phase.
 
   Attributes:
     phase: phase of the run ("stage" in the records).
-    step: of the phase, at which it was first seen.
-    name: 'sandbagging', 'collapse', 'truncation' or 'first_attempt_kl'.
-    message: for people: numbers, and what may help.
+    step: step of the phase at which it was first seen.
+    name: of the monitor: 'sandbagging', 'collapse', 'truncation' or
+      'first_attempt_kl'.
+    message: what was seen, in numbers, and what may help.
   """
 
   phase: str
@@ -81,15 +81,16 @@ class _History(NamedTuple):
 def warnings(
     records: Sequence[Record], anchored: Collection[str] = ("stage1",)
 ) -> list[Notice]:
-  """What monitors see in a run, each kind at its first step in a phase.
+  """Collects what the monitors see in a run.
 
-  The result for more records starts with the result for fewer: a caller that
-  asks after every validation prints what it has not seen before.
+  Each monitor is reported once in a phase, at the first step where it sees
+  something. The result for more records starts with the result for fewer, so a
+  caller that asks again can tell which notices are new.
 
   Args:
     records: of `metrics.jsonl`, in order. Monitors whose metrics are not there
       are silent.
-    anchored: phases in which first attempts are held to the base.
+    anchored: phases that hold first attempts to the base model.
 
   Returns:
     Notices in the order of their records.

@@ -140,9 +140,9 @@ def truncate_metrics(
     phase: str,
     step: int,
 ) -> int:
-  """Drops the records later than (phase, step), and a torn last line.
+  """Drops the records later than a step of a phase, and a torn last line.
 
-  The file is replaced in one move, so a kill leaves the old or the new one. A
+  The file is replaced in one move, so a kill leaves the old or the new file. A
   missing file stays missing.
 
   Args:

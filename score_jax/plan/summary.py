@@ -1,4 +1,4 @@
-"""A plan on the terminal, and as JSON."""
+"""A plan in words: on the terminal, and as JSON."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from score_jax.plan.topologies import GIB
 
 
 def compiled_line(program: Program) -> str:
-  """One line about a program that has just been compiled."""
+  """Describes a program that has just been compiled, in one line."""
   if program.refusal:
     return f"{program.name}: refused, {program.refusal}"
   return (
@@ -28,7 +28,7 @@ def compiled_line(program: Program) -> str:
 
 
 def print_plan(plan: Plan) -> None:
-  """Prints all of a plan."""
+  """Prints the job, the tables and the verdict of a plan."""
   for line in _heading(plan):
     console.print(line, markup=False, soft_wrap=True)
   console.print(tables.resident_table(plan))
@@ -90,7 +90,7 @@ def _notes(plan: Plan) -> list[str]:
 
 
 def verdict_lines(plan: Plan) -> list[str]:
-  """Whether it fits; if not, why, and what to change."""
+  """Says whether the job fits; if not, why, and what to change."""
   hbm = plan.where.chip.hbm_bytes
   if plan.fits:
     name = max(plan.peaks, key=plan.peaks.get)
@@ -128,7 +128,7 @@ def _reason(plan: Plan) -> str:
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
-  """A plan as plain values; bytes and operations are whole numbers."""
+  """Makes JSON values of a plan; bytes and operations are whole numbers."""
   job = plan.job
   return {
       "model": job.settings.model.path,

@@ -22,7 +22,7 @@ def _table(title: str, *columns: str) -> rich.table.Table:
 
 
 def resident_table(plan: Plan) -> rich.table.Table:
-  """What lies on each chip between programs."""
+  """Lists what lies in the memory of each chip, and during which programs."""
   table = _table("Resident, by arithmetic", "what", "GiB per chip", "when")
   table.columns[2].justify = "left"
   for name, size in plan.residents.bytes.items():
@@ -34,7 +34,7 @@ def resident_table(plan: Plan) -> rich.table.Table:
 
 
 def program_table(plan: Plan) -> rich.table.Table:
-  """What each program takes, and its least time."""
+  """Lists the memory and the least time of each program."""
   table = _table(
       "Programs, as compiled; seconds are lower bounds, never forecasts",
       "program",
@@ -64,7 +64,7 @@ def program_table(plan: Plan) -> rich.table.Table:
 
 
 def wire_table(plan: Plan) -> rich.table.Table:
-  """What chips send each other, and what it does to the least time."""
+  """Lists what chips send each other, and what that adds to the least time."""
   table = _table(
       "Sent by each chip in a run; seconds are lower bounds",
       "program",

@@ -1,6 +1,6 @@
 """Learning curves as a picture, from the records of `metrics.jsonl`.
 
-Nothing is computed here beyond a smoothed curve.
+Curves are smoothed here; everything else is drawn as it was recorded.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ _PLOT_STYLE = {
 
 
 def plot_style() -> contextlib.AbstractContextManager:
-  """The style of all pictures of this project, while the block lasts."""
+  """Sets the style of all pictures of this project for a `with` block."""
   return matplotlib.rc_context(_PLOT_STYLE)
 
 
@@ -61,10 +61,10 @@ def plot_learning_curves(
   """Draws accuracy and KL of both attempts over all phases, as a PNG.
 
   Args:
-    records: records of `metrics.jsonl` (see metrics.read_metrics). Drawn are
+    records: of `metrics.jsonl`, see `metrics.read_metrics`. Drawn are
       `train/accuracy_t*` (sampled at temperature 1), `validation/accuracy_t*`
-      (greedy) and `train/kl_t*` (nats per attempt); missing and None values
-      leave gaps.
+      (greedy) and `train/kl_t*` (nats per attempt). A value that is missing or
+      None leaves a gap.
     path: the PNG to write, 1600 x 700 pixels.
   """
   records = [r for r in records if any(name in r for name in _CURVES)]

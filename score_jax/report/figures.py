@@ -1,6 +1,6 @@
 """Figures of a study as PNGs, from `study.json`.
 
-Nothing is computed here: means and intervals come with the study.
+Nothing is computed here: means and intervals stand in `study.json`.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def plot_all(
 
   Args:
     study: content of `study.json`.
-    directory: where to; made where it is missing.
+    directory: directory of the figures, created when missing.
 
   Returns:
     The files that were written.
@@ -79,7 +79,9 @@ def plot_all(
 def plot_method_bars(
     study: Mapping[str, Any], path: str | os.PathLike[str]
 ) -> None:
-  """Draws both accuracies of every method with intervals, best second on top.
+  """Draws both accuracies of every method, with intervals.
+
+  The method with the most accurate second attempts is on top.
 
   Args:
     study: content of `study.json`.
@@ -129,8 +131,8 @@ def plot_budget_curves(
   """Draws accuracy of attempt 2 over the conversations sampled for training.
 
   Args:
-    study: content of `study.json`. Drawn are the `curve`s (greedy, validation
-      problems, mean over seeds) of the methods that are trained.
+    study: content of `study.json`. Drawn is the `curve` of each method that is
+      trained: greedy, on validation problems, mean over seeds.
     path: the PNG to write, 1600 pixels wide.
   """
   methods = study["methods"].values()
@@ -195,14 +197,15 @@ def _label_ends(axes: Axes, lines: Sequence[Line2D]) -> None:
 
 
 def spread(places: np.ndarray, gap: float) -> np.ndarray:
-  """Moves places apart within [0, 1] until neighbours are `gap` from another.
+  """Moves labels apart that would overlap.
 
   Args:
-    places: float64[N].
-    gap: least distance, at most 1 / (N - 1).
+    places: float64[N], wanted places, on an axis from 0 to 1.
+    gap: least distance of two labels, at most 1 / (N - 1).
 
   Returns:
-    float64[N] in the same order.
+    float64[N], a place within [0, 1] for each wanted one. Labels keep their
+    order on the axis.
   """
   order = np.argsort(places, kind="stable")
   steps = gap * np.arange(len(places))
@@ -220,8 +223,8 @@ def plot_edit_distance(
   """Draws how much second attempts differ from first ones, by method.
 
   Args:
-    study: content of `study.json`. One panel for each method that has an
-      `edit_distance`, all with the same axes.
+    study: content of `study.json`. Each method that has an `edit_distance` gets
+      a panel; all panels have equal axes.
     path: the PNG to write, 1600 pixels wide.
   """
   methods = [m for m in study["methods"].values() if m["edit_distance"]]

@@ -19,8 +19,8 @@ def edit_histogram(records: Sequence[Mapping]) -> dict[str, list]:
     records: conversations, see `conversations.conversation_record`.
 
   Returns:
-    `edges`: B + 1 numbers from 0 to 1; `counts`: B numbers. The last bin holds
-    its end.
+    `edges`: B + 1 numbers from 0 to 1; `counts`: B numbers. A ratio of 1 is
+    counted in the last bin.
   """
   ratios = [evaluate.edit_distance_ratio(*_two_texts(r)) for r in records]
   counts, edges = np.histogram(ratios, _BINS, (0.0, 1.0))

@@ -1,4 +1,7 @@
-"""The tables of a study in Markdown, as the README shows them."""
+"""The tables of a study in Markdown, as the README shows them.
+
+Headings and formats come from `score_jax.scalars`.
+"""
 
 from collections.abc import Mapping
 from collections.abc import Sequence

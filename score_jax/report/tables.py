@@ -1,4 +1,4 @@
-"""Tables of results for readers: on the terminal and in Markdown.
+"""What a run tells on the terminal: its data, its results, warnings.
 
 Nothing is computed here: the numbers come from `score_jax.evaluate`, their
 headings and formats from `score_jax.scalars`.
@@ -35,7 +35,11 @@ _PHASE_LABELS = {
 
 
 def manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
-  """Describes the data and the grader of a run that starts."""
+  """Describes the data and the grader of a run, in lines for the terminal.
+
+  Args:
+    manifest: content of `manifest.json`.
+  """
   dropped = manifest["num_long_prompts_dropped"]
   counts = [
       f"{number:,} {split}"
@@ -63,8 +67,8 @@ def results_table(
 
   Args:
     results: metrics by name of the evaluated policy ("base", "stage1",
-      "stage2"), as in `results.json`: fractions of all n problems. Names may be
-      missing while a run is not finished; rows keep the mapping's order.
+      "stage2"), as in `results.json`: fractions of all n problems. There is a
+      row for each name, in the order of the mapping.
     title: heading of the table.
 
   Returns:
@@ -105,7 +109,7 @@ def print_results(
 
 
 def print_warning(text: str) -> None:
-  """Prints something that a reader of the log should not miss."""
+  """Prints a line that starts with "warning"."""
   console.print(f"warning: {text}", markup=False, soft_wrap=True)
 
 
@@ -126,7 +130,8 @@ def formatted(value: float, style: Format) -> str:
 def _cell(metrics: Mapping, column: Sequence[Metric]) -> str:
   """The metrics of a column, one below the other, and their intervals."""
   lines = []
-  for metric in column:
+  # Results of an older version may lack a metric.
+  for metric in (m for m in column if m.name in metrics):
     # Space is short: a difference that is not negative has no sign.
     is_number = metric.format is Format.NUMBER
     style = Format.NUMBER if is_number else Format.PERCENT

@@ -46,11 +46,11 @@ class _Cell:
 
 
 def collect(settings: StudySettings, root: pathlib.Path) -> dict[str, Any]:
-  """Summarises all finished cells, ready for study.json.
+  """Summarises the finished cells of a study, for study.json.
 
   Args:
     settings: of the study.
-    root: its directory.
+    root: directory of the study.
 
   Returns:
     `num_problems`; `methods`: by name, see `_method`; `comparisons`: of every
@@ -300,7 +300,11 @@ def _mean(trees: Sequence[Any]) -> Any:
 
 
 def print_study(result: Mapping[str, Any]) -> None:
-  """Prints the table and what the monitors found."""
+  """Prints the table of results, and the notices of the monitors.
+
+  Args:
+    result: what `collect` returns.
+  """
   tables.print_results(_table(result), "Methods, means over seeds")
   for warning in result["warnings"]:
     tables.print_warning(

@@ -12,15 +12,21 @@ KINDS = {
     (True, True): "c_to_c",
     (False, False): "i_to_i",
 }
-# Longer attempts are cut in the report, which says so, and longer answers.
+# The report cuts longer attempts and answers, and says so.
 MAX_CHARACTERS, _MAX_ANSWER = 6_000, 200
 
 
 def kind(record: Mapping) -> str:
-  """The transition of a conversation's first two attempts.
+  """Names what became of a problem between the first two attempts.
+
+  Args:
+    record: a conversation, see `conversations.conversation_record`.
+
+  Returns:
+    One of KINDS.
 
   Raises:
-    ValueError: it has fewer than two attempts.
+    ValueError: the conversation has fewer than two attempts.
   """
   attempts = record["attempts"]
   if len(attempts) < 2:
@@ -34,19 +40,20 @@ def kind(record: Mapping) -> str:
 def choose(
     records: Sequence[Mapping], max_count: int, max_characters: int
 ) -> list[dict[str, Any]]:
-  """Picks conversations so that every kind is there.
+  """Picks conversations of every kind.
 
-  Kinds (those with an attempt that was cut by the length limit apart) take
-  turns, the rarest first, each in file order, until there are enough.
+  Kinds take turns, the rarest first, until there are enough conversations. A
+  turn takes the next conversation of the kind in file order. Conversations with
+  an attempt that was cut by the length limit are kinds of their own.
 
   Args:
     records: conversations, see `conversations.conversation_record`.
-    max_count: how many at the most.
-    max_characters: of questions and attempts together, at the most; one
-      conversation is taken however long it is.
+    max_count: the most conversations to pick.
+    max_characters: the most characters of all picked questions and attempts
+      together. The first conversation is picked however long it is.
 
   Returns:
-    Those that were picked, in the order of the turns, as the report stores
+    The picked conversations in the order of the turns, as the report stores
     them.
   """
   queues: dict[Any, list[int]] = {}

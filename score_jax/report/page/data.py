@@ -1,7 +1,7 @@
 """What a report shows, collected from the directory of a run or of a study.
 
-Both become one mapping: in the report of a single run its phases (base, Stage
-I, Stage II) take the place of a study's methods.
+A run and a study become mappings with equal keys: where a study has methods, a
+run has its phases (base, Stage I, Stage II).
 """
 
 from collections.abc import Mapping
@@ -32,12 +32,12 @@ _BUDGET_METRICS = (*reversed(scalars.ACCURACIES), scalars.DELTA)
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-  """One run, as a part of what a report is about.
+  """One run that a report shows: the only one, or a cell of a study.
 
   Attributes:
-    method: key of its method; "run" where there is only this one.
-    label: of the method, for readers.
-    seed: of the run, as text; "" where there is only this one.
+    method: key of the method; "run" in the report of one run.
+    label: name of the method for readers.
+    seed: seed of the run, as text; "" in the report of one run.
     path: run directory.
     results: metrics by phase, in the order of the phases.
   """
@@ -64,7 +64,7 @@ def collect(directory: str | os.PathLike) -> dict[str, Any]:
     `metrics`, `columns` and `budget_metrics` (lists of their names), `scalars`.
 
   Raises:
-    ValueError: it is neither, or parts are missing.
+    ValueError: the directory is neither of the two, or parts are missing.
   """
   directory = pathlib.Path(directory)
   if not directory.is_dir():

@@ -1,9 +1,9 @@
 """Writes the report: template, style, script and data in one file.
 
-The page asks for nothing: its policy allows this very script and style alone,
-so that a text of a model could not act even if it were taken for markup. It is
-not: data lie in a block that is not executed, with every "<" escaped, and reach
-the page as text.
+The page loads nothing from elsewhere. Texts of models cannot act on it: they
+lie in a block of data that is not executed, with every "<" escaped, and are
+shown as text. Were one taken for markup all the same, the content security
+policy would stop it: it allows no script and no style but those of the page.
 """
 
 import base64
@@ -40,7 +40,8 @@ def write(directory: str | os.PathLike) -> str:
     The path of the page.
 
   Raises:
-    ValueError: see `data.collect`; or it cannot be written.
+    ValueError: there is nothing to report (see `data.collect`), or the page
+      cannot be written.
   """
   text = render(data.collect(directory))
   path = os.path.join(directory, "report.html")
@@ -54,7 +55,7 @@ def write(directory: str | os.PathLike) -> str:
 
 
 def render(content: Mapping[str, Any]) -> str:
-  """Makes the page of what `data.collect` returns."""
+  """Makes the HTML of the page from what `data.collect` returns."""
   style = _asset("report.css")
   scripts = "\n".join(_asset(name) for name in _SCRIPTS)
   script = f'"use strict";\n(() => {{\n{scripts}}})();\n'
@@ -70,7 +71,10 @@ def render(content: Mapping[str, Any]) -> str:
 
 
 def escaped_json(content: Any) -> str:
-  """JSON that ends no script element and opens no comment in it."""
+  """Writes JSON that can stand inside of a script element.
+
+  It neither ends the element nor opens a comment.
+  """
   text = json.dumps(
       content, ensure_ascii=False, allow_nan=False, separators=(",", ":")
   )

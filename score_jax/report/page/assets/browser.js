@@ -84,72 +84,78 @@ function writeAddress(state) {
   history.replaceState(null, "", `#conversations?${query}`);
 }
 
+// Makes `state` one that exists: of each choice the values that are left by the
+// choices before it, the first where the state has none of them.
+function settle(state, groups) {
+  let left = groups;
+  const options = {};
+  for (const name of ["method", "seed", "phase"]) {
+    options[name] = unique(left.map((group) => group[name]));
+    if (!options[name].includes(state[name])) {
+      const hasScore = name === "method" && options.method.includes("score");
+      state[name] = hasScore ? "score" : options[name][0];
+    }
+    left = left.filter((group) => group[name] === state[name]);
+  }
+  if (!(state.kind in FILTERS)) state.kind = "all";
+  return { options, group: left[0] };
+}
+
+// The menus of what there is to choose; `update` gets what changes.
+function choiceMenus({ options, group }, state, groups, update) {
+  const choices = [
+    ["method", "Method", "label"], ["seed", "Seed", "seed"], ["phase", "After", "phase_label"],
+  ];
+  const menus = choices.map(([name, title, label]) => [name, menu(
+    title,
+    options[name].map((value) => [value, groups.find((g) => g[name] === value)[label]]),
+    state[name], (value) => update({ [name]: value }))]);
+  const kinds = Object.entries(FILTERS).map(([key, [name, test]]) => [
+    key, `${name} (${group.items.filter(test).length})`]);
+  menus.push(["kind", menu("Show", kinds, state.kind, (value) => update({ kind: value }))]);
+  return menus.map(([name, node]) => {
+    node.querySelector("select").dataset.name = name;
+    return node;
+  });
+}
+
+function found(items, { kind, search }) {
+  const words = search.toLowerCase().split(/\s+/).filter((word) => word);
+  return items.filter((item) => FILTERS[kind][1](item) && matches(item, words));
+}
+
 function conversationsPart(groups) {
   const controls = el("div", { class: "controls" });
   const status = el("p", { class: "note", role: "status" });
   const prompt = el("p", { class: "note words" });
   const list = el("ol", { class: "cards" });
   const more = el("button", { type: "button" });
-  const asked = readAddress();
-  const state = { method: "", seed: "", phase: "", kind: "all", search: "", ...asked };
-  let shown = PAGE;
-
-  // The values that exist, given the choices before; the first where the
-  // chosen one is none of them.
-  const settle = () => {
-    let left = groups;
-    const options = {};
-    for (const name of ["method", "seed", "phase"]) {
-      options[name] = unique(left.map((group) => group[name]));
-      if (!options[name].includes(state[name])) {
-        const hasScore = name === "method" && options.method.includes("score");
-        state[name] = hasScore ? "score" : options[name][0];
-      }
-      left = left.filter((group) => group[name] === state[name]);
-    }
-    if (!(state.kind in FILTERS)) state.kind = "all";
-    return { options, group: left[0] };
+  const state = {
+    method: "", seed: "", phase: "", kind: "all", search: "", ...readAddress(),
   };
+  let shown = PAGE;
 
   const search = el(
     "input", { type: "search", value: state.search, placeholder: "words, numbers" });
-  search.addEventListener("input", () => update({ search: search.value }));
-
+  const searchLabel = el("label", null, "Search", search);
   const update = (changes) => {
     Object.assign(state, changes);
     shown = PAGE;
     draw();
     writeAddress(state);
   };
-
-  const drawControls = ({ options, group }) => {
+  const drawControls = (settled) => {
     const had = document.activeElement && document.activeElement.dataset.name;
-    const label = { method: "Method", seed: "Seed", phase: "After" };
-    const text = (name, value) => groups.find((g) => g[name] === value)[
-      { method: "label", seed: "seed", phase: "phase_label" }[name]];
-    const menus = ["method", "seed", "phase"].map((name) => menu(
-      label[name], options[name].map((value) => [value, text(name, value)]),
-      state[name], (value) => update({ [name]: value })));
-    const kinds = Object.entries(FILTERS).map(([key, [name, test]]) => [
-      key, `${name} (${group.items.filter(test).length})`]);
-    menus.push(menu("Show", kinds, state.kind, (value) => update({ kind: value })));
-    ["method", "seed", "phase", "kind"].forEach((name, i) => {
-      menus[i].querySelector("select").dataset.name = name;
-    });
-    controls.replaceChildren(...menus, searchLabel);
+    controls.replaceChildren(...choiceMenus(settled, state, groups, update), searchLabel);
     // The menu that was just used is a new one, and keeps the focus.
     const again = had && controls.querySelector(`[data-name="${had}"]`);
     if (again) again.focus();
   };
-  const searchLabel = el("label", null, "Search", search);
-
   const draw = () => {
-    const settled = settle();
+    const settled = settle(state, groups);
     const { group } = settled;
     if (document.activeElement !== search) drawControls(settled);
-    const words = state.search.toLowerCase().split(/\s+/).filter((word) => word);
-    const items = group.items.filter(
-      (item) => FILTERS[state.kind][1](item) && matches(item, words));
+    const items = found(group.items, state);
     const first = group.items[0].correction_prompt;
     status.textContent =
       `${count(items.length)} of the ${count(group.items.length)} conversations kept here,`
@@ -159,13 +165,14 @@ function conversationsPart(groups) {
     more.hidden = items.length <= shown;
     more.textContent = `Show ${Math.min(PAGE, items.length - shown)} more`;
   };
+  search.addEventListener("input", () => update({ search: search.value }));
   more.addEventListener("click", () => {
-    const next = shown;
+    const next = list.children.length;
     shown += PAGE;
     draw();
-    const card = list.children[next];
-    card.setAttribute("tabindex", "-1");
-    card.focus();
+    const added = list.children[next];
+    added.setAttribute("tabindex", "-1");
+    added.focus();
   });
   addEventListener("hashchange", () => {
     if (!location.hash.startsWith("#conversations?")) return;
