@@ -150,12 +150,6 @@ def _array(
   return jax.ShapeDtypeStruct(shape, dtype, sharding=place)
 
 
-def _keys(program: Any, args: Sequence[Any], mesh: Mesh | None) -> Any:
-  """The shape of a batch of keys, laid out as the sampler's program has it."""
-  with sharding.use(mesh):
-    return jax.eval_shape(program, *args)
-
-
 def parameters(job: Job, dtype: str | jnp.dtype) -> Any:
   """Parameters in the layout of training."""
   return _placed(_shapes(job.model), job.placement.params, jnp.dtype(dtype))
@@ -301,8 +295,8 @@ def conversation_programs(
     return outputs[key]
 
   def run(name, program, *args):
-    if name == "keys":  # too small to be told of
-      return _keys(program, args, mesh)
+    if name == "keys":  # too small to be told of, but decoding takes its layout
+      return compile_program(name, program, args, mesh).outputs
     return compiled(name, program, *args)
 
   trained = parameters(job, placement.param_dtype(job.settings))

@@ -23,7 +23,7 @@ def shrink(config, root, excluded):
   config.task.grader.num_workers = 2
   config.mesh = None
   config.model.compute_dtype = "float32"
-  config.train.attention = "xla"
+  config.attention = "xla"
   config.rollout.problems_per_step = 2
   config.rollout.problems_per_batch = 2
   config.rollout.samples_per_problem = 2
