@@ -14,6 +14,7 @@ from score_jax import policy
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import Rope
+from score_jax.models.transformer import Execution
 
 CONFIG = ModelConfig(
     model_type="llama",
@@ -42,7 +43,7 @@ MASK = np.array(
 TOKENS = np.where(MASK, np.arange(28).reshape(4, 7) * 5 % 11, 10)
 
 _token_logprobs = jax.jit(
-    policy.token_logprobs, static_argnums=1, static_argnames="chunk"
+    policy.token_logprobs, static_argnums=1, static_argnames="execution"
 )
 _with_kl = jax.jit(policy.token_logprobs_and_kl, static_argnums=2)
 
@@ -94,7 +95,9 @@ def _direct_kl(params, ref_params, temperature=1.0):
 @jax.value_and_grad
 def _value_and_gradient(params, tokens):
   # 24 positions: the last chunk is not full.
-  logprobs = policy.token_logprobs(params, CONFIG, tokens, MASK, chunk=5)
+  logprobs = policy.token_logprobs(
+      params, CONFIG, tokens, MASK, execution=Execution(logprob_chunk=5)
+  )
   return jnp.sum(WEIGHTS * logprobs)
 
 
@@ -104,7 +107,13 @@ class TokenLogprobsTest(parameterized.TestCase):
   @parameterized.parameters(1, 5, 1024)
   def test_any_chunk_equals_log_softmax_of_logits(self, chunk):
     np.testing.assert_allclose(
-        _token_logprobs(_params(), CONFIG, TOKENS, MASK, chunk=chunk),
+        _token_logprobs(
+            _params(),
+            CONFIG,
+            TOKENS,
+            MASK,
+            execution=Execution(logprob_chunk=chunk),
+        ),
         _direct_logprobs(_params()),
         atol=1e-5,
     )
@@ -188,7 +197,12 @@ class KlTest(parameterized.TestCase):
 
     def total(params, ref_params):
       _, kl = policy.token_logprobs_and_kl(
-          params, ref_params, CONFIG, TOKENS, MASK, chunk=5
+          params,
+          ref_params,
+          CONFIG,
+          TOKENS,
+          MASK,
+          execution=Execution(logprob_chunk=5),
       )
       return jnp.sum(WEIGHTS * kl)
 
@@ -223,6 +237,7 @@ class MemoryTest(absltest.TestCase):
   )
   SHAPE = (2, 17)
   LOGITS = 2 * 16 * 400
+  EXECUTION = Execution(logprob_chunk=4)
 
   def _largest(self, scores):
     tokens, mask = np.zeros(self.SHAPE, int), np.ones(self.SHAPE, bool)
@@ -237,14 +252,21 @@ class MemoryTest(absltest.TestCase):
 
   def test_no_array_of_all_logits_is_alive(self):
     def scores(params, _, tokens, mask):
-      return policy.token_logprobs(params, self.CONFIG, tokens, mask, chunk=4)
+      return policy.token_logprobs(
+          params, self.CONFIG, tokens, mask, execution=self.EXECUTION
+      )
 
     self.assertLess(self._largest(scores), self.LOGITS)
 
   def test_no_array_of_all_logits_is_alive_with_kl(self):
     def scores(params, ref_params, tokens, mask):
       logprobs, kl = policy.token_logprobs_and_kl(
-          params, ref_params, self.CONFIG, tokens, mask, chunk=4
+          params,
+          ref_params,
+          self.CONFIG,
+          tokens,
+          mask,
+          execution=self.EXECUTION,
       )
       return logprobs + kl
 

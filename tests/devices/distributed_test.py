@@ -61,7 +61,7 @@ class OneProcessTest(parameterized.TestCase):
   def test_where_no_cluster_is_found(self):
     # A process whose devices were asked for cannot be asked to join.
     code = (
-        "from score_jax import distributed\n"
+        "from score_jax.devices import distributed\n"
         "with distributed.started(is_automatic=True): pass"
     )
     done = subprocess.run(

@@ -18,9 +18,14 @@ from score_jax.devices import sharding
 from score_jax.devices.sharding import MeshShape
 from score_jax.models import decoding
 from score_jax.models import transformer
+from score_jax.objectives import Stage1
 from score_jax.rollouts import sampler
-from score_jax.training import objective
+from score_jax.rollouts.sampler import Occasion
+from score_jax.rollouts.sampler import Prompts
+from score_jax.rollouts.spec import ConversationSpec
+from score_jax.rollouts.spec import SamplingSpec
 from score_jax.training import optim
+from score_jax.training import scoring as scoring_lib
 from score_jax.training import train
 from score_jax.types import TrainBatch
 from tests.helpers.eight_heads import CONFIG
@@ -62,22 +67,23 @@ def _sample(config, data=None, tensor=None, samples=2, corrections=1):
   rng = np.random.default_rng(0)
   prompts = rng.integers(2, config.vocab_size, (8, 6), np.int32)
   mask = np.arange(6)[None] >= rng.integers(0, 5, (8, 1))
-  spec = sampler.SamplingSpec(4, 1.0, eos_id=1, stop_ids=(1,), pad_id=0)
+  spec = ConversationSpec(
+      num_attempts=2,
+      samples_per_problem=samples,
+      max_prompt_tokens=6,
+      sampling=SamplingSpec(4, 1.0, eos_id=1, stop_ids=(1,), pad_id=0),
+      turn_ids=(3, 4),
+      corrections_per_attempt=corrections,
+  )
   copy = decoding.make_copy(config, None, mesh)(_params(config))
   with sharding.use(mesh):
-    attempts = sampler.sample_attempts(
+    attempts = sampler.sample_messages(
         copy,
         config,
-        prompts,
-        mask,
-        np.array([3, 4], np.int32),
-        np.arange(8, dtype=np.int32),
-        jax.random.key(3),
-        0,
-        num_attempts=2,
-        samples=samples,
-        spec=spec,
-        corrections_per_attempt=corrections,
+        Prompts(prompts, mask, np.arange(8, dtype=np.int32)),
+        spec.turns,
+        Occasion(jax.random.key(3), step=0),
+        spec,
     )
   return jax.device_get(attempts)
 
@@ -100,17 +106,19 @@ def _batch(config, rows):
 
 def _update(config, mesh, estimator="k2", rows=ROWS, **execution):
   """The state after one step, and the step's metrics."""
-  scoring = objective.Scoring(
+  scoring = scoring_lib.Scoring(
       model=config,
       num_attempts=2,
       temperature=1.0,
-      chunk=24,  # does not divide the positions
       reduce=shaping.attempt_sums,
-      execution=transformer.Execution(**execution),
+      execution=transformer.Execution(
+          logprob_chunk=24,  # does not divide the positions
+          **execution,
+      ),
   )
-  loss_fn = objective.make_loss_fn(
-      objective.Stage1(kl_coef=0.01, first_attempt_kl_coef=0.1, num_anchored=1),
-      objective.KL_ESTIMATORS[estimator],
+  loss_fn = scoring_lib.make_loss_fn(
+      Stage1(kl_coef=0.01, first_attempt_kl_coef=0.1, num_anchored=1),
+      scoring_lib.KL_ESTIMATORS[estimator],
       scoring,
   )
   optimizer = optim.make_optimizer(

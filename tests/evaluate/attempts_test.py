@@ -1,5 +1,6 @@
 """Tests of score_jax.evaluate."""
 
+import dataclasses
 import itertools
 import json
 import random
@@ -13,7 +14,7 @@ from score_jax.evaluate import statistics
 from score_jax.output import conversations
 from score_jax.types import Grade
 from score_jax.types import Problem
-from score_jax.types import Rollouts
+from tests.helpers.made_up_rollouts import made_up_rollouts
 
 SECOND_OF = {"c": "correct", "w": "wrong", "-": "no_answer"}
 
@@ -28,17 +29,12 @@ def _rollouts(problems, grades, is_truncated=None):
   attempts = len(grades[0])
   if is_truncated is None:
     is_truncated = np.zeros((n, 1, attempts), bool)
-  return Rollouts(
-      problems=tuple(problems),
+  return made_up_rollouts(
+      problems,
+      grades,
       tokens=np.array([[p.id] for p in problems], np.int32).reshape(n, 1),
-      mask=np.ones((n, 1), bool),
       attempt_ids=np.ones((n, 1), np.int32),
-      behaviour_logprobs=np.zeros((n, 1), np.float32),
       texts=tuple((str(p.id),) + ("",) * (attempts - 1) for p in problems),
-      grades=tuple(grades),
-      rewards=np.array(
-          [[[g.is_correct for g in row]] for row in grades], np.float32
-      ).reshape(n, 1, attempts),
       is_truncated=is_truncated,
   )
 
@@ -326,19 +322,21 @@ class EvaluateTest(parameterized.TestCase):
       return _rollouts(problems, grades)
 
     problems = _problems(n)
-    results = evaluate.evaluate(sample, problems, batch_size)
+    results = evaluate.in_batches(sample, problems, batch_size)
     self.assertEqual(set(seen), {batch_size})
     self.assertLen(seen, -(-n // batch_size))
-    found = [p for r in results for p in r.problems]
+    found = [p for r in results for p in r.conversations.problems]
     self.assertEqual(found, list(problems))
     for r in results:
-      rows = len(r.problems)
-      for field in ("tokens", "mask", "rewards", "is_truncated", "grades"):
-        self.assertLen(getattr(r, field), rows)
+      c, rows = r.conversations, len(r.conversations.problems)
+      for field in dataclasses.fields(c):
+        self.assertLen(getattr(c, field.name), rows)
+      for field in (r.rewards, r.grades):
+        self.assertLen(field, rows)
       self.assertEqual(
-          [g[0].answer for g in r.grades], [str(p.id) for p in r.problems]
+          [g[0].answer for g in r.grades], [str(p.id) for p in c.problems]
       )
-      self.assertEqual(r.tokens[:, 0].tolist(), [p.id for p in r.problems])
+      self.assertEqual(c.tokens[:, 0].tolist(), [p.id for p in c.problems])
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ class ExperimentTest(parameterized.TestCase):
     )
 
   def test_without_a_bonus_there_is_no_first_reward_to_leave_out(self):
-    estimators = self._measure(stage2__bonus_coef=0.0)["estimators"]
+    estimators = self._measure(stage2__objective__bonus_coef=0.0)["estimators"]
     self.assertEqual(
         estimators["corrections_1"], estimators["corrections_1_without_r1"]
     )

@@ -9,7 +9,7 @@ import numpy as np
 from score_jax.evaluate import votes
 from score_jax.types import Grade
 from score_jax.types import Problem
-from score_jax.types import Rollouts
+from tests.helpers.made_up_rollouts import made_up_rollouts
 
 RIGHT = "7"
 
@@ -24,18 +24,11 @@ def _rollouts(first, second, ids=None):
   samples = len(first[0])
   pairs = zip("".join(first), "".join(second), strict=True)
   grades = tuple(tuple(_grades(pair)) for pair in pairs)
-  rows = np.zeros((len(grades), 1), np.int32)
   ids = ids or range(len(first))
-  return Rollouts(
-      problems=tuple(Problem(i, "q", RIGHT) for i in ids),
-      tokens=rows,
-      mask=rows == 0,
-      attempt_ids=rows,
-      behaviour_logprobs=rows.astype(np.float32),
-      texts=(("", ""),) * len(grades),
-      grades=grades,
-      rewards=np.zeros((len(first), samples, 2), np.float32),
-      is_truncated=np.zeros((len(first), samples, 2), bool),
+  return made_up_rollouts(
+      [Problem(i, "q", RIGHT) for i in ids],
+      grades,
+      rewards=np.zeros((len(first), samples, 2)),
   )
 
 
@@ -73,7 +66,7 @@ class SelfConsistencyTest(parameterized.TestCase):
         _rollouts(["7777", "7888"], ["7787", "8778"]),
         _rollouts(["8-7-"], ["----"]),
     ]
-    points = votes.self_consistency(rollouts, rollouts)
+    points = votes.compare(rollouts, rollouts)
     self.assertEqual([p["k"] for p in points], [1, 2])
     self.assertEqual([p["budget"] for p in points], [2, 4])
     # Budget 2. Parallel, groups of two: (1, 1), (1, 0), (0, 1). Corrections
@@ -101,7 +94,7 @@ class SelfConsistencyTest(parameterized.TestCase):
         (many, few, [1, 2]),
         (few, many, [1]),
     ):
-      points = votes.self_consistency(parallel, sequential)
+      points = votes.compare(parallel, sequential)
       self.assertEqual([p["k"] for p in points], expected)
 
   @parameterized.parameters(
@@ -111,7 +104,7 @@ class SelfConsistencyTest(parameterized.TestCase):
   )
   def test_mistakes_are_refused(self, parallel, message):
     with self.assertRaisesRegex(ValueError, message):
-      votes.self_consistency(parallel, [_rollouts(["77"], ["77"])])
+      votes.compare(parallel, [_rollouts(["77"], ["77"])])
 
   def test_uneven_samples_are_refused(self):
     uneven = [
@@ -119,7 +112,7 @@ class SelfConsistencyTest(parameterized.TestCase):
         _rollouts(["7"], ["7"], ids=[1]),
     ]
     with self.assertRaisesRegex(ValueError, r"problems with \[1, 2\] samples"):
-      votes.self_consistency(uneven, uneven)
+      votes.compare(uneven, uneven)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,10 @@ class UnknownKeyTest(parameterized.TestCase):
           " is config.train.remat",
       ),
       (
-          "--noconfig.stage1.kl_coeff",
-          "--config.stage1.kl_coeff: config.stage1 has no 'kl_coeff', the"
-          " nearest known key is config.stage1.kl_coef",
+          "--noconfig.stage1.objective.kl_coeff",
+          "--config.stage1.objective.kl_coeff: config.stage1.objective has no"
+          " 'kl_coeff', the nearest known key is"
+          " config.stage1.objective.kl_coef",
       ),
       (
           "--config.tiny_model.steps=3",

@@ -72,9 +72,10 @@ class ConfigsTest(parameterized.TestCase):
     self.assertEqual(config.stage1.steps + config.stage2.steps, steps)
     for stage in (config.stage1, config.stage2):
       self.assertEqual(stage.optimizer.learning_rate, rate)
-      self.assertEqual(stage.kl_coef, 0.01)
-    self.assertEqual(config.stage1.first_attempt_kl_coef, beta2)
-    self.assertEqual(config.stage2.bonus_coef, 10)
+      self.assertEqual(stage.objective.kl_coef, 0.01)
+    objective = config.stage1.objective
+    self.assertEqual(objective.first_attempt_kl_coef, beta2)
+    self.assertEqual(config.stage2.objective.bonus_coef, 10)
     self.assertEqual(rollout.temperature, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Conversations of a model that is tiny: its tokens, problems and task."""
+"""Conversations of a model that is tiny: its tokens, problems, collector."""
 
 import functools
 
@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from score_jax.models import placement
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import Rope
-from score_jax.rollouts.rollout import ConversationSpec
-from score_jax.rollouts.sampler import SamplingSpec
+from score_jax.rollouts.rollout import Collector
+from score_jax.rollouts.spec import ConversationSpec
+from score_jax.rollouts.spec import SamplingSpec
 from score_jax.text import tokenization
 from score_jax.types import Grade
 from score_jax.types import Problem
@@ -92,3 +94,27 @@ def model_params():
   return structure.unflatten(
       jnp.asarray(0.5 * rng.normal(size=x.shape), x.dtype) for x in leaves
   )
+
+
+@functools.cache
+def _placement():
+  """One for all collectors: its copy of parameters is compiled once."""
+  return placement.make_placement(CONFIG)
+
+
+def make_collector(spec=SPEC, **changes):
+  """A collector of the tiny model's conversations, with a task of its own."""
+  fields = {
+      "config": CONFIG,
+      "tokenizer": TOKENIZER,
+      "task": TagTask(),
+      "problems_per_batch": len(PROBLEMS),
+      "key": jax.random.key(0),
+      "placement": _placement(),
+  }
+  return Collector(spec=spec, **(fields | changes))
+
+
+def sampler_params(params=None):
+  """The copy of parameters that the sampler takes, of the model's own ones."""
+  return _placement().copy(model_params() if params is None else params)

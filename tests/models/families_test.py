@@ -253,7 +253,12 @@ class CappedPolicyTest(absltest.TestCase):
     @jax.value_and_grad
     def scored(params):
       logprobs = policy.token_logprobs(
-          params, GEMMA2, TOKENS, MASK, temperature=temperature, chunk=5
+          params,
+          GEMMA2,
+          TOKENS,
+          MASK,
+          temperature=temperature,
+          execution=transformer.Execution(logprob_chunk=5),
       )
       return jnp.sum(weights * logprobs)
 

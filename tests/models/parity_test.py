@@ -36,6 +36,10 @@ from score_jax.models import transformer  # noqa: E402
 from score_jax.models.config import ModelConfig  # noqa: E402
 from score_jax.models.transformer import Params  # noqa: E402
 from score_jax.rollouts import sampler  # noqa: E402
+from score_jax.rollouts.sampler import Occasion  # noqa: E402
+from score_jax.rollouts.sampler import Prompts  # noqa: E402
+from score_jax.rollouts.spec import ConversationSpec  # noqa: E402
+from score_jax.rollouts.spec import SamplingSpec  # noqa: E402
 from score_jax.text import tokenization  # noqa: E402
 from tests.helpers.compiling import fast_jit  # noqa: E402
 from tests.helpers.fast_models import fast_continue  # noqa: E402
@@ -232,29 +236,31 @@ def _torch_greedy(model, prompt, max_new_tokens, stop_ids):
 
 def _our_greedy(params, config, prompts, max_new_tokens, stop_ids, jit=jax.jit):
   """The same from our sampler, for all prompts at once."""
-  tokens, mask = tokenization.left_pad(prompts, max(map(len, prompts)), 0)
-  spec = sampler.SamplingSpec(
-      max_new_tokens=max_new_tokens,
-      temperature=0.0,
-      eos_id=stop_ids[0],
-      stop_ids=tuple(stop_ids),
-      pad_id=0,
+  longest = max(map(len, prompts))
+  tokens, mask = tokenization.left_pad(prompts, longest, 0)
+  spec = ConversationSpec(
+      num_attempts=1,
+      samples_per_problem=1,
+      max_prompt_tokens=longest,
+      sampling=SamplingSpec(
+          max_new_tokens=max_new_tokens,
+          temperature=0.0,
+          eos_id=stop_ids[0],
+          stop_ids=tuple(stop_ids),
+          pad_id=0,
+      ),
+      turn_ids=(0,),
   )
 
   @jit
   def sample(params):
-    (attempt,) = sampler.sample_attempts(
+    (attempt,) = sampler.sample_messages(
         decoding.layout(params, config),
         config,
-        tokens,
-        mask,
-        np.zeros(0, np.int32),
-        np.arange(len(prompts)),
-        jax.random.key(0),
-        0,
-        num_attempts=1,
-        samples=1,
-        spec=spec,
+        Prompts(tokens, mask, np.arange(len(prompts))),
+        spec.turns,
+        Occasion(jax.random.key(0), step=0),
+        spec,
     )
     return attempt
 
@@ -586,8 +592,14 @@ class _RealModelTests:
 
   def test_logprobs_of_real_text_equal(self):
     logprobs = jax.jit(
-        policy.token_logprobs, static_argnums=1, static_argnames="chunk"
-    )(self.params, self.config, self.tokens, self.mask, chunk=64)
+        policy.token_logprobs, static_argnums=1, static_argnames="execution"
+    )(
+        self.params,
+        self.config,
+        self.tokens,
+        self.mask,
+        execution=transformer.Execution(logprob_chunk=64),
+    )
     actual = np.asarray(logprobs)[0, 1 - self.count :]
     logits = torch.tensor(self.logits[0, :-1])
     targets = torch.tensor(self.tokens[:, 1 - self.count :])

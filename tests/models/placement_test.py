@@ -11,7 +11,6 @@ from score_jax import settings as settings_lib
 from score_jax.devices import sharding
 from score_jax.models import placement
 from score_jax.run import tiny_base
-from score_jax.training import reinforce
 from tests.helpers import smoke
 
 MESH = {"slice": 1, "data": 1, "fsdp": -1, "tensor": 1, "sampler_tensor": 1}
@@ -40,7 +39,7 @@ class CheckRowsTest(parameterized.TestCase):
   @parameterized.product(mesh=(None, MESH))
   def test_kernels_for_other_devices(self, mesh):
     with self.assertRaisesRegex(ValueError, "devices are cpu: give .*xla"):
-      _check(mesh=mesh, train__attention="splash")
+      _check(mesh=mesh, attention="splash")
 
   def test_rows_that_the_mesh_does_not_divide(self):
     with self.assertRaisesRegex(ValueError, "^4 rows .*by the 8 parts"):
@@ -68,9 +67,9 @@ class ToMemoryTest(absltest.TestCase):
     mesh = sharding.make_mesh(sharding.MeshShape(fsdp=-1))
     place = NamedSharding(mesh, PartitionSpec("fsdp"))
     weights = {"w": jax.device_put(np.arange(16.0), place)}
-    away = reinforce.to_memory(weights, "pinned_host")
+    away = placement.to_memory(weights, "pinned_host")
     self.assertEqual(away["w"].sharding.memory_kind, "pinned_host")
-    back = reinforce.to_memory(away, "device")
+    back = placement.to_memory(away, "device")
     self.assertEqual(back["w"].sharding.memory_kind, "device")
     for tree in (away, back):
       self.assertEqual(tree["w"].sharding.spec, place.spec)

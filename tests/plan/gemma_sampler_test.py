@@ -18,10 +18,9 @@ class GemmaSamplerTest(absltest.TestCase):
       return
     cls.job = plan_jobs.gemma_2b("v5e:4x4")
     cls.programs = {}
-    for program in programs.sampling_programs(cls.job):
-      cls.programs[program.name] = program
-      if program.name == "decode":
-        break
+    programs.sampling_programs(
+        cls.job, lambda program: cls.programs.update({program.name: program})
+    )
 
   def setUp(self):
     super().setUp()

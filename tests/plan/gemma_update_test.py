@@ -6,7 +6,6 @@ import pytest
 from score_jax.plan import hlo
 from score_jax.plan import programs
 from score_jax.plan import topologies
-from score_jax.training import phases
 from tests.helpers import plan_jobs
 
 
@@ -26,9 +25,7 @@ class GemmaUpdateTest(absltest.TestCase):
           max_new_tokens=512,
           num_microbatches=1,
       )
-      cls.program = programs.update_program(
-          cls.job, phases.stage2(cls.job.settings).objective
-      )
+      cls.program = programs.update_program(cls.job, cls.job.last_phase)
 
   def setUp(self):
     super().setUp()

@@ -47,15 +47,18 @@ MODEL = ModelConfig(
     is_tied=True,
     max_positions=1024,
 )
+# Programs that run where several corrections share a first attempt alone.
+OF_CORRECTIONS = ("decode_first", "repeat")
 # Elements: table, matrices of a layer, norms of a layer, the last norm.
 TABLE = 512 * 256
 MATRICES = 256 * 128 * (4 + 2 + 2 + 4) + 3 * 256 * 512
 NORMS = 2 * 2 * 256 + 256
 
 
-def settings(*, mesh=None, **changes):
+def settings(*, mesh=None, attention="xla", **changes):
   """Run settings for MODEL on 8 devices; changes as group={...}."""
   values = copy.deepcopy(smoke.SETTINGS)
+  values["attention"] = attention
   values["tiny_model"] = None
   values["model"] = {
       "path": "tiny",
@@ -134,8 +137,10 @@ class ResidentsTest(parameterized.TestCase):
     expected = {
         "reshard": 15,
         "prefill": 31,
+        "decode_first": 31,
         "decode": 31,
         "turn": 31,
+        "repeat": 31,
         "reference": 7,
         "update": 39,
     }
@@ -145,8 +150,10 @@ class ResidentsTest(parameterized.TestCase):
     expected = {
         "reshard": 11,
         "prefill": 27,
+        "decode_first": 27,
         "decode": 27,
         "turn": 27,
+        "repeat": 27,
         "reference": 7,
         "update": 35,
     }
@@ -418,7 +425,7 @@ class TpuPlanTest(parameterized.TestCase):
     super().setUpClass()
     if topologies.is_available():
       cls.plan = outcome.make_plan(
-          settings(train={"attention": "splash"}),
+          settings(attention="splash"),
           MODEL,
           topologies.parse("v5e:2x4"),
       )
@@ -470,7 +477,11 @@ class TpuPlanTest(parameterized.TestCase):
 
   def test_json_has_all_programs(self):
     found = json.loads(json.dumps(summary.to_json(self.plan), allow_nan=False))
-    self.assertEqual(list(found["programs"]), list(memory.ALIVE))
+    self.assertEqual(
+        list(found["programs"]),
+        [name for name in memory.ALIVE if name not in OF_CORRECTIONS],
+    )
+    self.assertEqual(found["rows"], 16)
     self.assertEqual(found["programs"]["decode"]["runs_per_step"], 2 * 2 * 4)
     self.assertEqual(found["chips"], 8)
     for name, program in found["programs"].items():
@@ -497,6 +508,107 @@ class TpuPlanTest(parameterized.TestCase):
         summary.verdict_lines(plan)[0],
         r"FIT: \w+: the compiler needs .* HBM",
     )
+
+
+class CorrectionsTest(parameterized.TestCase):
+  """Two corrections of each of two first attempts, of four problems at once."""
+
+  ROLLOUT = {"samples_per_problem": 4, "corrections_per_attempt": 2}
+
+  def _plan(self, **rollout):
+    planned = job(rollout=self.ROLLOUT | rollout)
+    where = topologies.parse("v5e:2x4")
+    return outcome.Plan(planned, where, programs.residents(planned))
+
+  def test_runs_per_step(self):
+    expected = {
+        "reshard": 1,
+        "prefill": 2,
+        "decode_first": 2 * 4,
+        "decode": 2 * 4,
+        "turn": 2,
+        "repeat": 2,
+        "reference": 1,
+        "update": 1,
+    }
+    self.assertEqual(self._plan().runs_per_step, expected)
+    self.assertEqual(
+        self._plan(corrections_per_attempt=1).runs_per_step,
+        expected | {"decode_first": 0, "decode": 2 * 2 * 4, "repeat": 0},
+    )
+
+  def test_first_attempts_read_the_weights_and_half_of_the_cache(self):
+    plan = self._plan()
+    sizes, bandwidth = plan.residents.bytes, 819e9
+    # Of 16 rows, as of the conversations that do not share first attempts.
+    self.assertEqual(
+        sizes["cache"],
+        self._plan(corrections_per_attempt=1).residents.bytes["cache"],
+    )
+    self.assertEqual(sizes["cache"], 2 * 2 * (16 // 4) * 1 * 128 * 128 * 2)
+    self.assertAlmostEqual(
+        plan.hbm_seconds_per_token("decode_first") * bandwidth,
+        sizes["sampler copy"] + sizes["cache"] / 2,
+        delta=1,
+    )
+    self.assertAlmostEqual(
+        plan.hbm_seconds_per_token() * bandwidth,
+        sizes["sampler copy"] + sizes["cache"],
+        delta=1,
+    )
+
+  def test_programs_of_sampling_on_these_devices(self):
+    found = []
+    programs.sampling_programs(job(rollout=self.ROLLOUT), found.append)
+    self.assertEqual(
+        [program.name for program in found],
+        ["reshard", "prefill", "decode_first", "turn", "repeat", "decode"],
+    )
+    self._check_rows({program.name: program for program in found})
+
+  def _check_rows(self, found):
+    for name, rows in (("decode_first", 8), ("decode", 16)):
+      state, attempt = found[name].outputs
+      self.assertEqual(attempt.tokens.shape, (rows, 4), name)
+      self.assertEqual(state.pending.shape, (rows,), name)
+    state, attempt = found["repeat"].outputs
+    self.assertEqual(attempt.tokens.shape, (16, 4))
+    self.assertEqual(state.pending.shape, (16,))
+    self.assertEqual(found["turn"].outputs.pending.shape, (8,))
+    # Two attention products over 128 columns, for each row, head and layer.
+    attention = 2 * 2 * 128 * 128 * 4 * 2
+    matrices = 2 * (TABLE + 2 * MATRICES)
+    for name, rows in (("decode_first", 8), ("decode", 16)):
+      flops = found[name].flops
+      self.assertEqual(flops.per_iteration, rows * (matrices + attention))
+      self.assertEqual(flops.total, 0)
+    self.assertEqual(found["repeat"].flops.total, 0)
+
+  def test_plan_on_a_slice(self):
+    if not topologies.is_available():
+      self.skipTest("libtpu is not installed")
+    plan = outcome.make_plan(
+        settings(rollout=self.ROLLOUT), MODEL, topologies.parse("v5e:2x4")
+    )
+    self.assertTrue(plan.fits)
+    found = {program.name: program for program in plan.programs}
+    self.assertCountEqual(found, memory.ALIVE)
+    self._check_rows(found)
+    # First attempts have the half of the cache, and keep it where it is.
+    half = plan.residents.bytes["cache"] / 2
+    aliased = found["decode_first"].memory.aliased
+    self.assertBetween(aliased, half, 1.05 * half)
+    first = found["decode_first"]
+    self.assertAlmostEqual(
+        plan.floor_seconds(first), 2 * 4 * plan.work_seconds(first)
+    )
+    with summary.console.capture() as captured:
+      summary.print_plan(plan)
+    for name in OF_CORRECTIONS:
+      self.assertIn(name, captured.get())
+    shown = summary.to_json(plan)["programs"]
+    self.assertEqual(shown["decode_first"]["runs_per_step"], 2 * 4)
+    self.assertEqual(shown["repeat"]["runs_per_step"], 2)
 
 
 class CommandTest(parameterized.TestCase):

@@ -1,15 +1,12 @@
 """Evaluation on own attempts and on given ones."""
 
-import dataclasses
 import functools
 import json
 
 from absl.testing import absltest
 from absl.testing import parameterized
-import jax
 import numpy as np
 
-from score_jax.models import placement
 from score_jax.models import transformer
 from score_jax.rollouts import protocols
 from tests.helpers.tiny_rollouts import CONFIG
@@ -17,71 +14,69 @@ from tests.helpers.tiny_rollouts import EOS
 from tests.helpers.tiny_rollouts import PROBLEMS
 from tests.helpers.tiny_rollouts import SPEC
 from tests.helpers.tiny_rollouts import TOKENIZER
-from tests.helpers.tiny_rollouts import TagTask
+from tests.helpers.tiny_rollouts import make_collector
 from tests.helpers.tiny_rollouts import model_params
 
-GREEDY = dataclasses.replace(
-    SPEC,
-    samples_per_problem=1,
-    sampling=dataclasses.replace(SPEC.sampling, temperature=0.0),
-)
-
-
-def _evaluation(batch_size=2, **spec):
-  return protocols.Evaluation(
-      config=CONFIG,
-      tokenizer=TOKENIZER,
-      task=TagTask(),
-      spec=dataclasses.replace(GREEDY, **spec),
-      batch_size=batch_size,
-      key=jax.random.key(0),
-      placement=placement.make_placement(CONFIG),
+def _greedy_collector(problems_per_batch=2, num_attempts=2):
+  return make_collector(
+      SPEC.greedy(num_attempts), problems_per_batch=problems_per_batch
   )
 
 
-def _repairs(texts, batch_size=2, **spec):
+def _repairs(texts, problems_per_batch=2, num_attempts=2):
   given = {p.id: text for p, text in zip(PROBLEMS, texts, strict=True)}
   return protocols.repairs(
-      model_params(), _evaluation(batch_size, **spec), PROBLEMS, given
+      model_params(),
+      _greedy_collector(problems_per_batch, num_attempts),
+      PROBLEMS,
+      given,
+  )
+
+
+def _own_attempts():
+  return protocols.own_attempts(
+      model_params(), _greedy_collector(), PROBLEMS
   )
 
 
 class ProtocolsTest(absltest.TestCase):
 
   def test_every_problem_is_rolled_out_once(self):
-    parts = protocols.own_attempts(model_params(), _evaluation(), PROBLEMS)
-    ids = [p.id for part in parts for p in part.problems]
+    parts = _own_attempts()
+    ids = [p.id for part in parts for p in part.conversations.problems]
     self.assertEqual(ids, [p.id for p in PROBLEMS])
 
   def test_second_attempts_see_the_given_ones(self):
     """Each is the greedy continuation of the whole conversation before it."""
     params = model_params()
     for r in _repairs(["12", "", "1234"]):
-      logits = transformer.logits(params, CONFIG, r.tokens, r.mask)
+      c = r.conversations
+      logits = transformer.logits(params, CONFIG, c.tokens, c.mask)
       likeliest = np.argmax(logits[:, :-1], axis=-1)
-      is_second = r.attempt_ids[:, 1:] == 2
+      is_second = c.attempt_ids[:, 1:] == 2
       self.assertTrue(is_second.any(axis=-1).all())
       np.testing.assert_array_equal(
-          likeliest[is_second], r.tokens[:, 1:][is_second]
+          likeliest[is_second], c.tokens[:, 1:][is_second]
       )
 
   def test_given_attempts_stand_where_own_ones_would(self):
     texts = ["12", "", "1234"]
-    rows = [(r, i) for r in _repairs(texts) for i in range(len(r.tokens))]
-    for text, problem, (r, i) in zip(texts, PROBLEMS, rows, strict=True):
+    parts = [r.conversations for r in _repairs(texts)]
+    rows = [(c, i) for c in parts for i in range(len(c.tokens))]
+    for text, problem, (c, i) in zip(texts, PROBLEMS, rows, strict=True):
       (prompt,) = TOKENIZER.prompt_ids([f"{problem.question}="])
       (ids,) = TOKENIZER.encode([text])
       start = [*prompt, *ids, EOS, *SPEC.turn_ids]
-      self.assertEqual(r.tokens[i, : len(start)].tolist(), start)
-      self.assertEqual(r.texts[i][0], text)
+      self.assertEqual(c.tokens[i, : len(start)].tolist(), start)
+      self.assertEqual(c.texts[i][0], text)
       self.assertTrue(
-          (r.attempt_ids[i][len(prompt) :][: len(ids) + 1] == 1).all()
+          (c.attempt_ids[i][len(prompt) :][: len(ids) + 1] == 1).all()
       )
-      self.assertFalse(r.is_truncated[i, 0, 0])
+      self.assertFalse(c.is_truncated[i, 0, 0])
 
   def test_given_attempts_are_graded(self):
     right = f"{PROBLEMS[0].answer}1"
-    graded = _repairs([right, "9", "9"], batch_size=3)[0]
+    graded = _repairs([right, "9", "9"], problems_per_batch=3)[0]
     self.assertEqual(graded.rewards[:, 0, 0].tolist(), [1.0, 0.0, 0.0])
 
   def test_a_given_attempt_that_is_too_long_is_refused(self):
@@ -100,32 +95,29 @@ class ProtocolsTest(absltest.TestCase):
 def _rows(parts):
   """Tokens of every conversation, by problem id and sample."""
   return {
-      (p.id, k): r.tokens[b * r.rewards.shape[1] + k].tolist()
+      (p.id, k): r.conversations.tokens[b * r.rewards.shape[1] + k].tolist()
       for r in parts
-      for b, p in enumerate(r.problems)
+      for b, p in enumerate(r.conversations.problems)
       for k in range(r.rewards.shape[1])
   }
 
 
 @functools.cache  # compiling is most of the work
-def _sampled(batch_size, samples=4, temperature=1.0):
-  return protocols.sampled_attempts(
-      model_params(),
-      _evaluation(batch_size),
-      PROBLEMS,
-      samples=samples,
-      num_attempts=2,
-      temperature=temperature,
+def _sampled(problems_per_batch, samples=4, temperature=1.0):
+  collector = make_collector(
+      SPEC.sampled(samples, num_attempts=2, temperature=temperature),
+      problems_per_batch=problems_per_batch,
   )
+  return protocols.sampled_attempts(model_params(), collector, PROBLEMS)
 
 
 class SampledAttemptsTest(absltest.TestCase):
 
   def test_every_problem_has_its_samples(self):
     """Of two problems a batch: the filling of the last one is dropped."""
-    parts = _sampled(batch_size=8)
-    self.assertEqual([len(r.problems) for r in parts], [2, 1])
-    self.assertEqual([len(r.tokens) for r in parts], [8, 4])
+    parts = _sampled(problems_per_batch=8)
+    self.assertEqual([len(r.conversations.problems) for r in parts], [2, 1])
+    self.assertEqual([len(r.conversations.tokens) for r in parts], [8, 4])
     self.assertEqual([r.rewards.shape for r in parts], [(2, 4, 2), (1, 4, 2)])
     self.assertEqual([len(r.grades) for r in parts], [8, 4])
     self.assertLen(_rows(parts), 12)
@@ -145,7 +137,7 @@ class TestTimeTest(parameterized.TestCase):
   def test_what_is_asked_for(self):
     result, greedy, sampled = protocols.test_time(
         model_params(),
-        _evaluation(),
+        _greedy_collector(),
         PROBLEMS,
         protocols.MoreAttempts(num_attempts=3, samples=2, temperature=1.0),
     )
@@ -158,10 +150,10 @@ class TestTimeTest(parameterized.TestCase):
     self.assertEqual([p["budget"] for p in points], [2, 4])
     self.assertEqual({r.rewards.shape[1:] for r in sampled}, {(4, 2)})
     # The first two attempts cannot know of the third.
-    two = protocols.own_attempts(model_params(), _evaluation(), PROBLEMS)
+    two = _own_attempts()
     self.assertEqual(
-        [texts[:2] for r in greedy for texts in r.texts],
-        [texts for r in two for texts in r.texts],
+        [texts[:2] for r in greedy for texts in r.conversations.texts],
+        [texts for r in two for texts in r.conversations.texts],
     )
 
   @parameterized.parameters(

@@ -11,8 +11,8 @@ import numpy as np
 
 from score_jax import policy
 from score_jax.grading.errors import GraderError
-from score_jax.models import decoding
 from score_jax.rollouts import rollout
+from score_jax.rollouts import spec as spec_lib
 from score_jax.types import Attempt
 from tests.helpers.tiny_rollouts import CHARACTERS
 from tests.helpers.tiny_rollouts import CONFIG
@@ -21,7 +21,9 @@ from tests.helpers.tiny_rollouts import PROBLEMS
 from tests.helpers.tiny_rollouts import SPEC
 from tests.helpers.tiny_rollouts import TOKENIZER
 from tests.helpers.tiny_rollouts import TagTask
+from tests.helpers.tiny_rollouts import make_collector
 from tests.helpers.tiny_rollouts import model_params
+from tests.helpers.tiny_rollouts import sampler_params
 
 
 def _is_right(b, k, i):
@@ -63,9 +65,13 @@ def _tagged_attempt(i):
 @functools.cache
 def _tagged():
   """Conversations packed from hand-made attempts."""
-  prompts = TOKENIZER.prompt_ids([f"{p.question}=" for p in PROBLEMS])
-  attempts = [_tagged_attempt(1), _tagged_attempt(2)]
-  return rollout.pack(TOKENIZER, PROBLEMS, prompts, attempts, SPEC)
+  return _pack([_tagged_attempt(1), _tagged_attempt(2)])
+
+
+def _pack(attempts, tokenizer=TOKENIZER):
+  collector = make_collector(tokenizer=tokenizer)
+  prompts = collector.prompt_ids(PROBLEMS)
+  return rollout.pack(collector, PROBLEMS, prompts, attempts)
 
 
 class PackTest(absltest.TestCase):
@@ -73,25 +79,27 @@ class PackTest(absltest.TestCase):
 
   def test_tokens_grades_and_rewards_agree_on_problem_sample_attempt(self):
     graded = rollout.grade(TagTask(), _tagged())
+    c = graded.conversations
     attempts = {i: _tagged_attempt(i) for i in (1, 2)}
     for r in range(6):
       b, k = divmod(r, 2)
       for i in (1, 2):
-        written = graded.tokens[r][graded.attempt_ids[r] == i]
+        written = c.tokens[r][c.attempt_ids[r] == i]
         attempt = attempts[i]
         np.testing.assert_array_equal(
             written, attempt.tokens[r][attempt.mask[r]]
         )
-        self.assertStartsWith(_tag(b, k, i) + "0", graded.texts[r][i - 1])
-        self.assertStartsWith(graded.texts[r][i - 1], _tag(b, k, i)[:3])
-        self.assertEqual(graded.grades[r][i - 1].answer, graded.texts[r][i - 1])
+        self.assertStartsWith(_tag(b, k, i) + "0", c.texts[r][i - 1])
+        self.assertStartsWith(c.texts[r][i - 1], _tag(b, k, i)[:3])
+        self.assertEqual(graded.grades[r][i - 1].answer, c.texts[r][i - 1])
         self.assertEqual(graded.rewards[b, k, i - 1], _is_right(b, k, i))
-        self.assertEqual(graded.is_truncated[b, k, i - 1], _is_cut(b, k, i))
+        self.assertEqual(c.is_truncated[b, k, i - 1], _is_cut(b, k, i))
         np.testing.assert_array_equal(
-            graded.behaviour_logprobs[r][graded.attempt_ids[r] == i],
+            c.behaviour_logprobs[r][c.attempt_ids[r] == i],
             r * 100 + i * 10 + np.arange(len(written)),
         )
-    self.assertEqual(graded.problems, PROBLEMS)
+    self.assertIs(c, _tagged())
+    self.assertEqual(c.problems, PROBLEMS)
     self.assertEqual(graded.rewards.shape, (3, 2, 2))
     self.assertEqual(graded.rewards.dtype, np.float32)
 
@@ -137,22 +145,12 @@ class PackTest(absltest.TestCase):
     """Neither is that id in the text that is graded."""
     stop = CHARACTERS.index("c") + 3
     tokenizer = dataclasses.replace(TOKENIZER, stop_ids=(EOS, stop))
-    spec = rollout.make_spec(
-        tokenizer,
-        "?=",
-        num_attempts=2,
-        samples_per_problem=2,
-        max_prompt_tokens=4,
-        max_new_tokens=5,
-        temperature=1.0,
-        check_every=1,
-    )
-    self.assertEqual(spec.sampling.stop_ids, (EOS, stop))
+    ids = spec_lib.token_ids(tokenizer, "?=")
+    self.assertEqual(ids.stop_ids, (EOS, stop))
     attempt = _tagged_attempt(1)
     tokens = np.where(attempt.tokens == EOS, stop, attempt.tokens)
     attempts = [attempt.replace(tokens=tokens), _tagged_attempt(2)]
-    prompts = tokenizer.prompt_ids([f"{p.question}=" for p in PROBLEMS])
-    c = rollout.pack(tokenizer, PROBLEMS, prompts, attempts, spec)
+    c = _pack(attempts, tokenizer)
     self.assertEqual(c.texts, _tagged().texts)
     stopped = np.where(_tagged().tokens == EOS, stop, _tagged().tokens)
     is_first = _tagged().attempt_ids == 1
@@ -182,8 +180,7 @@ class GradeTest(absltest.TestCase):
     tokens = attempt.tokens.copy()
     tokens[0, 1] = TOKENIZER.pad_id
     attempts = [attempt.replace(tokens=tokens), _tagged_attempt(2)]
-    prompts = TOKENIZER.prompt_ids([f"{p.question}=" for p in PROBLEMS])
-    c = rollout.pack(TOKENIZER, PROBLEMS, prompts, attempts, SPEC)
+    c = _pack(attempts)
     self.assertEqual(c.texts[0][0], "7<pad>01")
 
   def test_a_failing_grader_raises(self):
@@ -207,21 +204,18 @@ def other_params():
   return jax.tree.map(lambda a: 0.8 * jnp.flip(a, -1), model_params())
 
 
-def _copy(params):
-  return decoding.make_copy(CONFIG, dtype=None, mesh=None)(params)
-
-
-def _sample(problems=PROBLEMS, spec=SPEC, step=0, **options):
+def _sample(
+    problems=PROBLEMS, spec=SPEC, step=0, first_params=None, **collector
+):
+  """Conversations; `first_params` as they are trained."""
+  if first_params is not None:
+    first_params = sampler_params(first_params)
   return rollout.sample(
-      _copy(model_params()),
-      CONFIG,
-      TOKENIZER,
-      TagTask(),
+      sampler_params(),
+      make_collector(spec, key=jax.random.key(3), **collector),
       problems,
-      spec,
-      key=jax.random.key(3),
-      step=step,
-      **options,
+      step,
+      first_params,
   )
 
 
@@ -353,7 +347,7 @@ class OfflineFirstAttemptsTest(parameterized.TestCase):
   def test_of_the_same_policy_they_are_what_it_samples(self, spec):
     """Whose second attempts are those of a plain loop, see sampler_test."""
     online = _sample(spec=spec)
-    offline = _sample(spec=spec, first_params=_copy(model_params()))
+    offline = _sample(spec=spec, first_params=model_params())
     np.testing.assert_array_equal(offline.tokens, online.tokens)
     np.testing.assert_array_equal(offline.attempt_ids, online.attempt_ids)
     np.testing.assert_array_equal(offline.is_truncated, online.is_truncated)
@@ -364,7 +358,7 @@ class OfflineFirstAttemptsTest(parameterized.TestCase):
 
   @parameterized.parameters(SPEC, SHARED)
   def test_each_attempt_has_the_log_probabilities_of_who_wrote_it(self, spec):
-    c = _sample(spec=spec, first_params=_copy(other_params()))
+    c = _sample(spec=spec, first_params=other_params())
     for attempt, (own, other) in enumerate(
         [(other_params(), model_params()), (model_params(), other_params())],
         start=1,
@@ -379,7 +373,7 @@ class OfflineFirstAttemptsTest(parameterized.TestCase):
       self.assertGreater(np.abs(recorded - others).max(), 0.1)
 
   def test_first_attempts_are_not_trained(self):
-    c = _sample(first_params=_copy(other_params()))
+    c = _sample(first_params=other_params())
     np.testing.assert_array_equal(
         c.trained_attempt_ids, np.where(c.attempt_ids == 1, 0, c.attempt_ids)
     )
@@ -392,12 +386,12 @@ class OfflineFirstAttemptsTest(parameterized.TestCase):
   def test_three_attempts(self):
     spec = dataclasses.replace(SPEC, num_attempts=3)
     online = _sample(spec=spec)
-    offline = _sample(spec=spec, first_params=_copy(model_params()))
+    offline = _sample(spec=spec, first_params=model_params())
     np.testing.assert_array_equal(offline.tokens, online.tokens)
     self.assertEqual(set(offline.trained_attempt_ids.flat), {0, 2, 3})
 
   def test_pieces_of_a_batch_are_the_batch(self):
-    options = dict(first_params=_copy(other_params()))
+    options = dict(first_params=other_params())
     np.testing.assert_array_equal(
         _sample(problems_per_batch=1, **options).tokens,
         _sample(**options).tokens,
@@ -406,7 +400,7 @@ class OfflineFirstAttemptsTest(parameterized.TestCase):
   def test_one_attempt_is_refused(self):
     spec = dataclasses.replace(SPEC, num_attempts=1)
     with self.assertRaisesRegex(ValueError, "nothing is left to train"):
-      _sample(spec=spec, first_params=_copy(other_params()))
+      _sample(spec=spec, first_params=other_params())
 
 
 class ConcatenateTest(absltest.TestCase):
@@ -433,7 +427,7 @@ class ConcatenateTest(absltest.TestCase):
 
   def test_each_part_keeps_what_is_trained(self):
     parts = [
-        _sample(PROBLEMS[:1], first_params=_copy(other_params())),
+        _sample(PROBLEMS[:1], first_params=other_params()),
         _sample(PROBLEMS[1:]),
     ]
     joined = rollout.concatenate(parts)

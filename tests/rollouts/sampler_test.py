@@ -15,7 +15,10 @@ from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import Rope
 from score_jax.rollouts import sampler
-from score_jax.rollouts.sampler import SamplingSpec
+from score_jax.rollouts.sampler import Occasion
+from score_jax.rollouts.sampler import Prompts
+from score_jax.rollouts.spec import ConversationSpec
+from score_jax.rollouts.spec import SamplingSpec
 
 CONFIG = ModelConfig(
     model_type="llama",
@@ -70,6 +73,11 @@ def _left_pad(prompts, length, pad_id=PAD):
   return tokens, mask
 
 
+def _make_prompts(prompts, ids, length, pad_id=PAD):
+  tokens, mask = _left_pad(prompts, length, pad_id)
+  return Prompts(tokens, mask, np.asarray(ids, np.int32))
+
+
 def _sample(
     prompts=PROMPTS,
     ids=IDS,
@@ -84,21 +92,22 @@ def _sample(
     num_attempts=2,
     corrections_per_attempt=1,
 ):
-  tokens, mask = _left_pad(prompts, length, spec.pad_id)
   params = _params() if params is None else params
-  attempts = sampler.sample_attempts(
+  conversation_spec = ConversationSpec(
+      num_attempts=num_attempts,
+      samples_per_problem=samples,
+      max_prompt_tokens=length,
+      sampling=spec,
+      turn_ids=turn,
+      corrections_per_attempt=corrections_per_attempt,
+  )
+  attempts = sampler.sample_messages(
       decoding.layout(params, CONFIG),
       CONFIG,
-      tokens,
-      mask,
-      np.asarray(turn, np.int32),
-      np.asarray(ids, np.int32),
-      jax.random.key(seed),
-      step,
-      num_attempts=num_attempts,
-      samples=samples,
-      spec=spec,
-      corrections_per_attempt=corrections_per_attempt,
+      _make_prompts(prompts, ids, length, spec.pad_id),
+      conversation_spec.turns,
+      Occasion(jax.random.key(seed), step),
+      conversation_spec,
   )
   return jax.device_get(attempts)
 
@@ -165,9 +174,9 @@ def _reference_attempt(ids, key, spec):
   return tokens, logprobs
 
 
-def _row_key(problem_id, sample, purpose, seed=SEED, step=STEP):
+def _row_key(problem_id, sample, message, seed=SEED, step=STEP):
   key = jax.random.key(seed)
-  for number in (step, problem_id, sample, purpose):
+  for number in (step, problem_id, sample, message):
     key = jax.random.fold_in(key, number)
   return key
 
@@ -280,7 +289,8 @@ class CorrectionsTest(parameterized.TestCase):
 
   def test_no_two_second_attempts_share_a_key(self):
     """Not within a first attempt, and not with the same one drawn twice."""
-    keys = sampler.row_keys(jax.random.key(0), 0, np.arange(5), 4, purpose=2)
+    occasion = Occasion(jax.random.key(0), 0, message=2)
+    keys = sampler.row_keys(occasion, np.arange(5), 4)
     self.assertLen(np.unique(jax.random.key_data(keys), axis=0), 20)
     greedy = dataclasses.replace(SPEC, temperature=0.0)
     prompts = _conversations(_sample(spec=greedy))
@@ -301,19 +311,21 @@ class CorrectionsTest(parameterized.TestCase):
 
 def _continue(prompts):
   """(prompts, attempt 2): two corrections each of two conversations."""
-  tokens, mask = _left_pad(prompts, 5 + SPEC.max_new_tokens + 1 + len(TURN))
+  length = 5 + SPEC.max_new_tokens + 1 + len(TURN)
+  spec = ConversationSpec(
+      num_attempts=1,
+      samples_per_problem=SAMPLES,
+      max_prompt_tokens=length,
+      sampling=SPEC,
+      turn_ids=TURN,
+  )
   (second,) = sampler.sample_messages(
       decoding.layout(_params(), CONFIG),
       CONFIG,
-      tokens,
-      mask,
+      _make_prompts(prompts, IDS, length),
       (),
-      np.asarray(IDS, np.int32),
-      jax.random.key(SEED),
-      STEP,
-      samples=SAMPLES,
-      spec=SPEC,
-      first_number=2,
+      Occasion(jax.random.key(SEED), STEP, message=2),
+      spec,
   )
   return prompts, jax.device_get(second)
 
@@ -364,20 +376,23 @@ class InvarianceTest(parameterized.TestCase):
     data = [
         jax.random.key_data(
             sampler.row_keys(
-                jax.random.key(0), step, np.arange(5), samples=3, purpose=p
+                Occasion(jax.random.key(0), step, message),
+                np.arange(5),
+                samples=3,
             )
         )
         for step in (0, 1)
-        for p in (1, 2)
+        for message in (1, 2)
     ]
     keys = np.concatenate(data)
     self.assertLen(np.unique(keys, axis=0), 2 * 2 * 5 * 3)
 
   def test_other_values_do_not_compile_again(self):
     _sample()
-    compiled = sampler._decode._cache_size()
+    programs = (sampler.row_keys, sampler.start, sampler.decode, sampler.ask)
+    compiled = [program._cache_size() for program in programs]
     _sample(((2,), (3,), (4, 4)), (1, 2, 3), turn=(7, 7), seed=0, step=1)
-    self.assertEqual(sampler._decode._cache_size(), compiled)
+    self.assertEqual([program._cache_size() for program in programs], compiled)
 
 
 def _assert_same_samples(actual, expected):
@@ -517,7 +532,8 @@ def _sample_bigram(successors, **changes):
 @functools.partial(jax.jit, static_argnames="spec")
 def _decode(params, tokens, mask, keys, spec):
   layout = decoding.layout(params, CONFIG)
-  state = sampler.prefill(layout, CONFIG, tokens, mask, 40)
+  prompts = Prompts(tokens, mask, np.arange(len(tokens), dtype=np.int32))
+  state = sampler.start(layout, CONFIG, prompts, copies=1, columns=40)
   return sampler.decode(layout, CONFIG, state, keys, spec)
 
 

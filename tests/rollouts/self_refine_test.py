@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from score_jax import policy
-from score_jax.models import placement
 from score_jax.rollouts import protocols
 from score_jax.rollouts import self_refine
 from tests.helpers.tiny_rollouts import CONFIG
@@ -16,24 +15,18 @@ from tests.helpers.tiny_rollouts import EOS
 from tests.helpers.tiny_rollouts import PROBLEMS
 from tests.helpers.tiny_rollouts import SPEC
 from tests.helpers.tiny_rollouts import TOKENIZER
-from tests.helpers.tiny_rollouts import TagTask
+from tests.helpers.tiny_rollouts import make_collector
 from tests.helpers.tiny_rollouts import model_params
 
 FEEDBACK, REFINE = "b?", "c="
 
 
-def _self_refine(batch_size=3, config=CONFIG, **spec):
-  evaluation = protocols.Evaluation(
-      config=config,
-      tokenizer=TOKENIZER,
-      task=TagTask(),
-      spec=dataclasses.replace(SPEC, samples_per_problem=1, **spec),
-      batch_size=batch_size,
-      key=jax.random.key(0),
-      placement=placement.make_placement(CONFIG),
+def _self_refine(num_attempts=2, **changes):
+  collector = make_collector(
+      SPEC.sampled(1, num_attempts, temperature=1.0), **changes
   )
-  return evaluation, self_refine.self_refine(
-      model_params(), evaluation, PROBLEMS, FEEDBACK, REFINE
+  return collector, self_refine.self_refine(
+      model_params(), collector, PROBLEMS, FEEDBACK, REFINE
   )
 
 
@@ -42,11 +35,12 @@ class SelfRefineTest(parameterized.TestCase):
   def test_a_conversation_is_attempt_request_remarks_request_attempt(self):
     _, (r,) = _self_refine()
     self.assertEqual(r.rewards.shape, (3, 1, 2))
+    c = r.conversations
     feedback, refine = map(TOKENIZER.turn_ids, (FEEDBACK, REFINE))
     for row in range(3):
-      first, second = (np.flatnonzero(r.attempt_ids[row] == i) for i in (1, 2))
-      between = r.tokens[row, first[-1] + 1 : second[0]].tolist()
-      closing = [EOS] * int(r.is_truncated[row, 0, 0])
+      first, second = (np.flatnonzero(c.attempt_ids[row] == i) for i in (1, 2))
+      between = c.tokens[row, first[-1] + 1 : second[0]].tolist()
+      closing = [EOS] * int(c.is_truncated[row, 0, 0])
       start = closing + list(feedback)
       self.assertEqual(between[: len(start)], start)
       self.assertEqual(tuple(between[-len(refine) :]), refine)
@@ -55,35 +49,39 @@ class SelfRefineTest(parameterized.TestCase):
       self.assertBetween(len(remarks), 1, 6)  # closed where they were cut
 
   def test_remarks_are_not_graded(self):
-    evaluation, (r,) = _self_refine()
-    self.assertEqual([len(texts) for texts in r.texts], [2] * 3)
-    seen = {text for _, text in evaluation.task.seen}
-    self.assertEqual(seen, {text for texts in r.texts for text in texts})
+    collector, (r,) = _self_refine()
+    rows = r.conversations.texts
+    self.assertEqual([len(texts) for texts in rows], [2] * 3)
+    seen = {text for _, text in collector.task.seen}
+    self.assertEqual(seen, {text for texts in rows for text in texts})
 
   def test_the_scorer_agrees_with_the_sampler(self):
     """So the second attempt was written with the remarks in sight."""
     _, (r,) = _self_refine()
+    c = r.conversations
     scores = jax.jit(policy.token_logprobs, static_argnums=1)(
-        model_params(), CONFIG, r.tokens, r.mask
+        model_params(), CONFIG, c.tokens, c.mask
     )
-    is_attempt = r.attempt_ids[:, 1:] > 0
+    is_attempt = c.attempt_ids[:, 1:] > 0
     np.testing.assert_allclose(
         np.where(is_attempt, scores, 0),
-        r.behaviour_logprobs[:, 1:],
+        c.behaviour_logprobs[:, 1:],
         atol=1e-4,
     )
 
   def test_first_attempts_are_those_without_remarks(self):
-    evaluation, (r,) = _self_refine()
-    (own,) = protocols.own_attempts(model_params(), evaluation, PROBLEMS)
-    self.assertEqual([t[0] for t in r.texts], [t[0] for t in own.texts])
-    self.assertNotEqual([t[1] for t in r.texts], [t[1] for t in own.texts])
+    collector, (r,) = _self_refine()
+    (own,) = protocols.own_attempts(model_params(), collector, PROBLEMS)
+    refined, plain = r.conversations.texts, own.conversations.texts
+    self.assertEqual([t[0] for t in refined], [t[0] for t in plain])
+    self.assertNotEqual([t[1] for t in refined], [t[1] for t in plain])
 
   def test_batches_do_not_matter(self):
     _, whole = _self_refine()
-    _, parts = _self_refine(batch_size=2)
+    _, parts = _self_refine(problems_per_batch=2)
     self.assertEqual(
-        [texts for part in parts for texts in part.texts], list(whole[0].texts)
+        [texts for part in parts for texts in part.conversations.texts],
+        list(whole[0].conversations.texts),
     )
 
   def test_more_than_two_attempts_are_refused(self):

@@ -12,7 +12,7 @@ from absl.testing import parameterized
 from experiments import evaluate
 from score_jax.models import hf
 from score_jax.rollouts.protocols import MoreAttempts
-from score_jax.run import evaluation_run
+from score_jax.run import evaluation
 from tests.helpers import shipped_configs
 from tests.helpers import tiny_gemma
 
@@ -107,11 +107,11 @@ class EvaluationRunTest(parameterized.TestCase):
   @mock.patch.object(hf, "load")
   def test_what_the_devices_cannot_take_is_refused_first(self, load):
     kernels, batches = self._config(), self._config()
-    kernels.train.attention = "splash"
+    kernels.attention = "splash"
     batches.mesh = shipped_configs.load("gemma_math").mesh
     batches.mesh.sampler_tensor = 1
     for name, config, message in (
-        ("kernels", kernels, 'devices are cpu: give train.attention "xla"'),
+        ("kernels", kernels, 'devices are cpu: give attention "xla"'),
         ("batches", batches, r"^4 rows \(evaluation.batch_size\) .*8 parts"),
     ):
       with self.assertRaisesRegex(ValueError, message):
@@ -156,14 +156,16 @@ class EvaluationRunTest(parameterized.TestCase):
         {"num_attempts": 3, "samples": 1, "temperature": 0.7},
     )
 
-  @mock.patch.object(evaluation_run, "run", return_value={"attempts": []})
+  @mock.patch.object(evaluation, "run", return_value={"attempts": []})
   def test_samples_alone_keep_the_configs_attempts(self, run):
     evaluate.evaluate(
         self._config(), "", str(self.root / "some"), None, samples=4
     )
     self.assertEqual(
         run.call_args.args[-1],
-        MoreAttempts(num_attempts=2, samples=4, temperature=0.7),
+        evaluation.Request(
+            more=MoreAttempts(num_attempts=2, samples=4, temperature=0.7)
+        ),
     )
 
   def test_more_attempts_than_the_model_has_room_for_are_refused(self):

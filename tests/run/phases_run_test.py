@@ -50,7 +50,7 @@ class PhasesRunTest(absltest.TestCase):
         list(self.three.results), ["base", "stage1", "stage1b", "stage2"]
     )
     self.assertLen(self._steps("three", "stage1b", "train/accuracy_t3"), 2)
-    self.assertEqual(self.three.evaluation.spec.num_attempts, 3)
+    self.assertEqual(self.three.collector.spec.num_attempts, 3)
     lines = (self.root / "three" / "rollouts" / "test_base.jsonl").read_text()
     self.assertEqual(lines.count('"text"'), 3 * 11)
 

@@ -21,13 +21,17 @@ from score_jax.output import metrics
 from score_jax.output.workdir import Workdir
 from score_jax.rollouts import problems as problems_lib
 from score_jax.rollouts import sampler
+from score_jax.rollouts import spec
 from score_jax.run import export
 from score_jax.run import preparation
 from score_jax.run import recipe
+from score_jax.run import tiny_base
 from score_jax.settings import RunSettings
 from score_jax.tasks import make
-from score_jax.training import reinforce as stage_lib
+from score_jax.training import context
+from score_jax.training import reinforce
 from score_jax.training.checkpoint import Checkpointer
+from score_jax.training.context import RunContext
 from tests.helpers import smoke
 
 _METRICS = {
@@ -89,17 +93,17 @@ class RecipeTest(parameterized.TestCase):
     cls.root = pathlib.Path(directory.name)
     cls.whole = cls.root / "whole"
     _cache_programs(cls, cls.root / "cache")
-    sampler._decode.clear_cache()
+    sampler.decode.clear_cache()
     cls.updates = []
-    make_train_step = stage_lib.train.make_train_step
+    make_train_step = reinforce.train.make_train_step
 
     def spy(*args, **kwargs):
       cls.updates.append(make_train_step(*args, **kwargs))
       return cls.updates[-1]
 
-    with mock.patch.object(stage_lib.train, "make_train_step", spy):
+    with mock.patch.object(reinforce.train, "make_train_step", spy):
       cls.results = _run(cls.whole)
-    cls.sampler_programs = sampler._decode._cache_size()
+    cls.sampler_programs = sampler.decode._cache_size()
     cls.base = cls.whole / "base"
 
   def test_results_hold_every_metric_of_every_stage(self):
@@ -167,7 +171,7 @@ class RecipeTest(parameterized.TestCase):
   def test_a_stage_and_a_type_can_be_chosen_for_an_export(self):
     output = self.root / "stage1_half"
     found = export.export_run(
-        self.whole, output, stage="stage1", dtype="bfloat16"
+        self.whole, output, phase="stage1", dtype="bfloat16"
     )
     self.assertEqual(found, ("stage1", 4))
     _, params = hf.load(output, "bfloat16")
@@ -191,7 +195,7 @@ class RecipeTest(parameterized.TestCase):
       export.export_run(self.whole, self.whole / "export")
 
   def test_a_finished_run_is_not_run_again(self):
-    with mock.patch.object(stage_lib.Stage, "step") as step:
+    with mock.patch.object(reinforce.Reinforcement, "step") as step:
       self.assertEqual(_run(self.whole), self.results)
     step.assert_not_called()
 
@@ -199,7 +203,7 @@ class RecipeTest(parameterized.TestCase):
   @parameterized.parameters(1, 4, 7)
   def test_an_interrupted_run_ends_bit_for_bit_the_same(self, steps):
     path = self.root / f"interrupted_{steps}"
-    step, left = stage_lib.Stage.step, [steps]
+    step, left = reinforce.Reinforcement.step, [steps]
 
     def interrupted(*args):
       if not left[0]:
@@ -207,7 +211,7 @@ class RecipeTest(parameterized.TestCase):
       left[0] -= 1
       return step(*args)
 
-    with mock.patch.object(stage_lib.Stage, "step", interrupted):
+    with mock.patch.object(reinforce.Reinforcement, "step", interrupted):
       with self.assertRaises(KeyboardInterrupt):
         _run(path, self.base)
     self.assertEqual(_run(path), self.results)
@@ -247,7 +251,7 @@ class RecipeTest(parameterized.TestCase):
   def test_the_warm_up_is_exact(self):
     path = self.root / "again"
     with mock.patch.object(
-        stage_lib.Stage, "step", side_effect=KeyboardInterrupt
+        reinforce.Reinforcement, "step", side_effect=KeyboardInterrupt
     ):
       with self.assertRaises(KeyboardInterrupt):
         _run(path)
@@ -265,7 +269,7 @@ class RecipeTest(parameterized.TestCase):
         _run(self.root / "grader", self.base)
 
   def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(self):
-    make_train_step = stage_lib.train.make_train_step
+    make_train_step = reinforce.train.make_train_step
 
     def broken(*args, **kwargs):
       update = make_train_step(*args, **kwargs)
@@ -277,7 +281,7 @@ class RecipeTest(parameterized.TestCase):
       return step
 
     path = self.root / "nan"
-    with mock.patch.object(stage_lib.train, "make_train_step", broken):
+    with mock.patch.object(reinforce.train, "make_train_step", broken):
       with self.assertRaisesRegex(FloatingPointError, "step 0 .*'loss': nan"):
         _run(path, self.base, output__checkpoint_every_steps=1)
     self.assertEmpty(list((path / "checkpoints" / "stage1").glob("[0-9]*")))
@@ -290,10 +294,64 @@ class RecipeTest(parameterized.TestCase):
   )
   def test_bad_data_is_refused_before_training(self, overrides, message):
     path = self.root / message.replace(" ", "_")
-    with mock.patch.object(stage_lib.Stage, "step") as step:
+    with mock.patch.object(reinforce.Reinforcement, "step") as step:
       with self.assertRaisesRegex(ValueError, message):
         _run(path, **overrides)
     step.assert_not_called()
+
+
+  def test_wrong_coefficients_are_refused_before_anything_is_made(self):
+    path = self.root / "wrong"
+    with self.assertRaisesRegex(
+        ValueError, "^config.stage1.objective: kl_coef is -0.1"
+    ):
+      _run(path, stage1__objective__kl_coef=-0.1)
+    # Beside the directory of a run, whose config it holds.
+    self.assertFalse((path / "base").exists())
+    self.assertFalse((path / "manifest.json").exists())
+
+
+class TinyBaseTest(parameterized.TestCase):
+  """What is known of the tiny base model before it is made."""
+
+  def test_description_is_what_is_read_back(self):
+    root = pathlib.Path(self.create_tempdir().full_path)
+    values = smoke.settings(
+        tiny_model__max_answer_steps=1,
+        tiny_model__max_skill_steps=1,
+        tiny_model__habit_steps=1,
+    )
+    settings = settings_lib.from_mapping(RunSettings, values)
+    task = make.make_task(settings.task)
+    described = tiny_base.describe(settings.tiny_model, root / "base")
+    self.assertEqual(described.directory, root / "base")
+    self.assertFalse(described.directory.exists())
+    run = RunContext.open(settings, task, described, ["train"])
+    tiny_base.make(run)
+    read = context.read_base(settings, described.directory)
+    self.assertEqual(read.config, described.config)
+    self.assertEqual(
+        *(
+            spec.token_ids(base.tokenizer, task.correction_prompt)
+            for base in (read, described)
+        )
+    )
+    problems = task.problems("train")[:4]
+    for texts in (
+        [task.first_prompt(p) for p in problems],
+        [task.correction_prompt],
+    ):
+      self.assertEqual(
+          read.tokenizer.prompt_ids(texts),
+          described.tokenizer.prompt_ids(texts),
+      )
+    answers = [p.answer for p in problems]
+    self.assertEqual(
+        read.tokenizer.encode(answers), described.tokenizer.encode(answers)
+    )
+    self.assertEqual(
+        len(read.tokenizer.tokenizer), described.config.vocab_size
+    )
 
 
 class ManifestTest(absltest.TestCase):
@@ -342,6 +400,16 @@ class CommandTest(parameterized.TestCase):
     result = self._command(flag, *flags)
     self.assertNotEqual(result.returncode, 0)
     self.assertIn(message, result.stderr)
+
+  def test_wrong_coefficients_leave_no_run_directory(self):
+    """With one, the command with the right ones would be another run."""
+    flag = f"--workdir={self.path / 'run'}"
+    result = self._command(flag, "--config.stage1.objective.kl_coef=-0.1")
+    self.assertEqual(result.returncode, 1)
+    self.assertIn(
+        "error: config.stage1.objective: kl_coef is -0.1", result.stderr
+    )
+    self.assertFalse((self.path / "run").exists())
 
   def test_a_missing_checkpoint_is_named(self):
     result = self._command(

@@ -1,18 +1,30 @@
 """Bad settings are refused with a message that says what to change."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from configs import smollm2
 from configs import tiny
 from score_jax import settings as settings_lib
+from score_jax.objectives import Stage1
+from score_jax.objectives import Stage2
 from score_jax.settings import RunSettings
 from score_jax.tasks import make
+from score_jax.training import phases
 from tests.helpers import smoke
 
 
 def _read(values):
   return settings_lib.from_mapping(RunSettings, values)
+
+
+def _objectives(values):
+  """Those of both phases; their coefficients are read by `phases.score`."""
+  return [phase.objective for phase in phases.score(_read(values))]
 
 
 class SettingsTest(parameterized.TestCase):
@@ -26,12 +38,15 @@ class SettingsTest(parameterized.TestCase):
 
   def test_groups_become_settings_classes(self):
     settings = _read(smoke.settings())
-    self.assertEqual(settings.stage2.bonus_coef, 3.0)
+    self.assertEqual(settings.stage2.objective["bonus_coef"], 3.0)
     self.assertEqual(settings.stage1.optimizer.warmup_steps, 1)
 
   def test_integers_are_taken_as_floats(self):
-    settings = _read(smoke.settings(stage2__bonus_coef=10))
-    self.assertIsInstance(settings.stage2.bonus_coef, float)
+    _, stage2 = _objectives(smoke.settings(stage2__objective__bonus_coef=10))
+    self.assertIsInstance(stage2.bonus_coef, float)
+    self.assertEqual(stage2.bonus_coef, 10.0)
+    settings = _read(smoke.settings(stage2__optimizer__learning_rate=1))
+    self.assertIsInstance(settings.stage2.optimizer.learning_rate, float)
 
   # Pitfall 24: config keys that are ignored.
   @parameterized.parameters(
@@ -49,9 +64,25 @@ class SettingsTest(parameterized.TestCase):
 
   def test_a_missing_key_is_an_error(self):
     values = smoke.settings()
-    del values["stage2"]["bonus_coef"]
-    with self.assertRaisesRegex(ValueError, "missing key stage2.bonus_coef"):
+    del values["stage2"]["steps"]
+    with self.assertRaisesRegex(ValueError, "missing key stage2.steps"):
       _read(values)
+
+  def test_a_missing_coefficient_is_an_error(self):
+    values = smoke.settings()
+    del values["stage2"]["objective"]["bonus_coef"]
+    with self.assertRaisesRegex(
+        ValueError, "missing key stage2.objective.bonus_coef"
+    ):
+      _objectives(values)
+
+  def test_objectives_are_those_that_are_named(self):
+    values = smoke.settings()
+    stage1, stage2 = _objectives(values)
+    self.assertEqual(stage1, Stage1(0.01, 1.0, num_anchored=1))
+    self.assertEqual(stage2, Stage2(0.01, 3.0))
+    values["stage1"]["objective"] = values["stage2"]["objective"]
+    self.assertEqual(_objectives(values), [stage2, stage2])
 
   @parameterized.parameters(
       ({"seed": "0"}, "seed is '0' of type str, expected a whole number"),
@@ -72,8 +103,6 @@ class SettingsTest(parameterized.TestCase):
       ({"rollout__num_attempts": 1}, "num_attempts is 1, expected at least 2"),
       ({"rollout__temperature": 0.0}, "temperature is 0.0, expected above 0"),
       ({"rollout__max_new_tokens": 0}, "max_new_tokens is 0"),
-      ({"stage1__kl_coef": -0.1}, "kl_coef is -0.1"),
-      ({"stage1__kl_coef": float("nan")}, "kl_coef is nan"),
       ({"stage2__optimizer__learning_rate": 0.0}, "learning_rate is 0.0"),
       ({"train__kl_estimator": "k3"}, "'k3', expected one of k1_in_reward"),
       ({"train__token_reduction": "max"}, "expected one of sum, mean"),
@@ -107,6 +136,97 @@ class SettingsTest(parameterized.TestCase):
   def test_wrong_values_are_errors(self, keys, message):
     with self.assertRaisesRegex(ValueError, message):
       _read(smoke.settings(**keys))
+
+  @parameterized.parameters(
+      (
+          {"stage1__objective__kl_coef": -0.1},
+          "^config.stage1.objective: kl_coef is -0.1, expected 0 or more$",
+      ),
+      (
+          {"stage1__objective__kl_coef": float("nan")},
+          "^config.stage1.objective: kl_coef is nan",
+      ),
+      (
+          {"stage1__objective__first_attempt_kl_coef": -1},
+          "^config.stage1.objective: first_attempt_kl_coef is -1",
+      ),
+      (
+          {"stage2__objective__bonus_coef": -2.0},
+          "^config.stage2.objective: bonus_coef is -2.0",
+      ),
+      (
+          {"stage2__objective__bonus_coef": "10"},
+          "stage2.objective.bonus_coef is '10' of type str, expected a number",
+      ),
+      (
+          {"stage2__objective__bonus_coeff": 1.0},
+          "unknown key stage2.objective.bonus_coeff .did you mean bonus_coef.",
+      ),
+      (
+          {"stage2__objective__num_anchored": 1},
+          "unknown key stage2.objective.num_anchored",
+      ),
+      (
+          {"stage2__objective__name": "stage3"},
+          "stage2.objective.name is 'stage3', expected one of stage1, stage2",
+      ),
+      ({"stage1__objective": {}}, "stage1.objective.name is None"),
+  )
+  def test_wrong_objectives_are_errors(self, keys, message):
+    with self.assertRaisesRegex(ValueError, message):
+      _objectives(smoke.settings(**keys))
+
+
+def _described(
+    names: Sequence[str], table: Mapping[str, Any], limit: float | None = 1.0
+):
+  """A function of a task, with arguments of all kinds."""
+  return names, table, limit
+
+
+class FromMappingTest(parameterized.TestCase):
+
+  VALUES = {"names": ["a", "b"], "table": {"x": {"y": 1}}, "limit": 2}
+
+  def test_a_function_is_called_by_name(self):
+    found = settings_lib.from_mapping(_described, self.VALUES, "task")
+    # Groups without a class of their own are handed over as they are.
+    self.assertEqual(found, (["a", "b"], {"x": {"y": 1}}, 2.0))
+    self.assertIsInstance(found[-1], float)
+
+  @parameterized.parameters(
+      ({"names": ("a",)}, (("a",), {"x": {"y": 1}}, 2.0)),
+      ({"names": []}, ([], {"x": {"y": 1}}, 2.0)),
+      ({"table": {}}, (["a", "b"], {}, 2.0)),
+      ({"limit": None}, (["a", "b"], {"x": {"y": 1}}, None)),
+  )
+  def test_what_fits(self, values, expected):
+    found = settings_lib.from_mapping(_described, self.VALUES | values, "task")
+    self.assertEqual(found, expected)
+
+  @parameterized.parameters(
+      (
+          {"names": "ab"},
+          "task.names is 'ab' of type str, expected a list of texts",
+      ),
+      ({"names": ["a", 1]}, "task.names is .* expected a list of texts"),
+      ({"names": None}, "task.names is None"),
+      (
+          {"table": ["x"]},
+          "task.table is .* of type list, expected a group of settings",
+      ),
+      ({"table": None}, "task.table is None .* expected a group of settings"),
+      ({"limit": "2"}, "task.limit is '2' of type str, expected a number"),
+      ({"nams": []}, "unknown key task.nams .did you mean names."),
+  )
+  def test_what_does_not_fit(self, values, message):
+    with self.assertRaisesRegex(ValueError, message):
+      settings_lib.from_mapping(_described, self.VALUES | values, "task")
+
+  def test_parameters_with_a_default_must_be_given_too(self):
+    values = {k: v for k, v in self.VALUES.items() if k != "limit"}
+    with self.assertRaisesRegex(ValueError, "missing key task.limit"):
+      settings_lib.from_mapping(_described, values, "task")
 
 
 class MakeTaskTest(parameterized.TestCase):

@@ -8,13 +8,13 @@ from absl.testing import parameterized
 
 from configs import tiny_study
 from score_jax import settings as settings_lib
+from score_jax.objectives import Stage1
+from score_jax.objectives import Stage2
 from score_jax.study import cells as cells_lib
 from score_jax.study import methods
 from score_jax.study.settings import StudySettings
 from score_jax.training import phases
 from score_jax.training import traces
-from score_jax.training.objective import Stage1
-from score_jax.training.objective import Stage2
 from score_jax.training.phases import BASE
 from score_jax.training.phases import RlPhase
 from score_jax.training.phases import SftPhase
@@ -55,8 +55,9 @@ class MethodsTest(parameterized.TestCase):
 
   def test_score_is_the_run_that_experiments_run_makes(self):
     first, second = methods.score(SETTINGS)
-    self.assertEqual(first.objective, phases.stage1(SETTINGS.run).objective)
-    self.assertEqual(second.objective, phases.stage2(SETTINGS.run).objective)
+    stage1, stage2 = phases.score(SETTINGS.run)
+    self.assertEqual(first.objective, stage1.objective)
+    self.assertEqual(second.objective, stage2.objective)
     self.assertEqual(first.reference, BASE)
     self.assertEqual(second.reference, BASE)
 

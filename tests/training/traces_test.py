@@ -7,7 +7,7 @@ import numpy as np
 from score_jax.training import traces
 from score_jax.types import Grade
 from score_jax.types import Problem
-from score_jax.types import Rollouts
+from tests.helpers.made_up_rollouts import made_up_rollouts
 
 PROMPT, TURN, EOS, PAD = 90, 91, 1, 0
 
@@ -32,16 +32,13 @@ def _rollouts(problem_id, attempts):
     tokens[row, : len(pieces)] = [token for token, _ in pieces]
     attempt_ids[row, : len(pieces)] = [label for _, label in pieces]
     mask[row, : len(pieces)] = True
-  return Rollouts(
-      problems=(Problem(problem_id, "", ""),),
+  return made_up_rollouts(
+      [Problem(problem_id, "", "")],
+      [[Grade(False, "wrong", None)] * 2] * len(attempts),
+      rewards=rewards,
       tokens=tokens,
       mask=mask,
       attempt_ids=attempt_ids,
-      behaviour_logprobs=np.zeros(tokens.shape, np.float32),
-      texts=(("", ""),) * len(attempts),
-      grades=((Grade(False, "wrong", None),) * 2,) * len(attempts),
-      rewards=rewards,
-      is_truncated=np.zeros(rewards.shape, bool),
   )
 
 

@@ -91,7 +91,8 @@ class TrainStepTest(parameterized.TestCase):
 
   def _run(self, *, steps=3, num_microbatches=1, batch=None):
     """State and metrics after some steps on the same batch."""
-    state = train.init_train_state(self.params, _optimizer())
+    params = jax.tree.map(jnp.copy, self.params)
+    state = train.init_train_state(params, _optimizer())
     batch = self.batch if batch is None else batch
     for _ in range(steps):
       state, metrics = _step(num_microbatches)(state, self.ref_params, batch)
@@ -168,9 +169,11 @@ class TrainStepTest(parameterized.TestCase):
     self.assertEqual(state.step, 3)
     self.assertEqual(state.step.dtype, jnp.int32)
 
-  def test_state_is_donated_and_its_source_is_not(self):
+  def test_state_is_donated_with_its_source(self):
     # The policy starts as the reference, as in Stage I.
-    before = train.init_train_state(self.ref_params, _optimizer())
+    params = jax.tree.map(jnp.copy, self.ref_params)
+    before = train.init_train_state(params, _optimizer())
+    self.assertIs(before.params["logits"], params["logits"])
     after, _ = _step()(before, self.ref_params, self.batch)
     self.assertTrue(all(a.is_deleted() for a in jax.tree.leaves(before)))
     self.assertFalse(any(a.is_deleted() for a in jax.tree.leaves(after)))
