@@ -33,7 +33,7 @@ class SettingsTest(parameterized.TestCase):
     settings = _read(smoke.settings(stage2__bonus_coef=10))
     self.assertIsInstance(settings.stage2.bonus_coef, float)
 
-  # Pitfall 24: config keys that are ignored.
+  # Config keys that are ignored.
   @parameterized.parameters(
       ({"sed": 1}, "unknown key sed .did you mean seed."),
       (

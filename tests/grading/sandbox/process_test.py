@@ -94,7 +94,7 @@ class LifeTest(parameterized.TestCase):
     code = f"""
 import os, threading, time
 from score_jax.grading.sandbox import CodeGrader, Tier
-from tests import sandbox_cases
+from tests.helpers import sandbox_cases
 grader = CodeGrader(tier=Tier({tier.value!r}), num_workers=1, timeout_s=60)
 (session,) = sandbox_cases.worker_sessions()
 held = 0

@@ -22,7 +22,7 @@ from tests.helpers.sandbox_cases import make_grader
 _WITHOUT_CALLS = """
 from score_jax.grading import sandbox
 from score_jax.grading.sandbox import confine, seccomp
-from tests import sandbox_cases
+from tests.helpers import sandbox_cases
 
 if {is_nobody}:
   sandbox_cases.become_nobody()
@@ -164,7 +164,7 @@ class UnprivilegedTest(absltest.TestCase):
 import collections, os
 from experiments import bench_graders
 from score_jax.grading.sandbox import CodeGrader, Tier
-from tests import sandbox_cases
+from tests.helpers import sandbox_cases
 right = bench_graders.human_eval()
 stubs = bench_graders.human_eval("\\n    pass\\n")
 sandbox_cases.become_nobody()
