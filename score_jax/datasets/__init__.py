@@ -1,1 +1,4 @@
-"""Data sets: files of users and packages, as rows of text. No tensorflow."""
+"""Data sets as rows of text, from files of the user or of a package.
+
+Importing this package does not import tensorflow.
+"""

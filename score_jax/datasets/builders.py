@@ -1,6 +1,6 @@
-"""TFDS builders of the data sets. Only `prepared` needs this module.
+"""TFDS builders of the data sets, which only `prepared` uses.
 
-A prepared data set is read without it: its directory says what is in it.
+A prepared data set is read without them: its directory describes itself.
 """
 
 from collections.abc import Iterator
@@ -113,7 +113,12 @@ class ScoreHumanEval(_TextBuilder):
 def make_builder(
     name: str, data_dir: epath.PathLike
 ) -> tfds.core.DatasetBuilder:
-  """The builder of one of `prepared.DATASETS`."""
+  """The builder of the data set that is called `name` in `prepared.DATASETS`.
+
+  Args:
+    name: key of `prepared.DATASETS`.
+    data_dir: directory that the builder writes to.
+  """
   makers = {
       "math": lambda: ScoreMath(data_dir=data_dir),
       "gsm8k": lambda: ScoreGsm8k(data_dir=data_dir),

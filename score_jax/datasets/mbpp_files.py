@@ -1,4 +1,4 @@
-"""MBPP as it is published: all problems, or those that were checked by hand."""
+"""MBPP as it is published: all problems, or the ones checked by hand."""
 
 import ast
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ INSTRUCTIONS = (
 
 
 def read_full(manual_dir: epath.Path) -> dict[str, list[Row]]:
-  """Rows of the four splits; `setup` runs before the tests."""
+  """Rows of the four splits of all problems; `setup` runs before the tests."""
   records = _read(manual_dir / "mbpp" / "mbpp.jsonl")
   return _split(
       _row(r, tables.text_of(r, "text"), tables.text_of(r, "test_setup_code"))
@@ -36,7 +36,10 @@ def read_full(manual_dir: epath.Path) -> dict[str, list[Row]]:
 
 
 def read_sanitized(manual_dir: epath.Path) -> dict[str, list[Row]]:
-  """Likewise; texts are clearer, and some tests were corrected."""
+  """Rows of the four splits of the problems that were checked by hand.
+
+  Their texts are clearer, and some of their tests were corrected.
+  """
   records = _read(manual_dir / "mbpp" / "sanitized-mbpp.json")
   return _split(
       _row(
@@ -56,8 +59,9 @@ def entry_point(code: str, tests: list[str]) -> str | None:
     tests: assert statements.
 
   Returns:
-    Of the functions that the code defines, the one that most of the tests call,
-    of several the one that is called first; None if there is none.
+    The name of the function, among those that the code defines, that most of
+    the tests call; on a tie the one that is called first. None if the tests
+    call none of them.
   """
   defined = _defined_names(code)
   calls = [[n for n in _called_names(t) if n in defined] for t in tests]
@@ -110,7 +114,7 @@ def _row(record: tables.Record, text: str, setup: str) -> Row:
 
 
 def _defined_names(code: str) -> set[str]:
-  """Names of the functions, and of what else is bound, at the top level."""
+  """Names that functions and assignments bind at the top level."""
   names = set()
   for node in _parse(code).body:
     if isinstance(node, ast.FunctionDef):
@@ -121,7 +125,7 @@ def _defined_names(code: str) -> set[str]:
 
 
 def _called_names(test: str) -> list[str]:
-  """Names of what is called, in the order in which they are written."""
+  """Names of the functions that a test calls, in the order of its text."""
   calls = [
       node.func
       for node in ast.walk(_parse(test))
@@ -133,7 +137,7 @@ def _called_names(test: str) -> list[str]:
 
 def _parse(source: str) -> ast.Module:
   with warnings.catch_warnings():
-    # Of regular expressions that are no raw strings.
+    # The data set writes regular expressions as plain, not raw, strings.
     warnings.simplefilter("ignore", DeprecationWarning)
     warnings.simplefilter("ignore", SyntaxWarning)
     return ast.parse(source)

@@ -1,7 +1,8 @@
 """Data sets that are prepared once, in the format of TFDS, and then read.
 
-Reading needs neither the original files nor the code that prepared them, so
-one machine prepares and the others read, from a disk or from gs://.
+Reading needs neither the original files nor the code that prepared them. So one
+machine can prepare a data set for all others, which read it from a disk or from
+gs://.
 """
 
 from collections.abc import Iterable
@@ -25,7 +26,7 @@ DATASETS = {
     "mbpp_sanitized": "score_mbpp/sanitized/1.0.0",
     "human_eval": "score_human_eval/1.0.0",
 }
-# All but these come from files of the user.
+# Data sets that come with a package; the others come from files of the user.
 _FROM_PACKAGES = ("human_eval",)
 
 
@@ -34,10 +35,10 @@ def load(name: str, data_dir: str) -> dict[str, list[Row]]:
 
   Args:
     name: one of DATASETS.
-    data_dir: as of `prepare_and_load`, or a copy of it, local or gs://.
+    data_dir: directory of prepared data sets, local or gs://.
 
   Raises:
-    ValueError: unknown name, or not prepared.
+    ValueError: an unknown name, or a data set that is not prepared.
   """
   directory = _directory(name, data_dir)
   with tables.needs_gcsfs(directory):
@@ -60,7 +61,7 @@ def load(name: str, data_dir: str) -> dict[str, list[Row]]:
 def prepare_and_load(
     name: str, data_dir: str, manual_dir: str | None = None
 ) -> dict[str, list[Row]]:
-  """Like `load`, but prepares first where that has not been done.
+  """Rows of all splits of a data set, which is prepared first if it is not.
 
   Several processes may call this at once: each prepares for itself, and the
   first one that is ready is read by all.
@@ -69,11 +70,12 @@ def prepare_and_load(
     name: one of DATASETS.
     data_dir: a local directory, made where absent, or one on gs://, which is
       only read.
-    manual_dir: holds the original files; the message of the error says which.
+    manual_dir: holds the published files; where they are missing, the error
+      says which they are and where to get them.
 
   Raises:
-    ValueError: unknown name, files that are missing or are not the published
-      ones, or not prepared on gs://.
+    ValueError: an unknown name, files that are missing or are not the published
+      ones, or a data set on gs:// that is not prepared.
   """
   if not _is_remote(data_dir) and not _directory(name, data_dir).exists():
     _prepare(name, data_dir, manual_dir)

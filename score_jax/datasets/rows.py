@@ -19,12 +19,12 @@ def fingerprint(rows: Sequence[Row]) -> str:
 
 
 def normalize_text(text: str) -> str:
-  """Text without the differences that do not make another problem."""
+  """The text in lower case with single spaces: what makes two problems one."""
   return " ".join(text.casefold().split())
 
 
 def check_unique_ids(splits: Mapping[str, Sequence[Row]]) -> None:
-  """Raises ValueError for an id that two rows have, of one split or two."""
+  """Raises ValueError for an id that two rows share, in any splits."""
   seen: dict[str, str] = {}
   for split, rows in splits.items():
     for row in rows:
@@ -44,9 +44,9 @@ def check_counts(
   """Raises ValueError unless each split has as many rows as expected.
 
   Args:
-    splits: rows.
-    expected: number of rows by split, of all splits.
-    what: the data set and where it was read, for the message.
+    splits: rows by split.
+    expected: number of rows by split; there may be no other splits.
+    what: the data set and where it was read, for the error message.
   """
   found = {split: len(rows) for split, rows in splits.items()}
   if found != dict(expected):

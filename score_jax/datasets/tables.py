@@ -1,4 +1,7 @@
-"""Files of rows: .jsonl, .json (a list of objects) and .parquet, also gs://."""
+"""Reads rows from .jsonl, .json (a list of objects) and .parquet files.
+
+Files may lie on a disk or on gs://.
+"""
 
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -20,9 +23,9 @@ class Record(NamedTuple):
   """One row of a file as it was found.
 
   Attributes:
-    place: the file and where in it, for messages.
-    values: by column; numbers of JSON files are strings already, written as
-      they are in the file.
+    place: the file and the line or row in it, for error messages.
+    values: the row's values by column. Numbers of JSON files are strings,
+      written as they are in the file.
   """
 
   place: str
@@ -46,9 +49,9 @@ def read_table(
     id_column: one of the columns, whose values must all be different.
 
   Raises:
-    ValueError: no such file, not of the form that its name says, no rows, a
-      column that is missing, a value that is neither text nor a number, an id
-      that is used twice.
+    ValueError: there is no such file, its content is not of the form that its
+      name says, it has no rows, a column is missing, a value is neither text
+      nor a number, or an id is used twice.
   """
   if id_column not in columns:
     raise ValueError(
@@ -69,7 +72,12 @@ def read_table(
 
 
 def read_records(path: str | os.PathLike) -> list[Record]:
-  """All rows of a file; ValueError as of `read_table`."""
+  """All rows of a .jsonl, .json or .parquet file, local or gs://.
+
+  Raises:
+    ValueError: there is no such file, its content is not of the form that its
+      name says, or it has no rows.
+  """
   file = epath.Path(path)
   readers = {
       ".jsonl": parse_json_lines,
@@ -108,7 +116,7 @@ def require_files(paths: Sequence[epath.Path], instructions: str) -> None:
 
 
 def text_of(record: Record, column: str) -> str:
-  """A value as text; ValueError for what is missing or is no such value."""
+  """A value as text; ValueError unless it is a text or a finite number."""
   value = value_of(record, column)
   # bool is an int, and True is no answer of any problem.
   if isinstance(value, bool) or not isinstance(
@@ -163,7 +171,7 @@ def parse_json_object(content: bytes, name: str) -> Record:
 
 @contextlib.contextmanager
 def needs_gcsfs(path: str | os.PathLike) -> Iterator[None]:
-  """Says what to install where gs:// is out of reach for want of it."""
+  """Raises ValueError naming gcsfs where gs:// cannot be read without it."""
   try:
     yield
   except ImportError as error:

@@ -8,10 +8,10 @@ class GraderError(RuntimeError):
 
 
 class UnjudgeableTestsError(GraderError):
-  """Tests that cannot say anything of any program: the data's fault.
+  """Tests cannot judge any program: the data is at fault, not the attempt.
 
   Attributes:
-    indices: which ones of the batch.
+    indices: positions of these tests in the batch.
   """
 
   def __init__(self, message: str, indices: Sequence[int]):

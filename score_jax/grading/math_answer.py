@@ -59,8 +59,8 @@ class MathGrader:
 
     Args:
       num_workers: processes for comparisons that need algebra.
-      timeout_s: seconds of wall clock for one of them.
-      memory_mb: address space of a worker.
+      timeout_s: limit of one comparison in seconds of wall clock.
+      memory_mb: address space of a worker, in MB.
     """
     if importlib.util.find_spec("sympy") is None:
       raise ValueError(
@@ -87,7 +87,7 @@ class MathGrader:
     self._pool.close()
 
   def unreadable_golds(self, golds: Sequence[str]) -> dict[int, str]:
-    """The golds that cannot be graded: by index, what is wrong with them."""
+    """Gold answers that cannot be graded: what is wrong with each, by index."""
     reasons, slow = {}, {}
     for index, gold in enumerate(golds):
       reason = _reason_against(gold)
@@ -104,16 +104,20 @@ class MathGrader:
   def grade(
       self, completions: Sequence[str], golds: Sequence[str]
   ) -> list[Grade]:
-    """Grades one attempt per gold.
+    """Grades one attempt for each gold answer.
 
     Args:
       completions: the attempts, without their prompts.
-      golds: the right answers; ValueError where one cannot be graded.
+      golds: the right answers.
 
     Returns:
-      A grade for each, in order. Its status is 'correct', 'wrong', 'no_answer',
-      'refused' (beyond what a person would write), 'unparseable', or 'timeout'
-      (of time or memory).
+      A grade for each attempt, in order. Its status is 'correct', 'wrong',
+      'no_answer', 'refused' (too long or too large for a person to write),
+      'unparseable', or 'timeout' (the limit of time or memory was met).
+
+    Raises:
+      ValueError: a gold answer that cannot be graded.
+      GraderError: the workers failed. It is never a grade.
     """
     grades = [
         _grade_exactly(completion, gold)
@@ -135,7 +139,7 @@ class MathGrader:
   def _statuses(
       self, pairs: Sequence[tuple[str, str]]
   ) -> dict[tuple[str, str], str]:
-    """What algebra says of (gold, answer), each pair once."""
+    """Statuses of (gold, answer) pairs, decided by algebra in the workers."""
     statuses = {pair: self._cache.get(pair) for pair in pairs}
     unknown = [pair for pair in pairs if statuses[pair] is None]
     replies = self._pool.run(
@@ -153,7 +157,7 @@ class MathGrader:
 
 
 class _Cache:
-  """The least recently used pairs are forgotten; any thread may use it."""
+  """Statuses of the most recently used pairs; any thread may use it."""
 
   def __init__(self, size: int):
     self._size = size
@@ -215,7 +219,7 @@ def _decided(grade: Grade, status: str) -> Grade:
 
 
 def _grade_exactly(completion: str, gold: str) -> Grade:
-  """A grade, or one of status _UNDECIDED where algebra is needed."""
+  """Grades without algebra; the status is _UNDECIDED where that is needed."""
   stated = stated_answer(completion)
   # An answer far too long to be graded is still one that the attempt gave.
   answer = None if stated is None else normalize(stated[:MAX_RAW_CHARS])
@@ -254,7 +258,7 @@ def _read_gold(gold: str) -> Node:
 
 
 def _reason_against(gold: str) -> str:
-  """What is wrong with a gold as far as can be told without algebra, or ''."""
+  """Why a gold cannot be graded, as far as is seen without algebra, or ''."""
   if len(gold) > MAX_RAW_CHARS:
     return f"longer than {MAX_RAW_CHARS} characters"
   text = normalize(gold)

@@ -1,7 +1,7 @@
 """The worker's end of worker_pool: reads requests, writes replies.
 
-Frames are four bytes of length and that much JSON. Nothing of score_jax that
-imports JAX may be imported on this side.
+A frame is four bytes that hold a length, and JSON of that length. A worker must
+not import anything of score_jax that imports JAX.
 """
 
 from collections.abc import Callable
@@ -29,10 +29,10 @@ def serve(
   memory, or {'error': traceback} when `handle` failed.
 
   Args:
-    handle: from one request to one reply, both JSON values.
-    memory_mb: limit of this process's address space.
-    warm_up: a first request, so that no later one pays for lazy imports, and
-      what `handle` must make of it.
+    handle: makes a reply of a request, both JSON values.
+    memory_mb: limit of this process's address space, in MB.
+    warm_up: a first request and the reply that `handle` must give to it, so
+      that no later request pays for lazy imports.
   """
   requests, replies = _take_pipes()
   # An interrupt from the keyboard is the parent's to handle.
@@ -58,9 +58,10 @@ def write_frame(stream: BinaryIO, message: Any) -> None:
 class _DyingWithParent:
   """Ends this process at once when the parent does, even in C code.
 
-  While a request is worked on nothing can arrive on the pipe but its end, of
-  which the kernel tells by SIGIO; that kills. PR_SET_PDEATHSIG would follow the
-  thread that started the worker, which may end long before the parent does.
+  While the worker is busy with a request, nothing can arrive on the pipe but
+  its end. The kernel reports that by SIGIO, which kills. PR_SET_PDEATHSIG would
+  follow the thread that started the worker, which may end long before the
+  parent does.
   """
 
   def __init__(self, descriptor: int):

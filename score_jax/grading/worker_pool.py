@@ -1,8 +1,8 @@
 """A pool of worker processes that can be killed.
 
-A worker that is still busy at its time limit is killed by this side and
-replaced: no cooperation of the code that hangs is asked for, no signal handler
-and no alarm of the calling process is used, any thread may call.
+The pool kills and replaces a worker that is still busy at its time limit. The
+code that hangs need not cooperate, and the calling process needs no signal
+handler and no alarm, so any thread may call.
 
 Workers are started by exec: this process holds JAX, which must not be forked.
 """
@@ -28,7 +28,7 @@ from score_jax.grading.worker_loop import HEADER
 from score_jax.grading.worker_loop import MAX_FRAME_BYTES
 from score_jax.grading.worker_loop import write_frame
 
-# A worker that has not come up by then never will.
+# A worker that takes longer to start is taken for broken.
 START_TIMEOUT_S = 120.0
 # Requests after which a worker is replaced, so that no leak adds up.
 RECYCLE_AFTER = 5000
@@ -42,8 +42,8 @@ class Reply:
   """What came of one request.
 
   Attributes:
-    status: 'done', or which limit the request met.
-    value: what the worker answered, None unless done.
+    status: 'done', or the limit that the request met.
+    value: the worker's answer, None unless the status is 'done'.
   """
 
   status: Literal["done", "timeout", "memory"]
@@ -51,7 +51,7 @@ class Reply:
 
 
 class _WorkerFailure(Exception):
-  """A worker failed otherwise than by a limit, or by its memory limit."""
+  """A worker failed: it ran out of memory (`is_memory`), or it broke."""
 
   def __init__(self, message: str, *, is_memory: bool = False):
     super().__init__(message)
@@ -83,10 +83,10 @@ class WorkerPool:
     """Starts nothing yet.
 
     Args:
-      command: starts a worker, which calls `worker_loop.serve`.
-      env: all of a worker's environment.
-      num_workers: processes at a time.
-      timeout_s: seconds of wall clock that one request may take.
+      command: command line of a worker, which calls `worker_loop.serve`.
+      env: the whole environment of a worker.
+      num_workers: number of processes.
+      timeout_s: limit of one request in seconds of wall clock.
     """
     if num_workers < 1 or timeout_s <= 0:
       raise ValueError(
@@ -104,8 +104,8 @@ class WorkerPool:
     """The replies, in the order of the requests.
 
     Raises:
-      GraderError: a request failed otherwise than by a limit, twice, the second
-        time in a new worker; or workers do not start.
+      GraderError: a request failed twice, the second time in a new worker, and
+        not for want of time or memory; or workers do not start.
     """
     with self._lock:
       if self._is_closed:
@@ -121,7 +121,7 @@ class WorkerPool:
         raise
 
   def pids(self) -> list[int]:
-    """Of the workers that are up."""
+    """Process ids of the workers that are running."""
     return [worker.pid for worker in self._workers if worker is not None]
 
   def close(self) -> None:
@@ -171,14 +171,14 @@ class _Batch:
     return self._replies
 
   def _start_workers(self) -> None:
-    """As many as have something to do; they import side by side."""
+    """Starts as many workers as there is work for; they import in parallel."""
     num_jobs = len(self._waiting) + len(self._running)
     for slot, worker in enumerate(self._workers):
       if worker is None and (slot in self._retried or slot < num_jobs):
         self._workers[slot] = self._new_worker()
 
   def _drop_dead(self) -> None:
-    """Those that died while they had nothing to do: no request's fault."""
+    """Drops workers that died while idle, which is no request's fault."""
     for slot, worker in enumerate(self._workers):
       if worker is not None and worker.is_dead():
         self._drop(slot)
@@ -200,7 +200,7 @@ class _Batch:
         self._fail(slot, failure)
 
   def _collect(self) -> None:
-    """Waits for the first reply, start or time-out, and handles all there."""
+    """Waits for the first reply, start or time-out, and handles all of them."""
     busy = {
         slot: worker
         for slot, worker in enumerate(self._workers)
@@ -240,7 +240,10 @@ class _Batch:
     self._finish(slot, Reply("timeout"))
 
   def _fail(self, slot: int, failure: _WorkerFailure) -> None:
-    """Tries once more in a new worker; what this one holds may be spoilt."""
+    """Has the request tried once more, in a new worker.
+
+    The state of the old worker may be corrupt.
+    """
     self._drop(slot)
     job = self._running.pop(slot, None)
     if job is None:
@@ -332,7 +335,7 @@ class _Worker:
     return message
 
   def last_words(self) -> str:
-    """The end of what it wrote to stderr."""
+    """The end of what the worker wrote to stderr."""
     size = self._stderr.seek(0, os.SEEK_END)
     self._stderr.seek(max(0, size - 2000))
     return self._stderr.read().decode("utf-8", "replace").strip()
@@ -348,7 +351,7 @@ class _Worker:
     self._stderr.close()
 
   def _failure(self) -> _WorkerFailure:
-    """Of a worker whose pipe has ended: how it ended itself."""
+    """The failure of a worker whose pipe has ended: how its process ended."""
     try:
       code = self._process.wait(timeout=5)
     except subprocess.TimeoutExpired:
@@ -360,7 +363,7 @@ class _Worker:
 
 
 def _wait(busy: dict[int, _Worker]) -> list[int]:
-  """Slots that have something to read, after at most the nearest deadline."""
+  """Waits for output until the next deadline; the slots that have some."""
   if not busy:
     return []
   deadline = min(worker.deadline for worker in busy.values())

@@ -1,4 +1,4 @@
-"""Model hyper-parameters of all families, one class for one decoder.
+"""Model hyper-parameters: one class for all families, as there is one decoder.
 
 `hf_config.py` reads them from a config.json and writes them back.
 """
@@ -37,12 +37,12 @@ class Llama3Scaling:
   """Llama 3.1's scaling: long wavelengths are stretched, short ones are not.
 
   Attributes:
-    factor: by which long wavelengths grow.
+    factor: factor by which long wavelengths grow.
     low_freq_factor: wavelengths above original_max_positions /
       low_freq_factor are long.
-    high_freq_factor: those below original_max_positions / high_freq_factor
-      are short; in between the factor is blended.
-    original_max_positions: positions of the first pre-training.
+    high_freq_factor: wavelengths below original_max_positions /
+      high_freq_factor are short. Between the two, the factor is blended.
+    original_max_positions: positions of the first pre-training, in tokens.
   """
 
   factor: float
@@ -64,7 +64,7 @@ class Rope:
 
   Attributes:
     theta: base of the wavelengths.
-    scaling: stretches them, None for plain ones.
+    scaling: how the wavelengths are stretched, None for not at all.
   """
 
   theta: float
@@ -87,11 +87,11 @@ class ModelConfig:
     num_kv_heads: N, key/value heads; divides H.
     head_dim: width of one head.
     d_ff: F, width of the gated feed-forward layer.
-    rope: rotary embedding of layers that see everything.
+    rope: rotary embedding of layers that see all earlier positions.
     norm_eps: added to the mean square in RMS norms.
     is_tied: the output head is the transposed embedding table.
     max_positions: longest sequence the model was made for, in tokens.
-    activation: of the gated feed-forward layer.
+    activation: activation of the gated feed-forward layer.
     norm_offset: added to the scales of RMS norms: 1 where files hold scale - 1.
     has_scaled_embedding: embeddings are multiplied by sqrt(D).
     has_post_norms: attention's and the feed-forward layer's results are
@@ -99,14 +99,16 @@ class ModelConfig:
     has_qk_norm: each head's queries and keys are normed before rotation.
     has_qkv_bias: queries, keys and values have a bias.
     has_output_bias: attention's output projection has a bias.
-    query_pre_attn_scalar: attention scores are divided by its root; None for
-      head_dim.
-    attention_softcap: scores s become c tanh(s / c), None for none.
-    logit_softcap: the same for the logits.
+    query_pre_attn_scalar: attention scores are divided by its square root; None
+      stands for head_dim.
+    attention_softcap: c, where attention scores s become c tanh(s / c); None
+      leaves them as they are.
+    logit_softcap: c, where logits s become c tanh(s / c); None leaves them as
+      they are.
     sliding_window: positions that a local layer sees, itself included; None
       where no layer is local.
     is_local: for each layer whether it is local; () where none is.
-    local_rope: rotary embedding of local layers, None for the same.
+    local_rope: rotary embedding of local layers; None stands for `rope`.
   """
 
   model_type: str

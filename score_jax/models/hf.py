@@ -1,4 +1,4 @@
-"""Models from and to Hugging Face directories, tensor by tensor.
+"""Loads models from Hugging Face directories and saves them as such.
 
 A directory holds config.json and model.safetensors, or several shards with
 model.safetensors.index.json. Weights are read as they are, never unpickled.
@@ -31,7 +31,7 @@ from score_jax.output import files
 _MAX_SHARD_BYTES = 5 * 10**9
 _COMPARED_ROWS = 4096
 _FLOATS = ("BF16", "F16", "F32", "F64")
-# Files of a checkpoint that belong to it though they are no weights.
+# Files of a checkpoint beside its weights and its config.json.
 _COMPANIONS = (
     "added_tokens.json",
     "chat_template.jinja",
@@ -54,19 +54,22 @@ def load(
 ) -> tuple[ModelConfig, Params]:
   """Loads a model from a Hugging Face directory or from the hub.
 
-  Every tensor goes straight to its place on the devices: beside the result,
-  the host holds one tensor at a time, as it is read and as it is handed over.
+  Every tensor goes straight to its place on the devices. The host holds one
+  tensor at a time, as it is read and as it is handed over.
 
   Args:
     path: directory with config.json and safetensors files, or a hub id.
-    dtype: of the parameters, whatever the files hold.
+    dtype: dtype of the parameters, whatever the files hold.
     shardings: tree of jax.sharding.Sharding, one for each parameter; the
       leading axis of a stack of layers must not be divided. None for the
       default device.
 
+  Returns:
+    The model's configuration and its parameters.
+
   Raises:
-    ValueError: no model there, an unsupported configuration, or tensors that
-      are missing, unknown or of another shape (all of them are listed).
+    ValueError: there is no model, its configuration is not supported, or
+      tensors are missing, unknown or of another shape (all of them are listed).
   """
   directory = hf_files.resolve(path)
   config = load_config(directory)
@@ -105,19 +108,19 @@ def save(
 ) -> None:
   """Writes a model as a Hugging Face directory, all of it or nothing.
 
-  The host holds one shard at a time. With several processes all of them call
-  this, and process 0 writes.
+  The host holds one shard at a time. If there are several processes, all of
+  them call this, and process 0 writes.
 
   Args:
     path: directory to make; must not exist.
     config: the model's configuration.
-    params: its parameters.
-    dtype: to write them in; None for the one that they have.
-    tokenizer: a transformers tokenizer to save beside the weights; for one
-      that was loaded from a directory give that directory as `like`.
+    params: the model's parameters.
+    dtype: dtype to write them in; None for the dtype that they have.
+    tokenizer: a transformers tokenizer to save beside the weights. If it was
+      loaded from a directory, give that directory as `like` instead.
     like: Hugging Face directory or hub id whose tokenizer files, generation
       config and special tokens are copied, byte for byte.
-    max_shard_bytes: largest file, unless a single tensor is larger.
+    max_shard_bytes: largest size of a file, unless a single tensor is larger.
 
   Raises:
     ValueError: path exists already.
@@ -156,7 +159,7 @@ def _tensors_of(file: str) -> Iterator[tuple[str, np.ndarray]]:
 def _allocate_stacks(
     config: ModelConfig, dtype: jnp.dtype, shardings: Params | None
 ) -> Params:
-  """Zeros for stacks of layers, on their devices; the rest is placed whole."""
+  """Zeros on the devices for the stacks of layers, which `_place` fills."""
   shapes = parameter_shapes(config)["layers"]
   places = None if shardings is None else shardings["layers"]
   for sharding in jax.tree.leaves(places):
@@ -176,7 +179,7 @@ def _place(
     dtype: jnp.dtype,
     shardings: Params | None,
 ) -> None:
-  """Puts a tensor into `params`, in place where it is a layer of a stack."""
+  """Puts a tensor into `params`; the layer of a stack is replaced in place."""
   sharding = shardings and tensors_lib.parameter_of(shardings, tensor)
   view = tensor.load(array)
   if tensor.layer is None:
@@ -194,7 +197,7 @@ def _place(
 def _on_devices(
     view: np.ndarray, dtype: jnp.dtype, sharding: jax.sharding.Sharding | None
 ) -> jax.Array:
-  """Each device receives its part of a host array."""
+  """A host array on the devices; each of them receives its part alone."""
   if sharding is None:
     # Not committed to its device: a program that is first called with such
     # arrays and then with its own results is compiled once, not twice.
@@ -241,7 +244,7 @@ def _check_tensors(
     weight_files: list[str],
     directory: str,
 ) -> None:
-  """Reads all headers and lists everything that does not fit."""
+  """Raises ValueError listing all tensors that do not fit the model."""
   problems, found = [], set()
   for file in weight_files:
     with hf_files.opened(file) as opened:
@@ -273,7 +276,7 @@ def _check_tensors(
 
 
 def _check_second_head(weight_files: list[str], directory: str) -> None:
-  """A tied head that is written a second time must be the embedding."""
+  """Raises ValueError for a tied head in the files that is no embedding."""
   with contextlib.ExitStack() as stack:
     slices = {}
     for file in weight_files:

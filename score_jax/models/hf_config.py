@@ -1,8 +1,8 @@
 """ModelConfig from and to Hugging Face's config.json, family by family.
 
-Read are both layouts: that of transformers 4 (`rope_theta` and `rope_scaling`
-at the top), which the hub's files have, and that of transformers 5
-(`rope_parameters`). Written is the older one, which both versions read. A
+Two layouts are read: that of transformers 4 (`rope_theta` and `rope_scaling` at
+the top), which the hub's files have, and that of transformers 5
+(`rope_parameters`). The older one is written, since both versions read it. A
 field that the decoder does not implement is refused, never ignored: a model
 that loads is the model that was published.
 """
@@ -22,13 +22,13 @@ _LOCAL, _GLOBAL = "sliding_attention", "full_attention"
 
 @dataclasses.dataclass(frozen=True)
 class _Family:
-  """What is particular to a model_type.
+  """What is particular to one model_type.
 
   Attributes:
-    architecture: class of transformers.
+    architecture: name of the family's class in transformers.
     defaults: transformers' values of fields that published files leave out.
     activation_field: name of the field with the activation.
-    constants: ModelConfig's fields that no file spells out.
+    constants: fields of ModelConfig that no file has.
   """
 
   architecture: str
@@ -130,7 +130,7 @@ _SIZES = (
     "num_attention_heads",
     "max_position_embeddings",
 )
-# These may be null.
+# Sizes that may be null.
 _OPTIONAL_SIZES = (
     "head_dim",
     "num_key_value_heads",
@@ -142,15 +142,15 @@ _OPTIONAL_SIZES = (
 def from_hf(content: Mapping[str, Any], source: str) -> ModelConfig:
   """Reads the content of a config.json.
 
-  Of a multimodal Gemma 3 the text part is read.
+  Of a multimodal Gemma 3 only the text part is read.
 
   Args:
     content: the parsed JSON.
-    source: file name for error messages.
+    source: name of the file, for error messages.
 
   Raises:
-    ValueError: an unknown family, remote code, a field that the decoder does
-      not implement, or a missing field.
+    ValueError: the family is unknown, the model needs code of its own, a field
+      has a value that the decoder does not implement, or a field is missing.
   """
   try:
     return _read(content)
@@ -256,7 +256,7 @@ def _refuse_remote_code(content: Mapping[str, Any]) -> None:
 
 
 def _text_part(content: Mapping[str, Any]) -> Mapping[str, Any]:
-  """The fields of the language model, those of `text_config` if nested."""
+  """The fields of the language model, which may stand in `text_config`."""
   if content.get("model_type") != "gemma3":
     return content
   text = content.get("text_config")
@@ -276,7 +276,7 @@ def _refuse_unimplemented(values: Mapping[str, Any]) -> None:
 
 
 def _check_sizes(values: Mapping[str, Any]) -> None:
-  """Refuses sizes that are no whole numbers above 0, and uneven heads."""
+  """Raises ValueError for sizes below 1, and for heads of unequal width."""
   optional = [n for n in _OPTIONAL_SIZES if values.get(n) is not None]
   for name in (*_SIZES, *optional):
     if type(values[name]) is not int or values[name] < 1:
@@ -349,9 +349,10 @@ def _ropes(values: Mapping[str, Any]) -> dict[str, Rope]:
   """Rotary embeddings of global layers and, where they differ, local ones.
 
   Files of transformers 4 have `rope_theta`, `rope_scaling` and, for local
-  layers, `rope_local_base_freq`; those of transformers 5 `rope_parameters`,
-  for Gemma 3 one for each kind of layer. Some have both: what the nested form
-  leaves out is taken from the flat one, as transformers does.
+  layers, `rope_local_base_freq`. Files of transformers 5 have
+  `rope_parameters`, which in Gemma 3 hold parameters for each kind of layer.
+  Some files have both: what the newer form leaves out is taken from the older
+  one, as transformers does.
   """
   parameters = values.get("rope_parameters") or {}
   is_nested = _GLOBAL in parameters or _LOCAL in parameters

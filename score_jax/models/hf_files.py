@@ -1,4 +1,4 @@
-"""Files of a Hugging Face directory: found, opened, and told apart.
+"""Finds and opens the files of a Hugging Face directory.
 
 Only JSON and safetensors are read: nothing is unpickled and no code is run.
 """
@@ -17,7 +17,8 @@ from score_jax.output import files
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-# What the hub is asked for: pickles and other frameworks' weights are not.
+# Files that are downloaded from the hub: neither pickles nor the weights of
+# other frameworks.
 _WANTED = ("*.json", "model*.safetensors", "*.jinja", "*.model", "*.txt")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -29,8 +30,8 @@ def resolve(path: str | os.PathLike) -> str:
     path: directory, or "organisation/name" of a model on the Hugging Face hub.
 
   Raises:
-    ValueError: neither a directory nor a hub id, or a hub id that cannot be
-      had (no network, no such model, no access).
+    ValueError: `path` is neither a directory nor a hub id, or the model cannot
+      be downloaded (no network, no such model, no access).
   """
   path = os.fspath(path)
   if os.path.isdir(path):
@@ -45,8 +46,8 @@ def resolve(path: str | os.PathLike) -> str:
     )
   try:
     return huggingface_hub.snapshot_download(path, allow_patterns=_WANTED)
-  # Whatever it is: no network, no access, no such model, a line cut off. The
-  # errors are those of the hub's HTTP library, another one in each version.
+  # Any failure counts: no network, no access, no such model, a connection that
+  # breaks. Their classes change with the hub's HTTP library.
   except Exception as error:
     raise ValueError(
         f"{path!r} is no directory here and cannot be had from the Hugging"
@@ -61,7 +62,8 @@ def read_object(file: str) -> dict[str, Any]:
   """Reads a file that holds a JSON object.
 
   Raises:
-    ValueError: no file, no JSON, or no object; says what was found instead.
+    ValueError: there is no such file, or it holds no JSON object; the message
+      says what was found instead.
   """
   if not os.path.isfile(file):
     raise ValueError(f"{file} does not exist: not a Hugging Face directory")
@@ -77,12 +79,14 @@ def read_object(file: str) -> dict[str, Any]:
 
 
 def weight_files(directory: str) -> list[str]:
-  """Paths of all safetensors files, as the index lists them.
+  """Paths of the safetensors files of a directory.
 
-  Where there is a single file as well, it counts, as in transformers.
+  If model.safetensors is there, it alone counts, as in transformers; otherwise
+  the files that the index lists.
 
   Raises:
-    ValueError: no safetensors, a broken index, or shards that are absent.
+    ValueError: there are no safetensors, the index is broken, or files that it
+      lists are missing.
   """
   index = os.path.join(directory, INDEX)
   single = os.path.join(directory, SINGLE)
@@ -108,7 +112,8 @@ def opened(file: str) -> Iterator[Any]:
   """A safetensors file, memory-mapped until the end of the block.
 
   Raises:
-    ValueError: not a whole safetensors file; says what it looks like.
+    ValueError: it is not a whole safetensors file; the message says what it
+      looks like.
   """
   try:
     handle = safetensors.safe_open(file, framework="np")
@@ -145,7 +150,7 @@ def _no_weights(directory: str) -> str:
 
 
 def _diagnosis(file: str) -> str:
-  """What a file that cannot be read seems to be, as part of a sentence."""
+  """What a broken file seems to be, to follow "is not valid" in a sentence."""
   with open(file, "rb") as stream:
     start = stream.read(200).lstrip()
   if not start:

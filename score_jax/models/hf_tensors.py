@@ -1,7 +1,7 @@
 """Which tensor of a Hugging Face checkpoint is which parameter.
 
-One table for all families: a family without biases simply has no entries for
-them. Layers are stacked here and single tensors there.
+One table serves all families: a family without biases simply has no entries for
+them. Our parameters stack the layers; a checkpoint has a tensor for each layer.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,12 @@ class Tensor(NamedTuple):
   """A tensor of a checkpoint and its place in the parameters.
 
   Attributes:
-    parameter: our name, in params or, for a layer's tensor, params["layers"].
+    parameter: name of our parameter, in params, or in params["layers"] for the
+      tensor of a layer.
     layer: index into the stack, None for a tensor outside of the layers.
-    hf_shape: its shape in the checkpoint.
-    load: from the checkpoint's layout to ours; a view, nothing is copied.
-    save: back.
+    hf_shape: shape of the tensor in the checkpoint.
+    load: turns the checkpoint's layout into ours; a view, nothing is copied.
+    save: turns our layout back into the checkpoint's.
   """
 
   parameter: str
@@ -58,7 +59,7 @@ def table(config: ModelConfig) -> dict[str, Tensor]:
 
 
 def parameter_of(params: Params, tensor: Tensor) -> Any:
-  """The array that the tensor is, or that it is a layer of."""
+  """Our array for a tensor; for a layer's tensor, the whole stack."""
   parent = params if tensor.layer is None else params["layers"]
   return parent[tensor.parameter]
 
@@ -69,8 +70,8 @@ _TEXT_PREFIXES = (
     ("language_model.lm_head.", "lm_head."),
     ("model.language_model.", "model."),
 )
-# No parameters of the language model: other modalities, and tables that old
-# checkpoints hold though they follow from the configuration.
+# Tensors that are no parameters of the language model: those of other
+# modalities, and tables in old checkpoints that follow from the configuration.
 _NOT_OURS = re.compile(
     r"(model\.)?(vision_tower|multi_modal_projector)\."
     r"|.*\.rotary_emb\.inv_freq$"
@@ -78,7 +79,7 @@ _NOT_OURS = re.compile(
 
 
 def text_name(name: str) -> str | None:
-  """The name of a tensor in `table`, None if the language model has it not."""
+  """The name that `table` has for a tensor; None outside the language model."""
   if _NOT_OURS.match(name):
     return None
   for prefix, ours in _TEXT_PREFIXES:
@@ -105,7 +106,11 @@ def _attention(c: ModelConfig) -> dict[str, Tensor]:
 
 
 def _norms(c: ModelConfig) -> dict[str, Tensor]:
-  """Norms; `post_attention_layernorm` means two things in two families."""
+  """Norms of a layer.
+
+  `post_attention_layernorm` comes before the feed-forward layer in families
+  without norms behind attention, and behind attention in the others.
+  """
   tensors = {"input_layernorm.weight": _same("attention_norm", c.d_model)}
   if c.has_post_norms:
     names = {
@@ -134,7 +139,7 @@ def _transposed(parameter: str, *shape: int) -> Tensor:
 def _heads(
     parameter: str, d_model: int, num_heads: int, c: ModelConfig
 ) -> Tensor:
-  """[heads * head_dim, D] there, [D, heads, head_dim] here."""
+  """[heads * head_dim, D] in the checkpoint, [D, heads, head_dim] here."""
   width = num_heads * c.head_dim
   return Tensor(
       parameter,
@@ -146,7 +151,7 @@ def _heads(
 
 
 def _output(c: ModelConfig) -> Tensor:
-  """[D, heads * head_dim] there, [heads, head_dim, D] here."""
+  """[D, heads * head_dim] in the checkpoint, [heads, head_dim, D] here."""
   width = c.num_heads * c.head_dim
   return Tensor(
       "output",
@@ -160,7 +165,7 @@ def _output(c: ModelConfig) -> Tensor:
 
 
 def _bias(parameter: str, num_heads: int, c: ModelConfig) -> Tensor:
-  """[heads * head_dim] there, [heads, head_dim] here."""
+  """[heads * head_dim] in the checkpoint, [heads, head_dim] here."""
   width = num_heads * c.head_dim
   return Tensor(
       parameter,

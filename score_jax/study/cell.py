@@ -28,12 +28,12 @@ from score_jax.training.phases import Phase
 
 
 def cell_path(root: pathlib.Path, method: str, seed: int) -> pathlib.Path:
-  """Run directory of a cell."""
+  """Run directory of a cell in the directory `root` of a study."""
   return root / "cells" / method / f"seed{seed}"
 
 
 def summary_path(cell: pathlib.Path) -> pathlib.Path:
-  """What a cell that came to its end leaves behind."""
+  """The file that a cell writes when it is finished."""
   return cell / "cell.json"
 
 
@@ -44,19 +44,23 @@ def run_cell(
     method: str,
     seed: int,
 ) -> dict[str, Any]:
-  """Runs what is left of a cell.
+  """Runs a cell, or what an interrupted process left of it.
+
+  Unless the cell is that of 'base', the cell of 'base' with the same seed must
+  be finished: its base model is copied.
 
   Args:
-    settings: of the study.
+    settings: settings of the study.
     run_config: the config that settings.run was made from.
     root: directory of the study.
     method: key of METHODS.
-    seed: of the cell; the base cell of that seed is finished, if it is not
-      this one.
+    seed: seed of the cell.
 
   Returns:
-    The cell's summary, which is also written: `results` of all phases,
-    `conversations` sampled for training, `wall_s`, `test_time`.
+    The cell's summary, which is also written to `summary_path`: `method`,
+    `seed`, `results` of all phases, `conversations` sampled for training,
+    `trained_s` and `wall_s` in seconds, `test_time`, and `anchored`, the names
+    of phases that hold a first attempt close to the reference policy.
   """
   started = time.perf_counter()
   run_settings = dataclasses.replace(settings.run, seed=seed)
@@ -93,12 +97,12 @@ def run_cell(
 
 
 def num_conversations(settings: RunSettings, phases: tuple[Phase, ...]) -> int:
-  """Conversations that are sampled for training."""
+  """Number of conversations that are sampled for training."""
   return settings.rollout.rows * sum(phase.sampling_steps for phase in phases)
 
 
 def _take_base(base: pathlib.Path, path: pathlib.Path) -> None:
-  """Copies what does not depend on the method: base model, its evaluation."""
+  """Copies the base model and its evaluation from a cell of 'base'."""
   for name in ("base", "evaluations/base.json", "rollouts/test_base.jsonl"):
     source, target = base / name, path / name
     if target.exists() or not source.exists():
@@ -115,7 +119,7 @@ def _self_refine(
     workdir: Workdir,
     name: str,
 ) -> dict[str, Any]:
-  """Metrics of the base model with a message of feedback in between."""
+  """Metrics of Self-Refine with the base model; writes its conversations."""
   rollouts = self_refine.self_refine(
       outcome.params,
       outcome.collector,
@@ -131,7 +135,7 @@ def _self_refine(
 
 
 def _test_time(outcome: Outcome, settings: TestTimeSettings) -> dict[str, Any]:
-  """Greedy accuracy of more attempts, and votes of sampled ones."""
+  """Greedy accuracy of several attempts, and votes of sampled ones."""
   numbers, _, sampled = protocols.test_time(
       outcome.params,
       outcome.collector,
@@ -144,7 +148,7 @@ def _test_time(outcome: Outcome, settings: TestTimeSettings) -> dict[str, Any]:
   votes = votes_lib.votes(sampled, sampled)
   return {
       "accuracy": [point["accuracy"] for point in numbers["curve"]],
-      # By problem: intervals over seeds need them.
+      # One value for each problem: intervals over seeds need them.
       "votes": [
           {
               "k": vote.k,

@@ -1,7 +1,7 @@
-"""The methods of the paper's comparison, as phases over the same parts.
+"""The methods of the paper's comparison, each as a sequence of phases.
 
-All of them sample as many conversations as the two stages of SCoRe together,
-and start from the same base model.
+Every method starts from the same base model. Every method that is trained
+samples as many conversations as the two stages of SCoRe together.
 """
 
 from collections.abc import Callable
@@ -26,10 +26,10 @@ class Method:
   """One method.
 
   Attributes:
-    label: in tables and pictures.
-    recipe: its phases.
-    is_self_refine: prompting alone: evaluated with a message of feedback
-      between the attempts.
+    label: name in tables and pictures.
+    recipe: makes the phases of its training.
+    is_self_refine: the method trains nothing; it is evaluated with a message of
+      feedback between the attempts.
   """
 
   label: str
@@ -49,7 +49,7 @@ def star(settings: StudySettings) -> tuple[Phase, ...]:
 
 
 def star_plus(settings: StudySettings) -> tuple[Phase, ...]:
-  """STaR on D+_STaR, which has right answers that stay as well."""
+  """STaR on D+_STaR, which also has right answers that stay right."""
   return _star(settings, traces.star_plus, _budget(settings), BASE)
 
 
@@ -72,9 +72,9 @@ def single_turn(settings: StudySettings) -> tuple[Phase, ...]:
 
 
 def multi_turn(settings: StudySettings) -> tuple[Phase, ...]:
-  """Both attempts rewarded from the start, neither stages nor bonus.
+  """RL that rewards both attempts from the start, without stages or bonus.
 
-  Its learning rates and their restart are those of SCoRe's two stages.
+  It has the learning rates of SCoRe's two stages, and their restart.
   """
   return _stage2_alone(settings, bonus_coef=0.0)
 
@@ -90,7 +90,7 @@ def score_no_stage1(settings: StudySettings) -> tuple[Phase, ...]:
 
 
 def score_no_bonus(settings: StudySettings) -> tuple[Phase, ...]:
-  """alpha = 0 in Stage II (Table 4, w/o reward shaping)."""
+  """SCoRe with alpha = 0 in Stage II (Table 4, w/o reward shaping)."""
   first, second = score(settings)
   objective = dataclasses.replace(second.objective, bonus_coef=0.0)
   return first, dataclasses.replace(second, objective=objective)
@@ -104,7 +104,7 @@ def score_star(settings: StudySettings) -> tuple[Phase, ...]:
 
 
 def score_offline(settings: StudySettings) -> tuple[Phase, ...]:
-  """First attempts of the base model alone (Table 4, w/o on-policy)."""
+  """SCoRe with first attempts of the base model (Table 4, w/o on-policy)."""
   return tuple(
       dataclasses.replace(phase, offline_first_attempt_fraction=1.0)
       for phase in score(settings)
@@ -112,9 +112,10 @@ def score_offline(settings: StudySettings) -> tuple[Phase, ...]:
 
 
 def score_three_attempts(settings: StudySettings) -> tuple[Phase, ...]:
-  """Stage I(a), I(b) and II of three attempts (appendix A.1).
+  """SCoRe with three attempts: Stages I(a), I(b) and II (appendix A.1).
 
-  Stage I(b) holds two attempts to the model that Stage I(a) ended with.
+  Stage I(b) holds the first two attempts close to the model at the end of Stage
+  I(a).
   """
   first, second = score(settings)
   steps = settings.method.stage1b_steps
@@ -139,9 +140,9 @@ def score_three_attempts(settings: StudySettings) -> tuple[Phase, ...]:
 
 
 def score_k2(settings: StudySettings) -> tuple[Phase, ...]:
-  """SCoRe with several corrections of each first attempt; ours.
+  """SCoRe with several second attempts behind each first one; not the paper's.
 
-  Leave-one-out among them is a baseline that knows the first attempt.
+  Their leave-one-out baseline depends on the first attempt.
   """
   count = settings.method.corrections_per_attempt
   return tuple(
@@ -172,14 +173,14 @@ METHODS = {
 
 
 def _budget(settings: StudySettings) -> int:
-  """Steps' worth of conversations that every method samples."""
+  """Sampling steps of every method that is trained."""
   return settings.run.stage1.steps + settings.run.stage2.steps
 
 
 def _stage2_alone(
     settings: StudySettings, bonus_coef: float
 ) -> tuple[RlPhase, RlPhase]:
-  """Stage II's objective with the steps and learning rates of both stages."""
+  """Both stages' steps and learning rates, with the objective of Stage II."""
   first, second = phases.score(settings.run)
   objective = Stage2(second.objective.kl_coef, bonus_coef)
   return (
@@ -213,7 +214,7 @@ def _star(
 
 
 def _pair_sft(settings: StudySettings, select: Selection) -> SftPhase:
-  """One epoch, as in the paper, whatever the number of steps."""
+  """One epoch, as in the paper; sft.steps does not limit it."""
   sft, budget = settings.method.sft, _budget(settings)
   rows = budget * settings.run.rollout.rows
   return SftPhase(

@@ -1,4 +1,4 @@
-"""What a comparison of methods can be told; see settings.py."""
+"""Settings of a study: a comparison of methods over several seeds."""
 
 import dataclasses
 
@@ -14,9 +14,9 @@ class SftSettings:
 
   Attributes:
     star_iterations: rounds of sampling and fine-tuning; the paper has 3.
-    steps: updates of one round, at the most.
+    steps: largest number of updates in one round of STaR.
     batch_size: conversations of an update.
-    optimizer: of every round, which starts afresh.
+    optimizer: optimizer of a round; it starts afresh in every round.
   """
 
   star_iterations: int
@@ -30,14 +30,14 @@ class SftSettings:
 
 @dataclasses.dataclass(frozen=True)
 class TestTimeSettings:
-  """What is asked of every trained policy beside two greedy attempts.
+  """Evaluations of every trained policy beside two greedy attempts.
 
   Attributes:
-    num_attempts: of one greedy conversation, at least 2.
-    samples: K; votes of up to 2K parallel first attempts are compared with
-      those of K conversations.
-    temperature: of these samples; the paper has 0.7.
-    problems: the first of the test split.
+    num_attempts: attempts of one greedy conversation, at least 2.
+    samples: K; the vote of up to 2K parallel first attempts is compared with
+      the vote of the second attempts of K conversations.
+    temperature: sampling temperature of the votes; the paper has 0.7.
+    problems: problems from the start of the test split.
   """
 
   num_attempts: int
@@ -95,14 +95,15 @@ class SelfRefineSettings:
 
 @dataclasses.dataclass(frozen=True)
 class MethodSettings:
-  """What some of the methods need beside the settings of a run.
+  """Settings that only some of the methods need.
 
   Attributes:
     sft: fine-tuning of the supervised methods.
-    self_refine: requests of Self-Refine.
-    corrections_per_attempt: K2 of `score_k2`.
-    stage1b_steps: updates of the stage that three-attempt SCoRe has in between,
-      taken from those of Stage II.
+    self_refine: the two requests of Self-Refine.
+    corrections_per_attempt: K2, second attempts behind the same first attempt,
+      in `score_k2`.
+    stage1b_steps: updates of Stage I(b) in `score_three_attempts`; Stage II has
+      so many fewer.
   """
 
   sft: SftSettings
@@ -119,16 +120,17 @@ class StudySettings:
   """A comparison: every method with every seed.
 
   Attributes:
-    run: what all methods share; its seed is replaced, and its two stages set
-      the sampling budget of every method.
-    methods: names out of methods.METHODS.
-    num_seeds: seeds 0, 1, ...; each has a base model, data order and samples of
-      its own, shared by all methods.
-    method: of single methods.
-    test_time: more attempts and votes at test time; None for none.
-    workers: cells that run side by side; 0 for as many as cores and memory
-      allow, on accelerators one.
-    cell_memory_gb: what one cell needs at its peak, GB.
+    run: settings that all methods share. Its seed is replaced by the seed of
+      each cell, and its two stages set the sampling budget of every method.
+    methods: names of methods, keys of methods.METHODS.
+    num_seeds: number of seeds 0, 1, ... Each seed has a base model and a data
+      order of its own, which all methods share.
+    method: settings that only some of the methods need.
+    test_time: more attempts and votes at test time; None for no such
+      evaluation.
+    workers: cells that run in parallel; 0 for as many as cores and memory
+      allow, and for one on an accelerator.
+    cell_memory_gb: memory in GB that one cell needs at its peak.
   """
 
   run: RunSettings
@@ -142,7 +144,7 @@ class StudySettings:
   def __post_init__(self):
     check_positive(self, "num_seeds", "cell_memory_gb")
     check_not_negative(self, "workers")
-    # Refused here, before the other methods are trained.
+    # What score_k2 needs is checked now, before other methods are trained.
     dataclasses.replace(
         self.run.rollout,
         num_attempts=2,

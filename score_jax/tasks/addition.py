@@ -31,16 +31,16 @@ class AdditionTask:
   problem is in two of them.
 
   Attributes:
-    num_digits: of each operand.
-    nine_probability: chance of a column other than the first to be forced to
-      sum to nine, which passes a carry on.
+    num_digits: digits of each operand.
+    nine_probability: probability that a column other than the first is forced
+      to sum to nine, which passes a carry on.
     num_test: problems of the test split.
-    num_validation: likewise.
-    num_train: likewise.
-    num_base: problems that the base model is made from.
-    seed: of the stream; it is part of the task, not of a run.
-    name: see Task.
-    correction_prompt: see Task.
+    num_validation: problems of the validation split.
+    num_train: problems of the training split.
+    num_base: problems of the split 'base', which the tiny base model learns.
+    seed: seed of the stream; the problems are the same in every run.
+    name: short name for logs and for the manifest of a run.
+    correction_prompt: the one character that asks for another attempt.
   """
 
   num_digits: int
@@ -84,6 +84,7 @@ class AdditionTask:
     return self._stream[start:stop]
 
   def first_prompt(self, problem: Problem) -> str:
+    """The sum, which ends in '='."""
     return f"{problem.question}="
 
   def grade(
@@ -104,7 +105,8 @@ class AdditionTask:
     total = sum(self._sizes.values())
     rng = np.random.default_rng(self.seed)
     pairs: dict[tuple[int, int], None] = {}
-    # Pieces of one size: more problems leave the first ones as they are.
+    # Operands are drawn in pieces of one size, so that a larger total leaves
+    # the first problems as they are.
     for _ in range(2 * total // _DRAWS + 10):
       drawn = _operands(rng, _DRAWS, self.num_digits, self.nine_probability)
       pairs |= dict.fromkeys(zip(*drawn, strict=True))
@@ -134,18 +136,18 @@ def _problem(id: int, a: int, b: int, chain: int, width: int) -> Problem:
 
 
 def carry_chains(operands: np.ndarray, num_digits: int) -> np.ndarray:
-  """How far the longest carry of each sum travels, in columns.
+  """Length in columns of the longest carry chain of each sum.
 
   A column that sums to ten or more sends a carry to the next one; if that one
   sums to nine, without the carry, it sends it on. The digit at the end of the
   chain depends on all of its columns.
 
   Args:
-    operands: int[N, 2], of up to `num_digits` digits each.
-    num_digits: columns.
+    operands: int[N, 2], numbers of up to `num_digits` digits.
+    num_digits: columns of a sum.
 
   Returns:
-    int[N], 0 without a carry, up to `num_digits`.
+    int[N], from 0 (no column carries) to `num_digits`.
   """
   powers = 10 ** np.arange(num_digits)
   digits = operands[:, :, np.newaxis] // powers[np.newaxis, np.newaxis] % 10
@@ -167,7 +169,10 @@ def _grade(answer: str, completion: str) -> Grade:
 def _operands(
     rng: np.random.Generator, count: int, num_digits: int, nine: float
 ) -> tuple[list[int], list[int]]:
-  """`count` operands each; columns sum to nine more often than by chance."""
+  """`count` first and second operands.
+
+  With probability `nine`, a column other than the first is forced to sum to 9.
+  """
   shape = (count, num_digits)
   first = rng.integers(0, 10, shape)
   second = rng.integers(0, 10, shape)

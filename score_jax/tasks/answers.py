@@ -23,10 +23,10 @@ _TEMPLATES = {
 
 @dataclasses.dataclass(frozen=True)
 class AnswerGrader:
-  """Compares final answers.
+  """Grades an attempt by comparing its final answer with the gold answer.
 
   Attributes:
-    grader: does the work.
+    grader: reads and compares the answers.
   """
 
   grader: MathGrader
@@ -54,21 +54,23 @@ def answers_task(
     prompts: str,
     grader: Mapping[str, Any],
 ) -> DataTask:
-  """Makes the task.
+  """Makes the task of answering questions with a number or a formula.
 
   Args:
-    train: where training problems come from, see `sources.answer_rows`.
-    test: likewise the held-out problems.
+    train: data set of the training problems, the `settings` of
+      `sources.answer_rows`.
+    test: data set of the test problems, given in the same way.
     num_validation: training problems that are set aside for validation.
     exclude: names of problems that are left out.
     data_dir: directory of prepared data sets, local or gs://.
-    manual_dir: directory of the files that they are prepared from.
-    prompts: see `templates.load_templates`.
-    grader: arguments of `MathGrader`, all of them.
+    manual_dir: directory of the published files, which data sets are prepared
+      from.
+    prompts: 'math', or the path of a .toml file with the templates.
+    grader: all arguments of `MathGrader`, by name.
 
   Raises:
-    ValueError: anything that a run would trip over: files that are missing, an
-      argument that is refused, gold answers that cannot be graded.
+    ValueError: files are missing, an argument is refused, or gold answers
+      cannot be graded.
   """
   texts = templates.load_templates(prompts, _TEMPLATES)
   rows = {
@@ -99,7 +101,7 @@ def answers_task(
 
 
 def _problems(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Problem]]:
-  """Problems with ids that count on from split to split."""
+  """Problems of each split; ids count up from 0 over all splits."""
   problems, first_id = {}, 0
   for split, those in rows.items():
     problems[split] = [
@@ -112,7 +114,7 @@ def _problems(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Problem]]:
 def _check_golds(
     grader: MathGrader, splits: Mapping[str, Sequence[Problem]]
 ) -> None:
-  """Refuses golds that no attempt could match: rewards of 0 for good."""
+  """Refuses gold answers that no attempt could match: its reward stays 0."""
   problems = [p for those in splits.values() for p in those]
   reasons = grader.unreadable_golds([p.answer for p in problems])
   if not reasons:

@@ -1,7 +1,8 @@
 """Programming problems: trained on MBPP, tested on HumanEval, as in the paper.
 
-An attempt is a program between [BEGIN] and [DONE]. Whether it is right is for
-the problem's tests to say, which run apart from it (see grading.sandbox).
+An attempt is a program between [BEGIN] and [DONE]. It is right if it passes the
+problem's tests, which run in another process than the program
+(grading.sandbox).
 """
 
 from collections.abc import Mapping
@@ -41,26 +42,28 @@ def code_task(
     prompts: str,
     grader: Mapping[str, Any],
 ) -> DataTask:
-  """Makes the task.
+  """Makes the task of writing programs that pass tests.
 
   Training and validation problems are MBPP's own splits of these names.
 
   Args:
     mbpp: 'full' (974 problems) or 'sanitized' (427); 'none' for evaluations of
       HumanEval, which need no training problems.
-    test: held-out problems, 'human_eval' or 'mbpp' (its test split).
+    test: test problems, 'human_eval' or 'mbpp' (its test split).
     num_shots: solved MBPP problems in front of each MBPP problem, for base
-      models; from MBPP's own few-shot split, in its order from task 2 on (with
-      3, the paper's).
+      models. They come from MBPP's own few-shot split, in its order, from task
+      2 on; the paper has 3.
     exclude: names of problems that are left out.
     data_dir: directory of prepared data sets, local or gs://.
-    manual_dir: directory of the files that they are prepared from.
-    prompts: see `templates.load_templates`.
-    grader: arguments of `CodeGrader`, all of them but `tier`.
+    manual_dir: directory of the published files, which data sets are prepared
+      from.
+    prompts: 'code', 'code_few_shot' (with num_shots above 0), or the path of a
+      .toml file with the templates.
+    grader: all arguments of `CodeGrader` but `tier`, by name.
 
   Raises:
-    ValueError: files that are missing, an argument that is refused, or no wall
-      that holds on this machine (see `CodeGrader`).
+    ValueError: files are missing, an argument is refused, or this machine
+      gives programs no sandbox.
   """
   expected = _FEW_SHOT_TEMPLATES if num_shots else _TEMPLATES
   texts = templates.load_templates(prompts, expected)

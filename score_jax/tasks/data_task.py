@@ -17,15 +17,15 @@ class Grader(Protocol):
   def grade(
       self, problems: Sequence[Problem], completions: Sequence[str]
   ) -> list[Grade]:
-    """See Task.grade."""
+    """Judges one attempt at each problem; GraderError when that fails."""
     ...
 
   def provenance(self) -> Mapping[str, Any]:
-    """See Task.provenance."""
+    """Facts about the grader for the manifest of a run, JSON values."""
     ...
 
   def close(self) -> None:
-    """See Task.close."""
+    """Ends the grader's processes, where it has some."""
     ...
 
 
@@ -34,12 +34,12 @@ class DataTask:
   """Problems of a data set with their prompts and grader.
 
   Attributes:
-    name: see Task.
-    correction_prompt: see Task.
-    splits: problems of each split.
-    first_prompts: by problem id, the text that asks for the first attempt.
+    name: short name for logs and for the manifest of a run.
+    correction_prompt: the constant text that asks for another attempt.
+    splits: the problems of each split.
+    first_prompts: the text that asks for the first attempt, by problem id.
     grader: judges attempts.
-    notes: for the manifest: what was left out.
+    notes: facts for the manifest of a run, such as the problems left out.
   """
 
   name: str
@@ -76,13 +76,17 @@ class DataTask:
 def cut_validation(
     problems: Sequence[Problem], count: int
 ) -> dict[str, list[Problem]]:
-  """Sets `count` problems, spread evenly over the order, aside.
+  """Sets `count` training problems aside for validation.
 
-  For data sets without a validation split. Data sets are often sorted, so the
-  first or the last ones would be of one kind.
+  For data sets without a validation split. The problems are spread evenly over
+  the data set: it is often sorted, and its first or last problems would all be
+  of one kind.
+
+  Returns:
+    Splits 'train' and 'validation', each in the order of the data set.
 
   Raises:
-    ValueError: fewer problems than `count` + 1.
+    ValueError: `count` is below 1, or no training problem would be left.
   """
   if not 0 < count < len(problems):
     raise ValueError(
@@ -99,10 +103,10 @@ def cut_validation(
 def leave_out(
     splits: Mapping[str, Sequence[Problem]], exclude: Sequence[str]
 ) -> dict[str, list[Problem]]:
-  """The splits without the problems that are named.
+  """The splits without the problems whose `source_id` is in `exclude`.
 
   Raises:
-    ValueError: a name that no problem has, or that several have.
+    ValueError: a name that no problem has, or that several problems share.
   """
   counts = collections.Counter(
       p.source_id for problems in splits.values() for p in problems

@@ -12,7 +12,7 @@ import re
 from score_jax.grading.maths import extract
 from score_jax.types import Grade
 
-# Longer answers are no answers. It also bounds the digits given to int().
+# A longer text counts as no answer. This also bounds the digits given to int().
 MAX_ANSWER_CHARS = 100
 
 _WHOLE = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
@@ -39,7 +39,7 @@ def extract_answer(text: str) -> str | None:
 
 
 def normalize_answer(answer: str) -> str:
-  """Drops what does not change an answer: spaces, $, emphasis, last period."""
+  """The answer without surplus spaces, $, emphasis and a last period."""
   answer = answer.replace("\\$", "").replace("$", "").replace("\u2212", "-")
   return " ".join(answer.split()).strip("*` ").rstrip("*`. ")
 

@@ -19,9 +19,9 @@ _TASKS = {
 
 
 def make_task(settings: Mapping[str, Any]) -> Task:
-  """Makes the task that `settings['name']` names from the other settings.
+  """Makes the task called `settings['name']` from the other settings.
 
-  The task may own processes: close it.
+  The task may own processes, which its `close` ends.
 
   Raises:
     ValueError: no such task, or arguments that are unknown, missing or refused.

@@ -1,4 +1,4 @@
-"""Programs out of attempts, and problems that they can be judged on."""
+"""Finds the programs in attempts, and the problems that can be judged."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -20,10 +20,12 @@ _FENCE = re.compile(r"^[ \t]*```[^\n]*$", re.MULTILINE)
 def extract_program(text: str, entry_point: str) -> str | None:
   """The program that an attempt states, None when there is none.
 
-  In this order: of what stands between [BEGIN] and [DONE], or the end, the last
-  that defines the function, else the last; the last fenced block that defines
-  the function; the whole text, up to [DONE], if it defines the function. A
-  program within [BEGIN] may be fenced.
+  The first of these that the text has:
+
+  1. What stands between [BEGIN] and [DONE] (or the end of the text), fenced or
+     not: the last such part that defines the function, else the last part.
+  2. The last fenced block that defines the function.
+  3. The whole text up to [DONE], if it defines the function.
 
   Args:
     text: what the model wrote.
@@ -79,7 +81,7 @@ class ProgramGrader:
   def grade(
       self, problems: Sequence[CodeProblem], completions: Sequence[str]
   ) -> list[Grade]:
-    """See Task.grade; a grade's answer is the program."""
+    """Grades attempts by their problems' tests; `answer` is the program."""
     programs = [
         extract_program(text, problem.entry_point)
         for problem, text in zip(problems, completions, strict=True)
@@ -93,7 +95,7 @@ class ProgramGrader:
   def run(
       self, problems: Sequence[CodeProblem], programs: Sequence[str | None]
   ) -> list[Grade]:
-    """Judges programs as they are."""
+    """Grades programs as they are; None stands for an attempt without one."""
     solutions = [
         None if program is None else f"{problem.preamble}\n{program}\n"
         for problem, program in zip(problems, programs, strict=True)
@@ -116,21 +118,22 @@ def split_by_judgeability(
 ) -> tuple[list[CodeProblem], dict[str, list[str]]]:
   """Leaves out problems whose verdict would mean nothing.
 
-  Tests that build objects of the program's own classes or hand over functions,
-  which do not cross between the processes; and tests that the data set's own
-  program does not pass (other versions of Python).
+  Tests run in another process than the program, and only plain data crosses
+  between the two. So tests that build objects of the program's own classes, or
+  that hand functions to it, cannot be judged. Nor can tests that the data set's
+  own program fails, because it was written for another version of Python.
 
   Args:
-    problems: as loaded.
-    grader: runs each problem's own program.
+    problems: the problems of a split.
+    grader: runs the data set's own program of each problem.
 
   Returns:
-    The problems that are left, and by reason the names of the others.
+    The problems that are kept, and the names of the others by reason.
 
   Raises:
     GraderError: not one program passes: something is wrong with the sandbox.
-    ValueError: one meets the limit of time or memory. Left out, it would make
-      the data depend on how busy the machine is.
+    ValueError: a program meets the limit of time or memory. If it were left
+      out, the data would depend on how busy the machine is.
   """
   own_names, rest = [], []
   for p in problems:

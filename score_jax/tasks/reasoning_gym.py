@@ -53,9 +53,10 @@ def _gsm_symbolic_question(item: Mapping[str, Any]) -> str:
   return item["question"].removesuffix(_GSM_SUFFIX)
 
 
-# Generators whose questions have one right answer, a number, a word or a short
-# text that can be compared as it is, and the same one for the same seed. The
-# others ask for any of many (a path, an expression), round, or draw a picture.
+# Generators whose questions have one right answer that can be compared as it
+# is: a number, a word or a short text, the same for the same seed. Other
+# generators of the package accept many answers (a path, an expression), round
+# them, or draw a picture.
 SUPPORTED_GENERATORS = (
     "aiw",
     "base_conversion",
@@ -94,7 +95,7 @@ SUPPORTED_GENERATORS = (
     "syllogism",
 )
 
-# Those whose question is not taken word for word.
+# Generators whose question is not taken word for word.
 _QUESTIONS = {
     "chain_sum": _chain_sum_question,
     "gsm_symbolic": _gsm_symbolic_question,
@@ -116,8 +117,8 @@ class ReasoningGymTask:
     num_validation: problems of the validation split.
     num_test: problems of the test split.
     seed: another seed gives another, unrelated stream.
-    name: see Task.
-    correction_prompt: see Task.
+    name: short name for logs and for the manifest of a run.
+    correction_prompt: the constant text that asks for another attempt.
   """
 
   generators: tuple[str, ...] = ("chain_sum",)
@@ -150,7 +151,7 @@ class ReasoningGymTask:
     return self._stream.take(*splits.piece(self._sizes, split))
 
   def first_prompt(self, problem: Problem) -> str:
-    """The question with the form of the answer."""
+    """The question, and the form in which to state the answer."""
     return f"{problem.question}\n\n{_INSTRUCTIONS}"
 
   def grade(

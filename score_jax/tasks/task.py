@@ -15,7 +15,7 @@ class Task(Protocol):
   A task is text in and text out: it knows nothing of tokens or models.
 
   Attributes:
-    name: short name for logs and manifests.
+    name: short name for logs and for the manifest of a run.
     correction_prompt: the instruction that asks for another attempt. It is one
       constant text: it cannot depend on the first attempt, so it cannot tell
       whether that was right.
@@ -39,10 +39,10 @@ class Task(Protocol):
 
     Args:
       problems: N problems.
-      completions: an attempt at each.
+      completions: one attempt at each problem, as text, without its prompt.
 
     Returns:
-      N grades.
+      N grades, in the order of the problems.
 
     Raises:
       GraderError: the grader itself failed. It is never a grade.
@@ -50,7 +50,7 @@ class Task(Protocol):
     ...
 
   def provenance(self) -> Mapping[str, Any]:
-    """What the manifest of a run says of data and grader, as JSON values."""
+    """Facts about data and grader for the manifest of a run, JSON values."""
     ...
 
   def close(self) -> None:

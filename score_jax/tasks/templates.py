@@ -15,16 +15,21 @@ def load_templates(
 ) -> dict[str, str]:
   """Reads a TOML file of templates.
 
-  A place is written `{{name}}`; single braces are text, as in LaTeX.
+  A template has places, written `{{name}}`, where values are put in. Single
+  braces are text, as in LaTeX.
 
   Args:
-    source: name of one that is built in, or path of a .toml file.
-    expected: the templates that the task uses, each with the places that must
-      be in it. There may be no others.
+    source: name of a built-in file ('math', 'code', 'code_few_shot'), or the
+      path of a .toml file.
+    expected: the names of the templates, each with the places that it must
+      have. The file may have no other templates.
+
+  Returns:
+    The templates by name.
 
   Raises:
-    ValueError: no such file, no TOML, templates or places that are missing or
-      unknown.
+    ValueError: there is no such file, it is no TOML, or templates or places are
+      missing or unknown.
   """
   templates = _read(source)
   if templates.keys() != expected.keys():
@@ -49,7 +54,7 @@ def load_templates(
 
 
 def fill(template: str, **values: str) -> str:
-  """Puts values into a template's places, in one pass."""
+  """Puts values into a template's places; a place in a value stays text."""
   return _PLACE.sub(lambda place: values[place.group(1)], template)
 
 

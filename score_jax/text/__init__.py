@@ -1,1 +1,1 @@
-"""Text and token ids: tokenizers, chat turns."""
+"""From text to token ids and back: tokenizers and chat templates."""

@@ -1,9 +1,9 @@
-"""Turn markers: what stands around the contents of a conversation.
+"""Turn markers: the texts around the contents of a conversation.
 
-They are found once, by rendering a chat template with stand-in contents.
-Conversations are then put together from pieces, so that an earlier turn is
-never rendered again, and prompts need no template engine. Base models, which
-have no template, get a plain text format.
+The markers are found once, by rendering a chat template with stand-in contents.
+Conversations are then put together from markers and contents, so that an
+earlier turn is never rendered again, and prompts need no template engine. Base
+models, which have no chat template, get a plain text format.
 """
 
 from collections.abc import Mapping
@@ -41,18 +41,18 @@ class TurnMarkers(NamedTuple):
 def find_markers(tokenizer: Any, options: Mapping[str, Any]) -> TurnMarkers:
   """Finds the turn markers of a tokenizer.
 
-  Without a chat template the format is `Question: ...\\nAnswer:`, questions
-  after the first on a paragraph of their own behind EOS. BOS comes first where
-  the tokenizer itself puts it first: the base models of Gemma and Llama need
-  it.
+  Without a chat template the format is `Question: ...\\nAnswer:`. Each later
+  question is a paragraph of its own behind the EOS token. The BOS token comes
+  first where the tokenizer itself puts it first: the base models of Gemma and
+  Llama need it.
 
   Args:
     tokenizer: a transformers tokenizer.
-    options: for the chat template, by the names that it uses.
+    options: values for the chat template, by the names that it uses.
 
   Raises:
-    ValueError: the template has no such option, raises, or does not render
-      contents one after the other with the same markers every time.
+    ValueError: the template has no such option, raises an error, or does not
+      render contents one after the other with the same markers every time.
   """
   template = _template(tokenizer)
   if template is None:
@@ -99,7 +99,7 @@ def _plain_markers(tokenizer: Any, options: Mapping[str, Any]) -> TurnMarkers:
 
 
 def _template(tokenizer: Any) -> str | None:
-  """The chat template; 'default' where there are several."""
+  """The chat template, or the one called 'default' if there are several."""
   template = tokenizer.chat_template
   if not isinstance(template, Mapping):
     return template
@@ -117,7 +117,7 @@ def _pieces(
     options: Mapping[str, Any],
     contents: Sequence[str],
 ) -> list[str]:
-  """What the template writes around given contents, in order."""
+  """The texts that the template writes around given contents, in order."""
   messages = [
       {"role": ("user", "assistant")[i % 2], "content": content}
       for i, content in enumerate(contents)

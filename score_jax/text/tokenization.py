@@ -1,8 +1,8 @@
 """Tokenizers from Hugging Face directories, and conversations as token ids.
 
 A completion is never decoded and encoded again: the second prompt is the first
-prompt's ids, the first attempt's ids and the correction turn's ids. What stands
-around the contents is found in chat_templates.py.
+prompt's ids, the first attempt's ids and the correction turn's ids.
+chat_templates.py finds the texts around the contents.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ _CHARACTER_TEMPLATE = (
 
 @dataclasses.dataclass(frozen=True)
 class ConversationTokenizer:
-  """Prompts and turns to ids, attempts to text.
+  """Turns prompts and correction turns into ids, and attempts into text.
 
   Contents are stripped before they are put between markers: some chat templates
   do so and others do not.
@@ -45,11 +45,12 @@ class ConversationTokenizer:
   Attributes:
     tokenizer: the transformers tokenizer.
     markers: texts around the contents of a conversation.
-    eos_id: the end of turn of the chat template, EOS without one. Written
-      behind an attempt that was cut off.
-    stop_ids: any of them ends an attempt; eos_id is the first.
+    eos_id: the token that ends a turn: that of the chat template, or EOS where
+      there is none. It is written behind an attempt that was cut off.
+    stop_ids: the tokens that end an attempt; eos_id is the first of them.
     pad_id: fills arrays; masks tell padding, so it may equal eos_id.
-    vocab_size: ids below it may be used, see `check_vocabulary`.
+    vocab_size: only smaller ids may be used. `check_vocabulary` sets it to the
+      number of rows of the model's embedding.
   """
 
   tokenizer: Any
@@ -63,8 +64,8 @@ class ConversationTokenizer:
     """Ids of first prompts, up to where the first attempt starts.
 
     Raises:
-      ValueError: a text that holds a special token, or characters that the
-        tokenizer or the model does not know.
+      ValueError: a text holds a special token, or characters that the tokenizer
+        or the model does not know.
     """
     self._refuse_special_tokens(texts)
     opening, reply, _ = self.markers
@@ -74,7 +75,8 @@ class ConversationTokenizer:
     """Ids between the end of an attempt and the start of the next.
 
     Raises:
-      ValueError: as `prompt_ids`.
+      ValueError: the text holds a special token, or characters that the
+        tokenizer or the model does not know.
     """
     self._refuse_special_tokens([text])
     _, reply, between = self.markers
@@ -86,23 +88,26 @@ class ConversationTokenizer:
   def attempt_ids(self, text: str) -> list[int]:
     """Ids of an attempt that is given as text, end of turn included.
 
-    For attempts from outside alone: what the model itself wrote is never
+    This is only for attempts from outside: a completion of the model is never
     encoded again.
 
     Raises:
-      ValueError: as `prompt_ids`.
+      ValueError: the text holds a special token, or characters that the
+        tokenizer or the model does not know.
     """
     self._refuse_special_tokens([text])
     end = self.tokenizer.convert_ids_to_tokens(self.eos_id)
-    # In front too, since some tokenizers treat the start in their own way.
+    # Encoded with the end of turn in front, since some tokenizers treat the
+    # start of a text in their own way.
     (ids,) = self.encode([end + text])
     return [*ids[1:], self.eos_id]
 
   def encode(self, texts: Sequence[str]) -> list[list[int]]:
-    """Ids of texts as they are: no markers, nothing stripped.
+    """Ids of texts as they are: no markers are added, nothing is stripped.
 
     Raises:
-      ValueError: characters that the tokenizer or the model does not know.
+      ValueError: a text holds characters that the tokenizer or the model does
+        not know.
     """
     encoded = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     for text, ids in zip(texts, encoded, strict=True):
@@ -112,9 +117,9 @@ class ConversationTokenizer:
   def decode_attempts(self, attempts: Sequence[np.ndarray]) -> list[str]:
     """Texts of attempts, without the token that ends them.
 
-    Other special tokens that the model wrote stay in sight: an answer with a
-    padding token in it is not that answer. So do ids that are no token (a head
-    may have more rows than the tokenizer has tokens), as U+FFFD each.
+    Other special tokens that the model wrote stay in the text: an answer with a
+    padding token in it is another answer. An id without a token becomes U+FFFD
+    (a model's head may have more rows than the tokenizer has tokens).
     """
     return [
         self._decode(a[:-1] if a[-1] in self.stop_ids else a) for a in attempts
@@ -143,7 +148,7 @@ class ConversationTokenizer:
     return re.compile("|".join(map(re.escape, longest_first)))
 
   def _refuse_special_tokens(self, texts: Sequence[str]) -> None:
-    """Written in a problem, they would end or open messages."""
+    """Raises for special tokens in a text: they would open or end messages."""
     for text in texts:
       if found := self._special_tokens.search(text):
         raise ValueError(
@@ -177,8 +182,8 @@ def load(
       Qwen 3.
 
   Raises:
-    ValueError: no directory, no tokenizer in it, one that needs code of its
-      own, or one whose conversations cannot be put together from token ids.
+    ValueError: there is no tokenizer in the directory, it needs code of its
+      own, or its conversations cannot be put together from token ids.
   """
   path = os.fspath(path)
   if not os.path.isfile(os.path.join(path, "tokenizer.json")):
@@ -195,7 +200,7 @@ def load(
       path, local_files_only=True, trust_remote_code=False
   )
   if tokenizer.chat_template is None:
-    # Where processors of text and images had it.
+    # Processors of text and images had the chat template in this file.
     legacy = _read_json(path, "chat_template.json")
     tokenizer.chat_template = legacy.get("chat_template")
   return wrap(tokenizer, template_options, _generation_stop_ids(path))
@@ -209,9 +214,10 @@ def wrap(
   """Wraps a transformers tokenizer.
 
   Args:
-    tokenizer: without a pad token, the end of turn fills arrays.
+    tokenizer: a transformers tokenizer. If it has no pad token, the token that
+      ends a turn fills arrays.
     template_options: handed to the chat template.
-    stop_ids: that end an attempt, beside the end of turn and EOS.
+    stop_ids: ids that end an attempt, beside the end of turn and EOS.
 
   Raises:
     ValueError: its conversations cannot be put together from token ids.
@@ -239,15 +245,15 @@ def check_vocabulary(
   Gemma 3's text models have no row for the image token of its tokenizer.
 
   Args:
-    tokenizer: to check.
+    tokenizer: the tokenizer to check.
     vocab_size: rows of the model's embedding.
-    source: directory of the two, named in errors.
+    source: directory of tokenizer and model, for error messages.
 
   Returns:
-    The tokenizer, which refuses prompts with ids beyond the embedding.
+    The tokenizer, changed to refuse texts with ids beyond the embedding.
 
   Raises:
-    ValueError: the base vocabulary, or what every conversation is made of,
+    ValueError: the base vocabulary, or a token that every conversation needs,
       lies beyond the embedding.
   """
   base = tokenizer.tokenizer.backend_tokenizer.get_vocab(
@@ -274,7 +280,7 @@ def check_vocabulary(
 
 
 def _end_of_turn(tokenizer: Any, between: str) -> int:
-  """The special token that a text between two contents starts with."""
+  """Id of the special token that starts the text between two contents."""
   ids = tokenizer(between, add_special_tokens=False)["input_ids"]
   if not ids or ids[0] not in _special_tokens(tokenizer):
     raise ValueError(
@@ -286,7 +292,7 @@ def _end_of_turn(tokenizer: Any, between: str) -> int:
 
 
 def _special_tokens(tokenizer: Any) -> dict[int, str]:
-  """Special tokens by id: those flagged so, and those with a role."""
+  """Special tokens by id: tokens flagged as special, and EOS, BOS and such."""
   added = tokenizer.added_tokens_decoder
   flagged = {i: token.content for i, token in added.items() if token.special}
   ids, tokens = tokenizer.all_special_ids, tokenizer.all_special_tokens
@@ -301,7 +307,7 @@ def _generation_stop_ids(path: str) -> tuple[int, ...]:
 
 
 def _read_json(path: str, name: str) -> dict[str, Any]:
-  """The file's content, nothing where there is no such file."""
+  """Content of a JSON file, empty where there is no such file."""
   file = os.path.join(path, name)
   return files.read_json(file) if os.path.isfile(file) else {}
 
@@ -309,8 +315,9 @@ def _read_json(path: str, name: str) -> dict[str, Any]:
 def make_character_tokenizer(characters: str) -> Any:
   """A transformers tokenizer with one token per character, for tiny models.
 
-  Ids: <pad> 0, <eos> 1, <unk> 2, then the characters in order. Its chat
-  template writes contents one after the other, and <eos> behind answers.
+  The ids are 0 for <pad>, 1 for <eos>, 2 for <unk>, then the characters in
+  order. The chat template writes contents one after the other, and <eos> behind
+  answers.
   """
   special = ["<pad>", "<eos>", "<unk>"]
   vocabulary = {t: i for i, t in enumerate([*special, *characters])}
@@ -333,7 +340,7 @@ class PackedRows(NamedTuple):
   """Rows of pieces written one behind the other, padded on the right.
 
   Attributes:
-    tokens: int32[R, T].
+    tokens: int32[R, T], ids; pad_id on padding.
     mask: bool[R, T], False on padding.
     labels: int32[R, T], the label of each token's piece; 0 on padding.
   """

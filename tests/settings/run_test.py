@@ -48,7 +48,7 @@ class SettingsTest(parameterized.TestCase):
     settings = _read(smoke.settings(stage2__optimizer__learning_rate=1))
     self.assertIsInstance(settings.stage2.optimizer.learning_rate, float)
 
-  # Pitfall 24: config keys that are ignored.
+  # Config keys that are ignored.
   @parameterized.parameters(
       ({"sed": 1}, "unknown key sed .did you mean seed."),
       (

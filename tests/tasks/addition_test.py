@@ -43,7 +43,6 @@ class ProblemsTest(parameterized.TestCase):
     self.assertLen(TASK.problems(split), size)
 
   def test_no_problem_is_in_two_splits(self):
-    """Pitfall 26."""
     problems = _all_problems()
     self.assertLen({p.question for p in problems}, len(problems))
     self.assertLen({p.id for p in problems}, len(problems))
@@ -174,7 +173,7 @@ class GradeTest(parameterized.TestCase):
     )
 
   def test_the_correction_turn_cannot_tell_right_from_wrong(self):
-    """Pitfall 17: a constant text, and prompts that are told the problem."""
+    """It is a constant text, and a prompt depends on the problem alone."""
     self.assertEqual(TASK.correction_prompt, "?")
     self.assertEqual(
         list(inspect.signature(TASK.first_prompt).parameters), ["problem"]

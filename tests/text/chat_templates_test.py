@@ -287,7 +287,7 @@ class FamilyTest(parameterized.TestCase):
 
   @parameterized.parameters(*FAMILIES)
   def test_the_ids_of_an_attempt_are_never_made_anew(self, name):
-    """Pitfall 12: "4" and "2" as sampled, where a tokenizer has "42"."""
+    """Sampled "4" and "2" stay two ids where a tokenizer has "42"."""
     family, tokenizer = FAMILIES[name], _load(name)
     y1 = sum(tokenizer.encode([family.answer_prefix, "4", "2"]), [])
     (x1,) = tokenizer.prompt_ids([QUESTION])

@@ -116,7 +116,7 @@ class CharacterTokenizerTest(absltest.TestCase):
 
 
 class PaddingIdTest(absltest.TestCase):
-  """Pitfall 6: SmolLM2 pads with EOS."""
+  """The padding token may be EOS, as in SmolLM2."""
 
   def test_without_a_pad_token_eos_fills_arrays(self):
     tokenizer = tokenization.make_character_tokenizer("01")
@@ -265,7 +265,7 @@ class VocabularyTest(absltest.TestCase):
 class DecodeTest(absltest.TestCase):
 
   def test_ids_without_a_token_stay_in_sight(self):
-    """Pitfall 13: 7, an id of a head's spare rows and 1 are not 71."""
+    """7, an id of a head's spare rows and 1 are not 71."""
     tokenizer = _chat_tokenizer()
     seven, one = tokenizer.encode(["71"])[0]
     attempts = [

@@ -1,1 +1,1 @@
-"""How mathematical answers are read and compared."""
+"""Reads and compares mathematical answers; math_answer.py is the way in."""

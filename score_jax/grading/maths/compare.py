@@ -1,7 +1,7 @@
-"""Whether an answer is the gold: the policy, without computer algebra.
+"""Whether an answer equals the gold answer: the policy, without algebra.
 
-Every decision is a row of math_policy.md. Three-valued: None where an
-expression has to be asked of `leaves`, which cannot tell.
+Every decision is a row of math_policy.md. A verdict is True, False, or None
+where it depends on two expressions that `leaves` cannot compare.
 """
 
 from collections.abc import Iterable
@@ -41,17 +41,17 @@ _WORDS_OF_NAME = re.compile(
 
 
 class Leaves(Protocol):
-  """Decides what only algebra can."""
+  """Decides what the policy leaves to algebra; None means undecided."""
 
   def is_same_scalar(self, gold: str, answer: str) -> bool | None:
-    """Of two expressions that are not both plain numbers."""
+    """Whether two expressions are equal; not both are plain numbers."""
 
   def is_same_relation(self, gold: Relation, answer: Relation) -> bool | None:
-    """Of two relations with the same operator between two sides each."""
+    """Whether two relations of two sides and the same operator are equal."""
 
 
 class ExactLeaves:
-  """Knows no algebra."""
+  """Decides nothing: for the process that has no computer algebra."""
 
   def is_same_scalar(self, gold: str, answer: str) -> None:
     return None
@@ -108,13 +108,16 @@ def _compare_scalars(
 
 
 def _is_number_or_variable(text: str) -> bool:
-  """Two of them that are not spelled the same have nothing in common."""
+  """Whether a text is a plain number or one letter that is no constant.
+
+  Two of these that are spelled differently are not equal.
+  """
   is_variable = len(text) == 1 and text.isalpha() and text not in "ei"
   return is_variable or parse_number(text) is not None
 
 
 def _is_same_words(gold: Scalar, answer: Scalar) -> bool:
-  """Case counts in single letters, the names of points and variables.
+  """Whether words are equal; case counts in single letters, which are names.
 
   Words are never compared with an expression: of -15 and the words '(15)', of
   x^2 and 'x2', letters and digits are the same.
@@ -200,7 +203,7 @@ def _names(relation: Relation) -> tuple[Node, ...]:
 def _compare_with_relation(
     gold: Node, answer: Relation, leaves: Leaves
 ) -> bool | None:
-  """A gold that is no relation."""
+  """Compares a relation with a gold that is none."""
   if set(answer.operators) == {"="}:
     sides = answer.sides[1:] if _is_name(answer.sides[0]) else answer.sides
     # Of 10 / 2 = 5 both sides count: x^x = 7 is not 7.
@@ -214,7 +217,7 @@ def _compare_with_relation(
 def _compare_relation_with(
     gold: Relation, answer: Node, leaves: Leaves
 ) -> bool | None:
-  """An answer that is no relation."""
+  """Compares an answer that is no relation with a gold that is one."""
   if gold.operators == ("=",) and _is_name(gold.sides[0]):
     return compare(gold.sides[1], answer, leaves)
   interval = _as_interval(gold)
@@ -252,7 +255,7 @@ def _is_name(node: Node) -> bool:
 
 
 def _is_interval(node: Node) -> bool:
-  """Whether it is surely one: (1, 2) may be a point."""
+  """Whether a node is surely an interval: (1, 2) may be a point."""
   if not isinstance(node, Ordered) or len(node.items) != 2:
     return False
   is_half_closed = node.brackets in ("[]", "[)", "(]")

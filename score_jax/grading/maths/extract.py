@@ -15,7 +15,7 @@ _DISPLAYS = (("$$", "$$"), (r"\[", r"\]"))
 
 
 def stated_answer(text: str) -> str | None:
-  """What the text states as its final answer, as written; None when nothing.
+  """The final answer that a text states, as it is written there, or None.
 
   The last balanced box wins over any marker, also when it is empty.
   """
@@ -26,8 +26,8 @@ def stated_answer(text: str) -> str | None:
 def last_boxed(text: str) -> str | None:
   r"""The content of the balanced \boxed{...} that starts last, in one pass.
 
-  A box whose braces never close is none; nor are \boxed 5 and \fbox{5}, which
-  no prompt asks for.
+  A box whose braces never close does not count. Nor do \boxed 5 and \fbox{5},
+  which no prompt asks for.
   """
   if r"\boxed" not in text:
     return None
@@ -49,8 +49,8 @@ def last_boxed(text: str) -> str | None:
 def after_last_marker(text: str) -> str | None:
   """The sentence after the last marker, at most the rest of its line.
 
-  When nothing follows on the marker's own line, the next non-empty line; of a
-  displayed formula, what stands between its delimiters.
+  When nothing follows on the marker's own line, the next line that is not empty
+  counts. Of a displayed formula only the text between its delimiters counts.
   """
   markers = list(_MARKER.finditer(text))
   if not markers:

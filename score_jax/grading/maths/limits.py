@@ -1,4 +1,4 @@
-r"""What is refused before computer algebra sees it.
+r"""Limits of size: what is refused before computer algebra sees it.
 
 9^{9^9}, 100000!! or a sum of 20,000 terms would keep a worker busy until it is
 killed. No answer that a person would write is near these limits.
@@ -37,7 +37,7 @@ class RefusedError(ValueError):
 
 
 def check_expression(text: str) -> None:
-  """Raises RefusedError where a scalar is beyond any limit.
+  """Raises RefusedError where an expression is beyond any limit.
 
   Args:
     text: a normalised expression.

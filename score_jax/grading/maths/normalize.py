@@ -1,13 +1,14 @@
 r"""One spelling for answers that differ only in how LaTeX sets them.
 
-Spacing, \dfrac, \left, delimiters, thousands separators, final periods. What
-changes a meaning, however slightly, is decided in `compare`.
+This covers spacing, \dfrac, \left, delimiters, thousands separators and final
+periods. Differences that change a meaning, however slightly, are left to
+`compare`.
 """
 
 import functools
 import re
 
-# Longer texts are refused unread.
+# Longer texts are refused before they are read.
 MAX_RAW_CHARS = 2000
 
 _UNICODE = {
@@ -106,7 +107,7 @@ def _root(match: re.Match) -> str:
 
 
 def _join_thousands(match: re.Match) -> str:
-  """1,234 without its comma, unless it stands in a bracket: a tuple's."""
+  """1,234 without its comma, except in a bracket, where it may be a tuple."""
   before = match.string[: match.start()]
   depth = sum(before.count(c) for c in "([") - sum(map(before.count, ")]"))
   depth += before.count(r"\{") - before.count(r"\}")
@@ -114,6 +115,6 @@ def _join_thousands(match: re.Match) -> str:
 
 
 def _drop_spaces(text: str) -> str:
-  """Without the spaces that change nothing; those that end a command stay."""
+  """Drops spaces that change nothing; a space that ends a command stays."""
   text = " ".join(text.split())
   return _IDLE_SPACE.sub("", text)

@@ -31,8 +31,8 @@ _TEN = fractions.Fraction(10)
 def parse_number(text: str) -> fractions.Fraction | float | None:
   """The exact value of a normalised plain number, None for anything else.
 
-  Integers, decimals, repeating decimals, fractions, proper mixed numbers and
-  scientific notation; plus or minus infinity is the only float.
+  Plain numbers are integers, decimals, repeating decimals, fractions, proper
+  mixed numbers, scientific notation and infinity, which is the only float.
 
   Args:
     text: as `normalize.normalize` returns it.

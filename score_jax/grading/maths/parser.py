@@ -1,9 +1,9 @@
 r"""Reads LaTeX expressions as a person does; runs in worker processes.
 
-A recursive-descent parser for what answers are written in. What people read in
-two ways (1/2x, \sin x(y), x2) has no reading here: an answer that could mean
-two things must not be right in one of them. General parsers guess; the usual
-one, latex2sympy, also makes 5 of 2(3), i of i^2 and a of A.
+A recursive-descent parser for the notation of answers. Notation that people
+read in two ways (1/2x, \sin x(y), x2) is refused: an answer that could mean two
+things must not be right in one of them. General parsers guess, and the usual
+one, latex2sympy, also reads 2(3) as 5, i^2 as i and A as a.
 """
 
 import re
@@ -73,7 +73,7 @@ def parse_expression(text: str) -> sympy.Expr:
   """The expression that a normalised scalar text stands for.
 
   Raises:
-    UnreadableError: it is none, or could be two.
+    UnreadableError: the text is no expression, or has two readings.
   """
   text = _PLAIN.sub(r"\\\1 ", text)
   if _PLAIN_RUN.search(text):
@@ -141,7 +141,7 @@ class _Parser:
     return self._parse_power()
 
   def _starts_factor(self) -> bool:
-    """Whether the next token starts an implied factor; a number never does."""
+    """Whether the next token starts an implied factor, which no number does."""
     token = self._next
     if token == "|":
       return self._open_bars == 0

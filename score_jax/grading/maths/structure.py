@@ -1,4 +1,4 @@
-r"""What kind of answer a normalised text is: tuple, set, interval, number, ...
+r"""The structure of a normalised answer: tuple, set, interval, number, ...
 
 A text is split at its outermost marks into a tree. Its leaves are scalars such
 as \frac{\sqrt{2}}{2}, words, or numerals of another base, with their unit.
@@ -13,7 +13,7 @@ import re
 from score_jax.grading.maths.number import parse_number
 from score_jax.grading.maths.units import split_unit
 
-# More than this and no person would have typed the answer.
+# No person would type an answer beyond these limits.
 MAX_PARTS = 64
 MAX_DEPTH = 8
 
@@ -41,7 +41,7 @@ class Numeral:
 
 @dataclasses.dataclass(frozen=True)
 class Unordered:
-  """What a list, a set or a union holds: the order does not count."""
+  """The members of a list, a set or a union, whose order does not count."""
 
   kind: str
   items: tuple["Node", ...]
@@ -57,7 +57,7 @@ class Ordered:
 
 @dataclasses.dataclass(frozen=True)
 class Relation:
-  """sides[0] operators[0] sides[1] ...; > and >= are turned around."""
+  """sides[0] operators[0] sides[1] ...; x > 1 is turned into 1 < x."""
 
   sides: tuple["Node", ...]
   operators: tuple[str, ...]
@@ -127,7 +127,7 @@ def read(text: str) -> Node:
 
 
 def scalars(node: Node) -> list[Scalar]:
-  """All scalar leaves."""
+  """All scalars at the leaves of a tree."""
   if isinstance(node, Scalar):
     return [node]
   if isinstance(node, Numeral):
@@ -321,7 +321,7 @@ def _is_in_base(digits: str, base: int) -> bool:
 
 
 def _split(text: str, marks: set[str] | frozenset[str]):
-  """(parts, marks between them), at marks outside of all brackets."""
+  """Splits at marks outside of all brackets: (parts, marks between them)."""
   parts, found, depth, start = [], [], 0, 0
   for match, change in _tokens(text):
     depth += change

@@ -1,7 +1,7 @@
 """Equality of expressions by computer algebra; runs in worker processes.
 
-Two expressions are equal when their values agree to 150 digits, those with
-variables at several points. That is as safe as simplifying their difference,
+Two expressions are equal when their values agree to 150 digits; where they have
+variables, at several points. That is as safe as simplifying their difference,
 many times faster, and cannot loop.
 """
 
@@ -37,13 +37,13 @@ _Point = dict[sympy.Symbol, sympy.Rational]
 
 
 class SymbolicLeaves:
-  """Decides by algebra what plain comparison leaves open."""
+  """The `Leaves` of compare.py that decides by algebra."""
 
   def is_same_scalar(self, gold: str, answer: str) -> bool:
     return is_same_expression(_parse(gold), _parse(answer))
 
   def is_same_relation(self, gold: Relation, answer: Relation) -> bool:
-    """Whether one is the other times a number, a positive one if ordered."""
+    """Whether one is a multiple of the other, a positive one for < and <=."""
     first, second = (
         _parse(side.sides[0].text) - _parse(side.sides[1].text)
         for side in (gold, answer)
@@ -59,8 +59,9 @@ def handle(request: dict[str, str]) -> dict[str, str]:
     request: 'gold' and 'answer' as normalised texts, or 'gold' alone.
 
   Returns:
-    'verdict': 'correct', 'wrong' or 'unparseable', which is the answer; where
-    the gold is to blame 'bad_gold'; of a readable gold alone 'readable'.
+    'verdict': of a pair 'correct', 'wrong', 'unparseable' (the answer cannot be
+    read) or 'bad_gold' (the gold cannot); of a gold alone 'readable' or
+    'bad_gold'.
   """
   if "answer" not in request:
     return {"verdict": "readable" if _is_gold(request["gold"]) else "bad_gold"}
@@ -103,8 +104,9 @@ def is_same_expression(gold: sympy.Expr, answer: sympy.Expr) -> bool:
   """Whether two expressions have the same value wherever the gold has one.
 
   Args:
-    gold: defines where: at points where it is real, unless it holds i.
-    answer: what is compared with it.
+    gold: the gold answer. Points where it has no real value are not compared,
+      unless it holds i.
+    answer: the answer of an attempt.
   """
   if gold == answer:
     return True
@@ -147,10 +149,10 @@ def _is_multiple(
 
 
 def _has_kinks(*expressions: sympy.Expr) -> bool:
-  """Whether points far from and near to 0 may tell what others do not.
+  """Whether expressions should be compared at extreme points, too.
 
-  |x - 100| is 100 - x wherever x is below. What grows too fast for such points
-  is left to the others.
+  |x - 100| equals 100 - x at every point below 100. Expressions that grow too
+  fast for extreme points are compared at the usual ones alone.
   """
   powers = [p for e in expressions for p in e.atoms(sympy.Pow)]
   is_growing = any(p.exp.free_symbols for p in powers) or any(
@@ -194,7 +196,7 @@ def _points(
 
 
 def _value(expression: sympy.Expr, point: _Point) -> sympy.Expr | None:
-  """The exact value, irrational ones unevaluated; None when there is none."""
+  """The exact value at a point, irrational ones unevaluated, or None."""
   value = expression.xreplace(point)
   if not value.is_number or value.has(sympy.nan, sympy.zoo, sympy.oo):
     return None
@@ -234,7 +236,7 @@ def _is_surely_other_than_zero(difference: sympy.Expr) -> bool:
 
 
 def _magnitude(value: sympy.Expr) -> int:
-  """Of a complex number, the decimal exponent; very low for 0."""
+  """The decimal exponent of a complex number's absolute value; -10^9 for 0."""
   size = sympy.Abs(value)
   if not size.is_Number:
     raise UnreadableError("A value that cannot be computed.")

@@ -81,10 +81,11 @@ def split_unit(text: str) -> tuple[str, str]:
 
 
 def is_same_unit(gold: str, answer: str) -> bool:
-  """Whether an answer's unit is the gold's, or one of them is left away.
+  """Whether an answer's unit is the gold's, or one of the two has no unit.
 
-  What is left away must be known as a unit: 'apples' of the gold is one
-  because the gold says so; of an answer it might change the meaning.
+  An answer may leave away any unit of the gold, such as 'apples'. A unit that
+  the answer has and the gold has not must be a known one: other words might
+  change the meaning.
   """
   if answer in ("", gold):
     return True

@@ -1,4 +1,4 @@
-"""Entry point of the worker processes of math_answer; never imports JAX."""
+"""Entry point of math_answer's worker processes, which never import JAX."""
 
 import sys
 

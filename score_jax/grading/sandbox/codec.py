@@ -1,9 +1,9 @@
 """Plain data as JSON, and back.
 
 The judge decodes what a solution's process sent, so decoding builds builtin
-values and nothing else: no pickle, no class of the sender. Subclasses arrive as
-the builtin they extend, which takes an own `__eq__` away from them. Iterators
-are run to their end and arrive as iterators.
+values and nothing else: no pickle, no class of the sender. A value of a
+subclass arrives as the builtin that it extends, without an `__eq__` of its own.
+Iterators are run to their end and arrive as iterators.
 """
 
 import collections
@@ -21,8 +21,8 @@ MAX_ITERATOR_ITEMS = 100_000
 # Python's own limit of decimal digits does not hold for hexadecimal ones.
 _MAX_NATIVE_INT = 2**63
 
-# Tag -> (type on this side, its items, how the other side builds it). The first
-# type that fits is taken.
+# Tag -> (type, how its items are read, how it is built from them). The first
+# type that fits a value is taken.
 _CONTAINERS: dict[str, tuple[type, Callable, Callable]] = {
     "tuple": (tuple, tuple.__iter__, tuple),
     "set": (set, set.__iter__, set),
@@ -61,8 +61,11 @@ def encode(value: Any, depth: int = 0) -> Any:
     depth: of containers around this value.
 
   Returns:
-    What `json.dumps` takes. NotPlainError for other types, ValueError for what
-    is too deep or too long.
+    What `json.dumps` takes.
+
+  Raises:
+    NotPlainError: a value of another type.
+    ValueError: data that is too deep, or an iterator that is too long.
   """
   if depth > MAX_DEPTH:
     raise ValueError(f"data nested deeper than {MAX_DEPTH}")
@@ -97,9 +100,11 @@ def encode(value: Any, depth: int = 0) -> Any:
 
 
 def decode(data: Any, depth: int = 0) -> Any:
-  """The value of JSON made by `encode`.
+  """The value that `encode` made this JSON of.
 
-  ValueError, TypeError, AttributeError or ArithmeticError for other JSON.
+  Raises:
+    ValueError, TypeError, AttributeError, ArithmeticError: `encode` did not
+      make it.
   """
   # A container that crosses adds one level for the dictionary of its tag.
   if depth > MAX_DEPTH + 1:
@@ -130,7 +135,7 @@ def decode(data: Any, depth: int = 0) -> Any:
 
 
 def _bounded(items: Iterable[Any]) -> Iterable[Any]:
-  """The items of an iterator, ValueError when they do not end."""
+  """All items of an iterator; ValueError when there are too many."""
   head = list(itertools.islice(items, MAX_ITERATOR_ITEMS + 1))
   if len(head) > MAX_ITERATOR_ITEMS:
     raise ValueError(f"an iterator of more than {MAX_ITERATOR_ITEMS} items")

@@ -1,8 +1,7 @@
 """Takes rights away from a process: privileges, open files, resources.
 
-In the order in which a worker and its children lose them: `enter_tier` and
-`drop_privileges` once for each worker, `confine` in the judge and the solver of
-every verdict.
+Each worker calls `enter_tier` once, which also drops its privileges. The judge
+and the solver of every verdict then call `confine`.
 """
 
 import contextlib
@@ -23,7 +22,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
-# systemd leaves the numbers from here on to nobody. One for each worker, so
+# systemd assigns no user ids from here on. Each worker gets one of its own, so
 # that no two workers, and no service of the machine, may signal each other.
 _FIRST_UNUSED_UID = 0x70000000
 _NOBODY = 65534
@@ -38,8 +37,8 @@ class Limits:
   """What one judge or solver may use.
 
   Attributes:
-    memory_bytes: of address space.
-    cpu_s: seconds of the processor; the worker's clock normally ends sooner.
+    memory_bytes: address space.
+    cpu_s: seconds of processor time; the worker's clock normally ends sooner.
   """
 
   memory_bytes: int
@@ -47,14 +46,14 @@ class Limits:
 
 
 def be_first_when_memory_ends() -> None:
-  """Has the kernel end this process and its children before the trainer."""
+  """Makes this process and its children the first to die when memory ends."""
   with contextlib.suppress(OSError):  # a container that hides /proc
     with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
       file.write("1000")
 
 
 def enter_tier(tier: Tier) -> None:
-  """Builds the outer wall of a worker; OSError says why it cannot stand."""
+  """Builds the wall of a worker; OSError says why it cannot be built."""
   if tier is not Tier.NONE:
     # Before the namespaces: the end of the first process in a pid namespace
     # ends the namespace.
@@ -99,8 +98,8 @@ def die_with_parent(parent: int) -> None:
   """Has the kernel kill this process when its parent ends.
 
   Args:
-    parent: what os.getppid() says while the parent lives: 0 where that is in
-      another pid namespace.
+    parent: value of os.getppid() while the parent lives; 0 where the parent is
+      in another pid namespace.
   """
   LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
   if os.getppid() != parent:
@@ -108,9 +107,9 @@ def die_with_parent(parent: int) -> None:
 
 
 def adopt_orphans() -> None:
-  """Makes this process the one that waits for all descendants.
+  """Makes this process the parent of descendants that lose theirs.
 
-  In a container the first process may be one that never does.
+  It has to wait for them: in a container, the first process may never do so.
   """
   LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -120,13 +119,13 @@ def confine(tier: Tier, limits: Limits, keep: set[int], *, parent: int) -> None:
 
   Args:
     tier: the wall of this worker.
-    limits: of this process.
+    limits: what this process may use.
     keep: the descriptors that stay open beside the standard ones.
     parent: process id of the parent, with which this process ends.
   """
   die_with_parent(parent)
   keep_only(keep)
-  # A fork seeds it anew, and a verdict must not depend on luck.
+  # A fork seeds the generator anew, and a verdict must not depend on luck.
   random.seed(0)
   for kind, value in (
       (resource.RLIMIT_AS, limits.memory_bytes),

@@ -5,14 +5,14 @@ import os
 import struct
 from typing import Any
 
-# What one call of a solution may take or return, and one request hold.
+# Largest message: arguments or result of one call, or one request.
 MAX_BYTES = 16 * 2**20
 
 _LENGTH = struct.Struct("<I")
 
 
 class FrameError(Exception):
-  """The other side sent something that is no message."""
+  """The other process sent something that is no message."""
 
 
 def pack(message: Any) -> bytes:

@@ -20,7 +20,7 @@ from score_jax.grading.sandbox.tiers import Settings
 from score_jax.grading.sandbox.tiers import Tier
 from score_jax.types import Grade
 
-# A fresh interpreter now and then; starting one costs as much as 30 verdicts.
+# A worker is replaced after so many verdicts; starting one costs as much as 30.
 _RUNS_PER_WORKER = 1000
 
 # No function that answers a problem is longer. Both fit in one message as JSON.
@@ -37,7 +37,7 @@ class CodeGrader:
   to end its workers; they also end with this process.
 
   Attributes:
-    tier: the wall that was probed and is in use; note it beside every result.
+    tier: the wall that was probed and is in use, for the manifest of a run.
   """
 
   def __init__(
@@ -53,11 +53,12 @@ class CodeGrader:
 
     Args:
       num_workers: verdicts at a time, by default the number of CPUs.
-      timeout_s: seconds on the clock for one verdict, loading included.
-      memory_mb: address space of the solution's process and of the tests',
-        each.
-      allow_unsandboxed: go on where no wall stands. A solution may then do what
-        an unprivileged user of this machine may do.
+      timeout_s: limit of one verdict in seconds of wall clock, loading
+        included.
+      memory_mb: address space in MB of the solution's process, and of the
+        tests' process.
+      allow_unsandboxed: whether to go on where no wall holds. A solution may
+        then do what an unprivileged user of this machine may do.
       tier: the wall to use; None takes the strongest one that holds.
     """
     if not sys.platform.startswith("linux"):
@@ -104,10 +105,12 @@ class CodeGrader:
       Grades in the given order, with the solution as answer and the status
       'pass', 'fail' (the tests raised), 'timeout', 'memory', 'crash' (the
       process died or sent no data), 'load_error' (the source does not compile,
-      raises, or defines no such function) or 'no_answer'. GraderError when
-      the sandbox itself failed twice on one of them, UnjudgeableTestsError
-      when the fault is with tests: they do not compile, or pass a function or
-      another value that cannot cross to the solution's process.
+      raises, or defines no such function) or 'no_answer'.
+
+    Raises:
+      GraderError: the sandbox itself failed twice on one of the solutions.
+      UnjudgeableTestsError: tests do not compile, or pass a function or another
+        value that cannot cross to the solution's process.
     """
     if self._is_closed:
       raise ValueError("The grader is closed; make a new one.")
@@ -151,7 +154,7 @@ class CodeGrader:
     self.close()
 
   def _verdict(self, solution: str, tests: str, entry_point: str) -> Verdict:
-    """Runs one case; what a worker fails at, a new one tries once more."""
+    """Runs one case; where a worker fails, a new one tries once more."""
     if len(solution) > MAX_SOLUTION_CHARS:
       return Verdict("load_error")
     reasons = []

@@ -1,7 +1,8 @@
-"""The process of one set of tests: the only one that knows the verdict.
+"""The process that runs the tests of one problem and decides the verdict.
 
-Runs the tests with the solution's function replaced by one that asks the
-solver's process. It trusts the tests and nothing that comes from the solver.
+In the tests, the solution's function is replaced by one that sends its
+arguments to the solver's process. The judge trusts the tests, and nothing that
+comes from the solver.
 """
 
 import builtins
@@ -14,13 +15,13 @@ from score_jax.grading.sandbox import confine
 from score_jax.grading.sandbox import frames
 from score_jax.grading.sandbox.tiers import Tier
 
-# Written once both processes stand behind their wall. What fails before is no
-# solution's doing, and no solution's time.
+# Written once both processes are behind their wall. A failure before is not the
+# solution's, and the time before does not count as the solution's.
 READY = b"R"
 UNJUDGEABLE = "unjudgeable: "
 
-# Exceptions that end a loop or a program quietly, or that mean that a test
-# failed, are the judge's own to raise. From a solution they are RuntimeErrors.
+# A solution must not raise exceptions in the tests that end a loop or a program
+# quietly, or that mean that a test failed. They become RuntimeErrors.
 _KEPT = (StopIteration, StopAsyncIteration, AssertionError, BaseExceptionGroup)
 _PASSED_ON = {
     name: kind
@@ -43,8 +44,8 @@ class _Solver:
   """The solver's process, seen from the judge.
 
   Attributes:
-    verdict: the status once it is settled, which no later success changes.
-    is_out_of_memory: a call has failed for want of memory.
+    verdict: the status once it is settled; later calls do not change it.
+    is_out_of_memory: whether a call has failed for want of memory.
   """
 
   def __init__(self, fd: int):
@@ -53,7 +54,7 @@ class _Solver:
     self.is_out_of_memory = False
 
   def load(self, solution: str, entry_point: str) -> None:
-    """Has the solution run; _Over when it gives no function."""
+    """Has the solver run the solution; _Over when it defines no function."""
     reply = self._ask({"solution": solution, "entry_point": entry_point})
     if reply == {"loaded": True}:
       return
@@ -107,11 +108,11 @@ def run(
 
   Args:
     fd: the socket to the solver.
-    verdict_fd: the pipe to the worker; READY, then the status. Ends without
-      either where the judge or its solver did not start.
+    verdict_fd: the pipe to the worker, which receives READY and then the
+      status; neither, if the judge or its solver did not start.
     request: the texts `solution`, `tests` and `entry_point`.
     tier: the wall of this worker.
-    limits: of the judge.
+    limits: what the judge may use.
     worker: process id of the worker.
   """
   try:
@@ -125,7 +126,7 @@ def run(
 
 
 def judge(fd: int, solution: str, tests: str, entry_point: str) -> str:
-  """The status of a solution whose solver listens on the socket."""
+  """The status of a solution; its solver listens on the socket `fd`."""
   try:
     code = compile(tests, "<tests>", "exec", dont_inherit=True)
   except (SyntaxError, ValueError) as error:
@@ -153,7 +154,15 @@ def _first(items: Any) -> Any:
 
 
 def _exception(names: list[str], args: Any) -> Exception:
-  """The nearest builtin exception that a solution may raise in the tests."""
+  """The exception that the tests see for one that the solution raised.
+
+  Args:
+    names: builtin classes of the solution's exception, the nearest first.
+    args: its arguments.
+
+  Returns:
+    An exception of the nearest class that a solution may raise in the tests.
+  """
   kinds = [_PASSED_ON[name] for name in names if name in _PASSED_ON]
   # Below Exception itself there is nothing to tell apart.
   if not kinds or kinds[0] is Exception and names[0] != "Exception":

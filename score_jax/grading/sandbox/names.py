@@ -1,4 +1,4 @@
-"""Which tests cannot be judged from another process."""
+"""Finds tests that cannot be judged from another process."""
 
 import ast
 import builtins
@@ -8,16 +8,16 @@ import symtable
 
 from score_jax.grading.sandbox import preload
 
-# What a module has without any statement.
+# Names that every module has.
 _GIVEN = {"__name__", "__builtins__", "__doc__"}
 
 
 def needs_solution_names(tests: str, entry_point: str) -> list[str]:
-  """Names that tests use but do not have.
+  """Names that tests use but do not define.
 
-  Tests may call the entry point (or `candidate`). Those that use other names of
-  the solution, mostly to build objects of its classes, cannot be judged: only
-  plain data crosses between the tests and a solution.
+  Tests may call the entry point, also known as `candidate`. Tests that use
+  other names of the solution, mostly to build objects of its classes, cannot be
+  judged: only plain data crosses between the tests and a solution.
 
   Args:
     tests: Python source; ValueError when it does not compile.
@@ -49,9 +49,10 @@ def needs_solution_names(tests: str, entry_point: str) -> list[str]:
 
 
 def _bound_elsewhere(tree: ast.AST) -> Iterator[str]:
-  """Names that symbol tables do not show as bound."""
+  """Names that the tests bind although symbol tables do not show it."""
   for node in ast.walk(tree):
-    # Within a comprehension it binds a name outside: Python 3.12 on forgets.
+    # In a comprehension, := binds a name outside of it, which symbol tables do
+    # not show from Python 3.12 on.
     if isinstance(node, ast.NamedExpr):
       yield node.target.id
     elif isinstance(node, ast.ImportFrom) and node.module in preload.MODULES:
@@ -69,7 +70,7 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 
 
 def _globals(table: symtable.SymbolTable) -> list[symtable.Symbol]:
-  """The names of a scope that live in the module."""
+  """The names of a scope that are names of the module."""
   is_module = table.get_type() == "module"
   return [s for s in table.get_symbols() if is_module or s.is_global()]
 

@@ -1,8 +1,8 @@
 """Namespaces: no network, no other processes, an empty file system.
 
-Made by system calls from within the worker, after its interpreter has imported
-all it will need. Thus nothing of the machine has to be visible inside, not even
-Python's own files, and no helper program has to be installed.
+The worker makes them by system calls, after its interpreter has imported all
+that it will need. So no file of the machine has to be visible inside, not even
+Python's own, and no helper program has to be installed.
 """
 
 import ctypes
@@ -30,10 +30,13 @@ _MOUNT_POINT = "/tmp"
 
 
 def enter(libc: ctypes.CDLL) -> None:
-  """Moves this process into its own namespaces, its children also by pid.
+  """Moves this process into namespaces of its own.
 
-  Root makes them with its own rights, others within a user namespace of their
-  own. OSError where the kernel or the container refuses.
+  The pid namespace takes effect for its children. Root makes the namespaces
+  with its own rights, other users within a user namespace of their own.
+
+  Raises:
+    OSError: the kernel or the container refuses.
   """
   uid, gid = os.geteuid(), os.getegid()
   flags = _CLONE_NEWNS | _CLONE_NEWPID | _CLONE_NEWNET

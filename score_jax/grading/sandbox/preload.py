@@ -1,7 +1,7 @@
 """Imports what solutions may import: behind the wall there are no files.
 
-All modules of the standard library that programming problems are solved with.
-Anything else raises ModuleNotFoundError in a solution.
+These are the modules of the standard library that programming problems are
+solved with. The import of any other module raises ModuleNotFoundError.
 """
 
 import importlib

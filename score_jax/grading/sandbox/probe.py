@@ -1,8 +1,9 @@
 """Tries to break out of a tier before anything is graded in it.
 
-Settings of a kernel say little about what a container allows, so a solution is
-graded that reads a file, writes one, connects to a listener, kills a process
-and forks. All of them must fail, from within and seen from outside.
+Settings of a kernel say little about what a container allows. So a solution is
+graded that tries to read a file, write one, connect to a listener, kill a
+process and fork. Each attempt must fail in the eyes of the solution, and leave
+no trace that is seen from outside.
 """
 
 from collections.abc import Callable
@@ -64,10 +65,13 @@ ESCAPES = (
 
 
 def escapes(run: Callable[[str, str, str], Verdict]) -> list[str]:
-  """What got through a wall, or kept it from being tried; empty when it holds.
+  """The escapes that a wall did not stop; empty when it holds.
 
   Args:
     run: grades (solution, tests, entry point) in a worker.
+
+  Returns:
+    Names of escapes that succeeded or could not be tried, and traces outside.
   """
   found = []
   with contextlib.ExitStack() as stack:

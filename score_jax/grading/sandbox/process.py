@@ -15,8 +15,8 @@ from score_jax.grading.sandbox.tiers import Settings
 
 _SCRIPT = pathlib.Path(__file__).with_name("worker_main.py")
 
-# Far beyond what starting, and stopping a run on the clock, take on a machine
-# that is overloaded.
+# Seconds to start a worker, and to answer beyond the time limit of a run: far
+# more than either takes on a machine that is overloaded.
 _START_S = 60.0
 _GRACE_S = 30.0
 _STOP_S = 5.0
@@ -27,8 +27,8 @@ class Verdict:
   """What a worker says of a solution.
 
   Attributes:
-    status: of the grade, or 'unjudgeable' where the tests are at fault.
-    reason: why they are.
+    status: status of the grade, or 'unjudgeable' where the tests are at fault.
+    reason: what is wrong with the tests.
   """
 
   status: str

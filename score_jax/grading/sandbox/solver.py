@@ -1,9 +1,9 @@
 """The process of one solution: runs it, then answers the judge's calls.
 
-The fork server below is made when its worker starts and receives one byte for
-every verdict, so that nothing of a test, nor of another solution, is in the
-memory that a solver inherits. The solution itself comes from the judge, over
-the one socket that the solver has.
+A fork server starts the solvers. It is forked when its worker starts and only
+receives one byte for every verdict, so the memory that a solver inherits holds
+no test and no other solution. The solution itself comes from the judge, over
+the only socket that the solver has.
 """
 
 import os
@@ -21,7 +21,7 @@ from score_jax.grading.sandbox.tiers import Tier
 START = b"s"
 END = b"e"
 
-# Made beforehand: once memory is used up there is none to make it with.
+# Made beforehand: once memory is used up, there is none left to make it.
 _OUT_OF_MEMORY = frames.pack({"raised": ["MemoryError"], "args": []})
 
 
@@ -31,10 +31,10 @@ def serve_forks(
   """Starts a solver for every START and kills it at END, until the socket ends.
 
   Args:
-    control: to the worker. START brings the solver's end of its socket to the
-      judge; END is answered when the solver is gone.
+    control: socket to the worker. START comes with the solver's end of a socket
+      to the judge; END is answered when the solver is gone.
     tier: the wall of this worker.
-    limits: of one solver.
+    limits: what one solver may use.
   """
   server = os.getpid()
   while True:
@@ -67,7 +67,7 @@ def _run(fd: int, tier: Tier, limits: confine.Limits, server: int) -> None:
 
 
 def _load(fd: int, solution: str, entry_point: str) -> Any:
-  """The solution's function, None where there is none; tells the judge."""
+  """Runs the solution and tells the judge; its function, or None."""
   module = types.ModuleType("solution")
   sys.modules["solution"] = module  # dataclasses look their module up
   try:

@@ -1,4 +1,4 @@
-"""How strong the wall around a solution is, and what a worker is told."""
+"""How strong the wall around a solution is, and the settings of a worker."""
 
 import dataclasses
 import enum
@@ -7,8 +7,9 @@ import enum
 class Tier(enum.Enum):
   """What stands between a solution and the machine, strongest first.
 
-  In every tier a solution has a process of its own without files, arguments,
-  environment or privileges, resource limits and a clock that is held outside.
+  In every tier a solution has a process of its own, without files, arguments,
+  environment or privileges. Its resources are limited, and another process
+  holds the clock.
 
   Attributes:
     NAMESPACES: a seccomp filter that leaves computing only, within namespaces
@@ -28,8 +29,8 @@ class Settings:
 
   Attributes:
     tier: value of the Tier.
-    timeout_s: seconds on the clock for one verdict.
-    memory_mb: address space of a judge and of a solver, each.
+    timeout_s: limit of one verdict in seconds of wall clock.
+    memory_mb: address space in MB of a judge, and of a solver.
   """
 
   tier: str

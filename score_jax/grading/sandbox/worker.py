@@ -2,9 +2,9 @@
 
 `main` runs in a bare interpreter. It imports what solutions may use, builds the
 wall of its tier and splits:
-  keeper: only watches; ends the others when whoever started it is gone.
+  keeper: watches the process that started it, and ends the others after that.
   worker: takes requests, forks a judge for each and holds the clock.
-  fork server of the solvers (solver.py): forked before any request came.
+  fork server: starts the solvers (solver.py); forked before any request came.
 """
 
 import gc
@@ -122,7 +122,7 @@ class _Runner:
       os._exit(0)
 
   def run(self, request: dict[str, str]) -> dict[str, str]:
-    """The status of one solution, or what failed on our side."""
+    """The status of one solution, or what failed in the sandbox."""
     judge_end, solver_end = socket.socketpair()
     with judge_end, solver_end:
       socket.send_fds(self._control, [solver.START], [solver_end.fileno()])
@@ -136,7 +136,7 @@ class _Runner:
   def _judge(
       self, to_solver: socket.socket, request: dict[str, str]
   ) -> dict[str, str]:
-    """What a judge says, or that it took too long."""
+    """The status that a judge gives, or 'timeout'."""
     source, sink = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -152,7 +152,7 @@ class _Runner:
 
 
 def _reply(source: int, timeout_s: float) -> dict[str, str]:
-  """Follows the pipe of a judge to a reply; holds the clock."""
+  """Makes a reply of what a judge writes to its pipe in time."""
   if _read(source, _START_S, len(judge.READY)) != judge.READY:
     return {"failed": "the judge or the solver did not start"}
   output = _read(source, timeout_s, _MAX_STATUS_BYTES)
@@ -167,7 +167,7 @@ def _reply(source: int, timeout_s: float) -> dict[str, str]:
 
 
 def _read(source: int, timeout_s: float, max_bytes: int) -> bytes | None:
-  """A pipe up to its end or a length, None when that is not there in time."""
+  """Reads a pipe to its end or to `max_bytes`; None if time runs out."""
   deadline = time.monotonic() + timeout_s
   poll = select.poll()
   poll.register(source, select.POLLIN)

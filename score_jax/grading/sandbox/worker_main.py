@@ -1,8 +1,8 @@
 """Script of a worker: python -s -S -P worker_main.py SETTINGS.
 
-Stands in for the packages above this folder. Their __init__ files import JAX,
-which a worker must not do: it forks, starts in a tenth of a second, and holds
-nothing that a solution should see.
+The packages above this folder are replaced by empty ones, since their __init__
+files import JAX. A worker must not: it forks, has to start in a tenth of a
+second, and must hold nothing that a solution should not see.
 """
 
 import os

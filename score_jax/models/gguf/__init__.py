@@ -1,1 +1,1 @@
-"""GGUF files as Hugging Face directories."""
+"""Converts models in GGUF files to the layout of Hugging Face."""

@@ -1,7 +1,7 @@
 """What the conversion has to know of one family of models in GGUF files.
 
-`gguf_llama.py` and `gguf_gemma.py` each hold one `FAMILY`; nothing here reads
-or writes a file.
+`llama.py` and `gemma.py` each hold one `FAMILY`. This module reads and writes
+no file.
 """
 
 from collections.abc import Callable
@@ -28,16 +28,16 @@ class Family:
   """How models of one architecture are converted.
 
   Attributes:
-    model_config: metadata to config.json, in the hub's transformers-4 layout,
-      which transformers 5 reads too.
-    top_tensors: GGUF name to Hugging Face name of tensors outside of layers.
-    layer_tensors: the same within a layer, behind `blk.N.` and
-      `model.layers.N.`.
-    hf_weight: GGUF name (without `blk.N.`), dequantised weight and config.json
-      to the weight as Hugging Face keeps it.
-    tokenizer: metadata to tokenizer.json.
-    tokenizer_config: metadata to tokenizer_config.json.
-    special_tokens: special_tokens_map.json.
+    model_config: makes config.json of the metadata, in the layout of
+      transformers 4, which transformers 5 reads too.
+    top_tensors: Hugging Face names of tensors outside of layers, by GGUF name.
+    layer_tensors: Hugging Face names of tensors within a layer, by GGUF name,
+      both without their prefixes `model.layers.N.` and `blk.N.`.
+    hf_weight: makes the weight that Hugging Face keeps of a GGUF name (without
+      `blk.N.`), the dequantised weight and config.json.
+    tokenizer: makes tokenizer.json of the metadata.
+    tokenizer_config: makes tokenizer_config.json of the metadata.
+    special_tokens: content of special_tokens_map.json.
   """
 
   model_config: Callable[[Metadata], dict[str, Any]]
@@ -73,7 +73,7 @@ class Family:
 
 
 def check_architecture(metadata: Metadata, expected: str) -> None:
-  """Refuses the file of another family."""
+  """Raises ValueError for the file of another family."""
   found = metadata["general.architecture"]
   if found != expected:
     raise ValueError(

@@ -1,6 +1,6 @@
-"""GGUF files inside of installed PyPI packages: located, checked and read.
+"""Finds, checks and reads GGUF files inside of installed PyPI packages.
 
-The packages are only located, never imported.
+The packages are never imported.
 """
 
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ class Source:
 
   Attributes:
     name: the file's own name.
-    sha256: of the whole file.
-    parts: (package, path within it) of the pieces of the file, in order.
+    sha256: SHA-256 of the whole file.
+    parts: (package, path within it) of each piece of the file, in order.
     install: the command that installs the packages.
   """
 
@@ -38,7 +38,7 @@ class Source:
 
   @property
   def record(self) -> dict[str, str]:
-    """What a conversion says about where it comes from."""
+    """Where a conversion comes from, as it notes that in its directory."""
     return {"source": self.name, "sha256": self.sha256}
 
 
@@ -111,7 +111,7 @@ def metadata(reader: Any) -> Metadata:
 def hf_weights(
     reader: Any, family: Family, config: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-  """All tensors by Hugging Face name, float32."""
+  """All weights of a model in float32, by Hugging Face name."""
   import gguf
 
   tensors = {}

@@ -76,7 +76,7 @@ def model_config(metadata: Metadata) -> dict[str, Any]:
       "num_hidden_layers": num_layers,
       "num_key_value_heads": metadata["gemma3.attention.head_count_kv"],
       "pad_token_id": metadata["tokenizer.ggml.padding_token_id"],
-      # So in all sizes but 27B.
+      # This holds for all sizes but 27B.
       "query_pre_attn_scalar": head_dim,
       "rms_norm_eps": family.shortest_float(
           metadata["gemma3.attention.layer_norm_rms_epsilon"]
@@ -115,8 +115,9 @@ def build_tokenizer(
 
   Args:
     pieces: the vocabulary; a piece's index is its id.
-    scores: of the pieces; neighbours with the best joint piece merge first.
-    kinds: GGUF's token types of the pieces.
+    scores: score of each piece. The two neighbours whose joint piece has the
+      best score are merged first.
+    kinds: GGUF's token type of each piece.
   """
   vocab = {piece: i for i, piece in enumerate(pieces)}
   tokenizer = tokenizers.Tokenizer(
