@@ -1,1 +1,3 @@
 """SCoRe: training language models to self-correct, in JAX."""
+
+__version__ = "0.2.0"

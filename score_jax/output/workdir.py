@@ -7,8 +7,12 @@ import pathlib
 import platform
 from typing import Any
 
+import score_jax
 from score_jax.devices import distributed
 from score_jax.output import files
+
+# In a run directory: the version that made it. The first one wrote none.
+_VERSION, _FIRST_VERSION = "version.txt", "0.1.0"
 
 
 class Workdir:
@@ -22,7 +26,7 @@ class Workdir:
       config: the resolved config, JSON-serialisable.
 
     Raises:
-      ValueError: see `claim`; or the hosts of the run see different
+      ValueError: see `claim` and `check_version`; or the hosts of the run see different
         directories.
     """
     self.path = pathlib.Path(path)
@@ -95,6 +99,7 @@ def claim(path: pathlib.Path, config: Mapping[str, Any]) -> None:
     ) from error
   file = path / "config.json"
   if file.exists():
+    check_version(path)
     differences = _differences(files.read_json(file), config)
     if differences:
       raise ValueError(
@@ -108,7 +113,26 @@ def claim(path: pathlib.Path, config: Mapping[str, Any]) -> None:
         " --workdir"
     )
   else:
+    files.write_text(path / _VERSION, score_jax.__version__)
     files.write_json(file, config)
+
+
+def check_version(path: pathlib.Path) -> None:
+  """Refuses a run directory of another version, whose config has other keys.
+
+  Versions that differ in their last number alone go on with each other's runs.
+
+  Raises:
+    ValueError: with the version that can continue the run.
+  """
+  file = path / _VERSION
+  found = file.read_text().strip() if file.exists() else _FIRST_VERSION
+  if found.split(".")[:2] != score_jax.__version__.split(".")[:2]:
+    raise ValueError(
+        f"workdir {str(path)!r} holds a run of score_jax {found}, this is"
+        f" {score_jax.__version__}: continue it with score_jax {found}, or"
+        " choose another --workdir"
+    )
 
 
 def _check_shared(path: pathlib.Path) -> None:
@@ -153,6 +177,7 @@ def versions() -> dict[str, str]:
       "numpy",
   )
   return {
+      "score_jax": score_jax.__version__,
       "python": platform.python_version(),
       **{name: importlib.metadata.version(name) for name in packages},
   }

@@ -12,6 +12,7 @@ from score_jax.models import placement as placement_lib
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
 from score_jax.output import files
+from score_jax.output import workdir as workdir_lib
 from score_jax.output.workdir import Workdir
 from score_jax.settings import RunSettings
 from score_jax.training import checkpoint
@@ -66,6 +67,7 @@ def _open_run(
     raise ValueError(
         f"{os.fspath(path)!r} is no run directory: it has no config.json"
     )
+  workdir_lib.check_version(pathlib.Path(path))
   content = files.read_json(file)
   settings = settings_lib.from_mapping(RunSettings, content)
   return Workdir(path, content), settings

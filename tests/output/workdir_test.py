@@ -5,6 +5,7 @@ import pathlib
 
 from absl.testing import absltest
 
+import score_jax
 from score_jax.output import files
 from score_jax.output import workdir as workdir_lib
 from score_jax.output.workdir import Workdir
@@ -26,6 +27,19 @@ class WorkdirTest(absltest.TestCase):
     with self.assertRaisesRegex(ValueError, "a.b: 1 -> 5; e: None -> 6"):
       Workdir(self.path, {"a": {"b": 5, "c": 2}, "d": 3, "e": 6})
 
+  def test_a_run_of_another_version_is_refused_with_its_name(self):
+    Workdir(self.path, {"a": 1})
+    version = self.path / "version.txt"
+    self.assertEqual(version.read_text(), score_jax.__version__)
+    version.write_text(score_jax.__version__ + ".1")  # of the same line
+    Workdir(self.path, {"a": 1})
+    version.write_text("9.1.0")
+    with self.assertRaisesRegex(ValueError, "continue it with score_jax 9.1.0"):
+      Workdir(self.path, {"a": 1})
+    version.unlink()  # as the first version left it
+    with self.assertRaisesRegex(ValueError, "continue it with score_jax 0.1.0"):
+      Workdir(self.path, {"a": 1})
+
   def test_a_directory_of_something_else_is_refused(self):
     self.path.mkdir()
     (self.path / "thesis.tex").touch()
@@ -38,7 +52,7 @@ class WorkdirTest(absltest.TestCase):
       with self.assertRaisesRegex(ValueError, "cannot be written"):
         Workdir(path, {})
 
-  # Pitfall 23: the reference must stay the base model after a resume.
+  # The reference must stay the base model after a resume.
   def test_another_reference_or_other_data_stop_a_resumed_run(self):
     Workdir(self.path, {})
     file = self.path / "manifest.json"

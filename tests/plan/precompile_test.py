@@ -93,7 +93,9 @@ def _config(root):
   made_up_data.write_math(str(root / "manual"))
   tiny_gemma.save(str(root / "model"))
   # All but these have been seen to be of the same kind.
-  others = [f"test/prealgebra/{i}.json" for i in range(12_000, 12_500) if i % 50]
+  others = [
+      f"test/prealgebra/{i}.json" for i in range(12_000, 12_500) if i % 50
+  ]
   config = shrink(load("gemma_math"), root, others)
   config.mesh = load("gemma_math").mesh
   config.mesh.sampler_tensor = 1
