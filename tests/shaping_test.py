@@ -280,6 +280,16 @@ class SequenceKlK1Test(chex.TestCase):
     expected = [[3.0, 8.0], [16.0, 96.0], [0.0, 3.0]]
     chex.assert_trees_all_equal(kl, jnp.array(expected))
 
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_is_the_mean_where_tokens_are_averaged(self):
+    kl = self.variant(
+        lambda p, q: shaping.sequence_kl_k1(
+            p, q, IDS, 2, reduce=shaping.attempt_means
+        )
+    )(-PER_TOKEN, -2 * PER_TOKEN)
+    expected = [[1.5, 8.0], [16.0, 48.0], [0.0, 3.0]]
+    chex.assert_trees_all_equal(kl, jnp.array(expected))
+
   def test_is_positive_where_the_policy_is_more_likely(self):
     kl = shaping.sequence_kl_k1(
         jnp.log(jnp.array([[0.8]])),

@@ -26,8 +26,8 @@ class Workdir:
       config: the resolved config, JSON-serialisable.
 
     Raises:
-      ValueError: see `claim` and `check_version`; or the hosts of the run see different
-        directories.
+      ValueError: see `claim` and `check_version`; or the hosts of the run see
+        different directories.
     """
     self.path = pathlib.Path(path)
     distributed.on_main(lambda: self._open(config))

@@ -16,51 +16,35 @@ _TEST = "test"
 
 
 def step_problems(
-    problems: Sequence[Problem],
-    *,
-    seed: int,
-    step: int,
-    batch_size: int,
-    host: int = 0,
-    num_hosts: int = 1,
+    problems: Sequence[Problem], *, seed: int, step: int, batch_size: int
 ) -> list[Problem]:
-  """One host's problems of a training step; an epoch is a permutation.
+  """The problems of a training step; an epoch is a permutation.
 
-  The hosts' shares, one behind the other, are the step's batch, which does not
-  depend on their number: a pure function of (seed, step). An epoch's last
-  problems are left out where they do not fill a batch.
+  A pure function of (seed, step), so every host knows all of them. An epoch's
+  last problems are left out where they do not fill a batch.
 
   Args:
     problems: of the training split.
     seed: of the run.
-    step: number of the update, from 0, over all stages.
-    batch_size: B, over all hosts.
-    host: number of this host, from 0.
-    num_hosts: of the run.
+    step: number of the update, from 0, over all phases.
+    batch_size: B.
 
   Returns:
-    B / num_hosts problems.
+    B problems.
 
   Raises:
-    ValueError: fewer problems than a batch has, or a batch that the hosts
-      cannot share.
+    ValueError: fewer problems than a batch has.
   """
   if len(problems) < batch_size:
     raise ValueError(
         f"there are {len(problems)} training problems, fewer than the"
         f" {batch_size} of one step"
     )
-  if batch_size % num_hosts:
-    raise ValueError(
-        f"{num_hosts} hosts cannot share {batch_size} problems: make"
-        " rollout.problems_per_step a multiple of the number of hosts"
-    )
   usable = len(problems) // batch_size * batch_size
   order = grain.MapDataset.range(len(problems)).shuffle(seed=seed)
   order = order[:usable].repeat()
-  share = batch_size // num_hosts
-  start = step * batch_size + host * share
-  return [problems[order[i]] for i in range(start, start + share)]
+  start = step * batch_size
+  return [problems[order[i]] for i in range(start, start + batch_size)]
 
 
 @dataclasses.dataclass(frozen=True)

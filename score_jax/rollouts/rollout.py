@@ -135,12 +135,15 @@ def sample(
     batches.append(attempts)
   attempts = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
   conversations = pack(collector, problems, prompts, attempts)
-  if first_params is not None:
-    ids = conversations.attempt_ids
-    conversations = dataclasses.replace(
-        conversations, trained_attempt_ids=np.where(ids == 1, 0, ids)
-    )
-  return conversations
+  return conversations if first_params is None else _untrained(conversations)
+
+
+def _untrained(conversations: Conversations) -> Conversations:
+  """Conversations whose first attempts are not trained."""
+  ids = conversations.attempt_ids
+  return dataclasses.replace(
+      conversations, trained_attempt_ids=np.where(ids == 1, 0, ids)
+  )
 
 
 def _attempts(

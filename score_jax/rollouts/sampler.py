@@ -155,14 +155,9 @@ def decode(
     The conversations with the attempt appended, and the attempt. Greedy
     decoding reports log-probabilities at temperature 1.
   """
-  rows, limit = state.pending.shape[0], spec.max_new_tokens
+  limit = spec.max_new_tokens
   stop_ids = jnp.asarray(spec.stop_ids, jnp.int32)
-  attempt = Attempt(
-      tokens=jnp.full((rows, limit), spec.pad_id, jnp.int32),
-      mask=jnp.zeros((rows, limit), bool),
-      behaviour_logprobs=jnp.zeros((rows, limit), jnp.float32),
-      is_truncated=jnp.ones((rows,), bool),
-  )
+  attempt = _empty_attempt(state.pending.shape[0], spec)
 
   def step(t, carry):
     state, attempt = carry
@@ -199,9 +194,20 @@ def decode(
     t, _, attempt = carry
     return (t < limit) & jnp.any(attempt.is_truncated)
 
-  start = (jnp.zeros((), jnp.int32), state, attempt)
-  _, state, attempt = jax.lax.while_loop(is_running, block, start)
+  first = (jnp.zeros((), jnp.int32), state, attempt)
+  _, state, attempt = jax.lax.while_loop(is_running, block, first)
   return _divided(state), attempt
+
+
+def _empty_attempt(rows: int, spec: SamplingSpec) -> Attempt:
+  """Attempts of which no token is drawn yet."""
+  shape = (rows, spec.max_new_tokens)
+  return Attempt(
+      tokens=jnp.full(shape, spec.pad_id, jnp.int32),
+      mask=jnp.zeros(shape, bool),
+      behaviour_logprobs=jnp.zeros(shape, jnp.float32),
+      is_truncated=jnp.ones((rows,), bool),
+  )
 
 
 @functools.partial(
@@ -365,16 +371,8 @@ def sample_messages(
     return run(name, decode, params, config, state, keys, sampling)
 
   copies = len(ids) * first_samples // rows
-  state = run(
-      "prefill",
-      start,
-      params,
-      config,
-      prompts,
-      copies,
-      columns,
-      sampling.attention,
-  )
+  shape = copies, columns, sampling.attention
+  state = run("prefill", start, params, config, prompts, *shape)
   state, message = next_message(state, occasion, first_samples)
   messages = [message]
   for number, turn in enumerate(turns, start=occasion.message + 1):

@@ -308,6 +308,21 @@ class IntervalTest(parameterized.TestCase):
     np.testing.assert_allclose(high, [1, 0], atol=1e-12)
 
 
+class GradeSharesTest(absltest.TestCase):
+
+  def test_by_hand(self):
+    grades = [_grade(mark, "1") for mark in "ccw-"]
+    grades.append(Grade(False, "wrong", "2", method="symbolic"))
+    expected = {
+        "grade/method_exact": 0.8,
+        "grade/method_symbolic": 0.2,
+        "grade/status_correct": 0.4,
+        "grade/status_no_answer": 0.2,
+        "grade/status_wrong": 0.4,
+    }
+    self.assertEqual(evaluate.grade_shares(grades), expected)
+
+
 class EvaluateTest(parameterized.TestCase):
 
   @parameterized.parameters((1, 4), (4, 4), (10, 4), (12, 4), (3, 1), (3, 50))

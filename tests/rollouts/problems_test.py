@@ -13,9 +13,9 @@ from score_jax.types import Problem
 _PROBLEMS = [Problem(i, f"{i}+0", str(i)) for i in range(10)]
 
 
-def _ids(seed, step, batch_size=3, **hosts):
+def _ids(seed, step, batch_size=3):
   batch = problems_lib.step_problems(
-      _PROBLEMS, seed=seed, step=step, batch_size=batch_size, **hosts
+      _PROBLEMS, seed=seed, step=step, batch_size=batch_size
   )
   return [p.id for p in batch]
 
@@ -46,15 +46,6 @@ class StepProblemsTest(absltest.TestCase):
     self.assertEqual(first, [_ids(0, i) for i in range(3)])
     self.assertNotEqual(first, [_ids(0, i) for i in range(3, 6)])
     self.assertNotEqual(first, [_ids(1, i) for i in range(3)])
-
-  def test_hosts_share_the_batch_of_one_host(self):
-    for step in range(5):
-      shares = [_ids(0, step, 4, host=i, num_hosts=2) for i in range(2)]
-      self.assertEqual(sum(shares, []), _ids(0, step, 4))
-
-  def test_hosts_that_cannot_share_a_batch_are_refused(self):
-    with self.assertRaisesRegex(ValueError, "2 hosts cannot share 3"):
-      _ids(0, 0, host=0, num_hosts=2)
 
   # Another order would make every resumed run another run.
   def test_the_order_is_this_one(self):

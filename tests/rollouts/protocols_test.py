@@ -17,6 +17,7 @@ from tests.helpers.tiny_rollouts import TOKENIZER
 from tests.helpers.tiny_rollouts import make_collector
 from tests.helpers.tiny_rollouts import model_params
 
+
 def _greedy_collector(problems_per_batch=2, num_attempts=2):
   return make_collector(
       SPEC.greedy(num_attempts), problems_per_batch=problems_per_batch
@@ -34,9 +35,7 @@ def _repairs(texts, problems_per_batch=2, num_attempts=2):
 
 
 def _own_attempts():
-  return protocols.own_attempts(
-      model_params(), _greedy_collector(), PROBLEMS
-  )
+  return protocols.own_attempts(model_params(), _greedy_collector(), PROBLEMS)
 
 
 class ProtocolsTest(absltest.TestCase):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -12,6 +13,7 @@ import numpy as np
 from score_jax import policy
 from score_jax.grading.errors import GraderError
 from score_jax.rollouts import rollout
+from score_jax.rollouts import sampler
 from score_jax.rollouts import spec as spec_lib
 from score_jax.types import Attempt
 from tests.helpers.tiny_rollouts import CHARACTERS
@@ -401,6 +403,94 @@ class OfflineFirstAttemptsTest(parameterized.TestCase):
     spec = dataclasses.replace(SPEC, num_attempts=1)
     with self.assertRaisesRegex(ValueError, "nothing is left to train"):
       _sample(spec=spec, first_params=other_params())
+
+  @parameterized.product(spec=(SPEC, SHARED), num_prompt_buckets=(1, 2))
+  def test_later_attempts_start_from_whole_conversations(
+      self, spec, num_prompt_buckets
+  ):
+    """Of each distinct first attempt one, of one length in every step."""
+    spec = dataclasses.replace(spec, num_prompt_buckets=num_prompt_buckets)
+    with mock.patch.object(
+        sampler, "sample_messages", wraps=sampler.sample_messages
+    ) as sample_messages:
+      c = _sample(PROBLEMS[:1], spec, first_params=other_params())
+    first, later = (call.args for call in sample_messages.call_args_list)
+    self.assertEqual((first[-1], later[-1]), rollout.offline_specs(spec))
+    prompt_tokens = {1: 4, 2: 2}[num_prompt_buckets]
+    self.assertEqual(first[2].tokens.shape, (1, prompt_tokens))
+    later_tokens = rollout.later_prompt_tokens(prompt_tokens, spec)
+    # 5 of the first attempt, 1 that closes it, 2 of the turn.
+    self.assertEqual(later_tokens, prompt_tokens + 5 + 1 + 2)
+    self.assertEqual(later[2].tokens.shape, (2, later_tokens))
+    copies = len(c.tokens) // 2
+    for r in range(len(c.tokens)):
+      start = np.flatnonzero(c.attempt_ids[r] == 2)[0]
+      prompt = later[2].tokens[r // copies][later[2].mask[r // copies]]
+      np.testing.assert_array_equal(prompt, c.tokens[r, :start])
+
+  def test_corrections_of_a_batch_that_is_cut_share_first_attempts(self):
+    """As they do where it is not."""
+    options = dict(spec=SHARED, first_params=other_params())
+    whole, cut = _sample(**options), _sample(problems_per_batch=1, **options)
+    np.testing.assert_array_equal(cut.tokens, whole.tokens)
+    np.testing.assert_array_equal(
+        cut.trained_attempt_ids, whole.trained_attempt_ids
+    )
+    for r in range(0, 12, 2):
+      self.assertEqual(cut.texts[r][0], cut.texts[r + 1][0])
+    self.assertGreater(len({texts[1] for texts in cut.texts}), 6)
+
+
+class OfflineSpecsTest(absltest.TestCase):
+
+  def test_corrections_are_later_attempts_of_fewer_first_ones(self):
+    first, later = rollout.offline_specs(SHARED)
+    self.assertEqual((first.num_attempts, later.num_attempts), (1, 1))
+    self.assertEqual(first.samples_per_problem, 2)
+    self.assertEqual(later.samples_per_problem, 4)
+    for spec in (first, later):
+      self.assertEqual(spec.corrections_per_attempt, 1)
+      self.assertEqual(spec.sampling, SHARED.sampling)
+      self.assertEqual(spec.turn_ids, SHARED.turn_ids)
+      self.assertEqual(spec.prompt_buckets, SHARED.prompt_buckets)
+
+  def test_of_three_attempts_two_are_later_ones(self):
+    spec = dataclasses.replace(SPEC, num_attempts=3)
+    first, later = rollout.offline_specs(spec)
+    self.assertEqual(first, dataclasses.replace(spec, num_attempts=1))
+    self.assertEqual(later, dataclasses.replace(spec, num_attempts=2))
+
+
+class CollectorTest(parameterized.TestCase):
+
+  def test_prompts_are_those_of_the_task_as_ids(self):
+    """In the order of the problems, neither padded nor cut."""
+    ids = make_collector().prompt_ids(PROBLEMS[::-1])
+    self.assertEqual(
+        ids, [TOKENIZER.encode([t])[0] for t in ("cc=", "bbb=", "a=")]
+    )
+    self.assertEqual([len(row) for row in ids], [3, 4, 2])
+
+  def test_another_spec_changes_nothing_else(self):
+    collector = make_collector()
+    other = collector.with_spec(SHARED)
+    self.assertIs(other.spec, SHARED)
+    self.assertEqual(other.with_spec(SPEC), collector)
+
+  @parameterized.parameters(
+      (7, 3, [[0, 1, 2], [3, 4, 5], [6]]),
+      (6, 3, [[0, 1, 2], [3, 4, 5]]),
+      (2, 3, [[0, 1]]),
+      (2, 1, [[0], [1]]),
+      (0, 3, []),
+  )
+  def test_batches_are_all_problems_once(self, count, per_batch, expected):
+    slices = rollout.batch_slices(count, per_batch)
+    self.assertEqual([[*range(count)][part] for part in slices], expected)
+    # Planning reads their lengths.
+    self.assertEqual(
+        [part.stop - part.start for part in slices], list(map(len, expected))
+    )
 
 
 class ConcatenateTest(absltest.TestCase):

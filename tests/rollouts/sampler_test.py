@@ -19,6 +19,7 @@ from score_jax.rollouts.sampler import Occasion
 from score_jax.rollouts.sampler import Prompts
 from score_jax.rollouts.spec import ConversationSpec
 from score_jax.rollouts.spec import SamplingSpec
+from score_jax.types import Attempt
 
 CONFIG = ModelConfig(
     model_type="llama",
@@ -599,6 +600,104 @@ class DecodeTest(parameterized.TestCase):
     (name,) = changes
     with self.assertRaisesRegex(ValueError, name):
       dataclasses.replace(SPEC, **changes)
+
+
+def _start(copies, columns=40):
+  prompts = _make_prompts(PROMPTS, IDS, 5)
+  layout = decoding.layout(_params(), CONFIG)
+  return sampler.start(layout, CONFIG, prompts, copies, columns)
+
+
+def _message(rows):
+  """Messages of which some were cut."""
+  return Attempt(
+      tokens=jnp.full((rows, 6), 3),
+      mask=jnp.ones((rows, 6), bool),
+      behaviour_logprobs=jnp.zeros((rows, 6)),
+      is_truncated=jnp.arange(rows) % 2 == 0,
+  )
+
+
+def _is_deleted(tree):
+  return {array.is_deleted() for array in jax.tree.leaves(tree)}
+
+
+class ProgramsTest(parameterized.TestCase):
+
+  def test_rows_of_a_problem_start_alike(self):
+    one, many = _start(copies=1), _start(copies=3)
+    repeated, message = sampler.repeat(one, _message(3), copies=3)
+    for state in (many, repeated):
+      jax.tree.map(
+          np.testing.assert_array_equal,
+          state,
+          jax.tree.map(
+              lambda a: jnp.repeat(a, 3, axis=0) if a.ndim else a, one
+          ),
+      )
+    for found, expected in zip(
+        jax.tree.leaves(message), jax.tree.leaves(_message(3)), strict=True
+    ):
+      np.testing.assert_array_equal(found, np.repeat(expected, 3, axis=0))
+
+  def test_what_goes_on_takes_the_state_over(self):
+    """A cache is updated where it lies; a start is still there to repeat."""
+    layout = decoding.layout(_params(), CONFIG)
+    keys = jax.random.split(jax.random.key(0), 3)
+    before = _start(copies=1)
+    sampler.repeat(before, _message(3), copies=2)
+    self.assertEqual(_is_deleted(before.cache), {False})
+    decoded, message = sampler.decode(layout, CONFIG, before, keys, SPEC)
+    self.assertEqual(_is_deleted(before), {True})
+    asked = sampler.ask(layout, CONFIG, decoded, np.array(TURN), message, EOS)
+    self.assertEqual(_is_deleted(decoded), {True})
+    self.assertEqual(_is_deleted((asked, message, layout)), {False})
+
+  @parameterized.parameters(
+      (1, 2, "prefill keys decode turn keys decode"),
+      (2, 2, "prefill keys decode_first turn repeat keys decode"),
+      (1, 1, "prefill keys decode"),
+      (1, 3, "prefill keys decode turn keys decode turn keys decode"),
+  )
+  def test_programs_of_a_conversation(self, corrections, attempts, expected):
+    names = []
+
+    def run(name, program, *args):
+      names.append(name)
+      return program(*args)
+
+    spec = ConversationSpec(
+        num_attempts=attempts,
+        samples_per_problem=SAMPLES,
+        max_prompt_tokens=5,
+        sampling=SPEC,
+        turn_ids=TURN,
+        corrections_per_attempt=corrections,
+    )
+    messages = sampler.sample_messages(
+        decoding.layout(_params(), CONFIG),
+        CONFIG,
+        _make_prompts(PROMPTS, IDS, 5),
+        spec.turns,
+        Occasion(jax.random.key(SEED), STEP),
+        spec,
+        run,
+    )
+    self.assertEqual(names, expected.split())
+    self.assertLen(messages, attempts)
+    for message in messages:
+      self.assertEqual(message.tokens.shape, (12, 6))
+
+  @parameterized.parameters(
+      ((), 1, 5 + 6),
+      ((2,), 1, 5 + 6 + 1 + 2 + 6),
+      # Room for the longest turn each time.
+      ((2, 4), 1, 5 + 6 + 1 + 4 + 6 + 1 + 4 + 6),
+      ((2,), 128, 128),
+  )
+  def test_a_cache_holds_whole_conversations(self, turns, multiple, expected):
+    spec = dataclasses.replace(SPEC, column_multiple=multiple)
+    self.assertEqual(sampler.cache_columns(5, turns, spec), expected)
 
 
 if __name__ == "__main__":

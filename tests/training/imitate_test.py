@@ -1,5 +1,6 @@
 """Supervised phases: what they learn, from where, and when they stop."""
 
+import dataclasses
 import json
 import pathlib
 import tempfile
@@ -141,9 +142,7 @@ class SftTest(parameterized.TestCase):
   def test_number_of_updates(self, num_traces, epochs, expected):
     settings, _ = _study()
     (phase,) = methods.pair_sft(settings)
-    phase = imitate.dataclasses.replace(
-        phase, steps=30, epochs=epochs, batch_size=64
-    )
+    phase = dataclasses.replace(phase, steps=30, epochs=epochs, batch_size=64)
     self.assertEqual(imitate.num_updates(phase, num_traces), expected)
 
 
