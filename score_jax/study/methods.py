@@ -7,8 +7,7 @@ samples as many conversations as the two stages of SCoRe together.
 from collections.abc import Callable
 import dataclasses
 
-from score_jax.objectives import Stage1
-from score_jax.objectives import Stage2
+from score_jax.objectives import Objective
 from score_jax.study.settings import StudySettings
 from score_jax.training import phases
 from score_jax.training import traces
@@ -76,7 +75,7 @@ def multi_turn(settings: StudySettings) -> tuple[Phase, ...]:
 
   It has the learning rates of SCoRe's two stages, and their restart.
   """
-  return _stage2_alone(settings, bonus_coef=0.0)
+  return _stage2_alone(settings, _without_bonus(settings))
 
 
 def score(settings: StudySettings) -> tuple[Phase, ...]:
@@ -86,13 +85,14 @@ def score(settings: StudySettings) -> tuple[Phase, ...]:
 
 def score_no_stage1(settings: StudySettings) -> tuple[Phase, ...]:
   """Stage II from the start (Table 4, w/o Stage I)."""
-  return _stage2_alone(settings, settings.run.stage2.bonus_coef)
+  _, second = score(settings)
+  return _stage2_alone(settings, second.objective)
 
 
 def score_no_bonus(settings: StudySettings) -> tuple[Phase, ...]:
   """SCoRe with alpha = 0 in Stage II (Table 4, w/o reward shaping)."""
   first, second = score(settings)
-  objective = dataclasses.replace(second.objective, bonus_coef=0.0)
+  objective = _without_bonus(settings)
   return first, dataclasses.replace(second, objective=objective)
 
 
@@ -119,11 +119,7 @@ def score_three_attempts(settings: StudySettings) -> tuple[Phase, ...]:
   """
   first, second = score(settings)
   steps = settings.method.stage1b_steps
-  anchored = Stage1(
-      first.objective.kl_coef,
-      first.objective.first_attempt_kl_coef,
-      num_anchored=2,
-  )
+  anchored = dataclasses.replace(first.objective, num_anchored=2)
   third = dataclasses.replace(
       first,
       name="stage1b",
@@ -177,12 +173,17 @@ def _budget(settings: StudySettings) -> int:
   return settings.run.stage1.steps + settings.run.stage2.steps
 
 
+def _without_bonus(settings: StudySettings) -> Objective:
+  """Stage II's objective with alpha = 0."""
+  _, second = score(settings)
+  return dataclasses.replace(second.objective, bonus_coef=0.0)
+
+
 def _stage2_alone(
-    settings: StudySettings, bonus_coef: float
+    settings: StudySettings, objective: Objective
 ) -> tuple[RlPhase, RlPhase]:
-  """Both stages' steps and learning rates, with the objective of Stage II."""
-  first, second = phases.score(settings.run)
-  objective = Stage2(second.objective.kl_coef, bonus_coef)
+  """One objective with the steps and learning rates of both stages."""
+  first, second = score(settings)
   return (
       dataclasses.replace(first, name="first_part", objective=objective),
       dataclasses.replace(second, name="second_part", objective=objective),
