@@ -4,8 +4,8 @@
 
 Task: addition of five-digit numbers with long carries, written most significant
 digit first and without scratch work. The base model (0.4 million parameters) is
-taught by lessons that are designed for the purpose: it holds the
-skill to correct itself and does not show it (score_jax/run/tiny_base.py).
+taught in lessons that are designed for the purpose: it holds the skill to
+correct itself and does not show it (score_jax/run/tiny_base.py).
 
 Two cores: about 6.5 minutes, 1.8 GB. Expected, greedy, on 2,000 held-out
 problems and for three seeds: see the table of README.md.
@@ -120,7 +120,7 @@ def get_config() -> ml_collections.ConfigDict:
       ),
       optimizer=create(
           learning_rate=2e-4,
-          warmup_steps=5,  # updates; the optimiser starts afresh here
+          warmup_steps=5,  # updates; the optimizer starts afresh here
           max_grad_norm=1.0,
       ),
   )

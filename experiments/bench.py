@@ -43,14 +43,19 @@ _NEVER = -1  # no token has this id: every attempt runs to its limit
 
 
 class Times(NamedTuple):
-  """Seconds of one call: on the clock, and of all threads together."""
+  """Seconds of one call.
+
+  Attributes:
+    wall: seconds on the clock.
+    cpu: seconds of all threads together.
+  """
 
   wall: float
   cpu: float
 
 
 def measure(call: Callable[[], Any], repeats: int) -> Times:
-  """The best of several calls."""
+  """The least times of several calls."""
   runs = []
   for _ in range(repeats):
     wall, cpu = time.perf_counter(), time.process_time()
@@ -69,7 +74,7 @@ def bench_sampling(
     temperature: float,
     repeats: int,
 ) -> dict[str, Any]:
-  """Prefill and decoding of `batch` prompts of `prompt` tokens."""
+  """Times prefill and decoding of `batch` prompts of `prompt` tokens."""
   rng = np.random.default_rng(0)
   tokens = rng.integers(0, config.vocab_size, (batch, prompt), np.int32)
   mask = np.ones(tokens.shape, bool)
@@ -127,10 +132,10 @@ def bench_update(
     sequence: int,
     repeats: int,
 ) -> dict[str, Any]:
-  """One update of Stage II; half of each row's tokens are attempts.
+  """Times an update of Stage II; half of each row's tokens are attempts.
 
-  With "k1_in_reward" the reference's log-probabilities are given, as rollouts
-  have them; with "exact" the reference runs inside of the update.
+  With "k1_in_reward" the reference's log-probabilities are given, as in a run;
+  with "exact" the reference policy is computed inside of the update.
   """
   rng = np.random.default_rng(0)
   attempt_ids = np.zeros((batch, sequence), np.int32)

@@ -33,7 +33,9 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def mistake(argv: Sequence[str]) -> str | None:
-  """What would end in a traceback of the flag's own; None if nothing would.
+  """What is wrong with the --config arguments; None if nothing is.
+
+  The flag itself would end such mistakes in a traceback.
 
   Args:
     argv: arguments of a command, its name first.

@@ -56,12 +56,13 @@ def evaluate(
 
   Args:
     config: task and shapes.
-    checkpoint: see `evaluation.run`.
+    checkpoint: Hugging Face directory, id on the hub, or directory of a
+      finished run.
     workdir: directory to make.
-    first_attempts: see `evaluation.run`.
-    num_attempts: of a conversation; None for the config's.
+    first_attempts: file of given first attempts; None for the model's own.
+    num_attempts: attempts of a conversation; None for the config's number.
     samples: K of self-consistency, 0 for none.
-    temperature: of the samples.
+    temperature: temperature that samples are drawn at.
 
   Returns:
     What is in results.json.

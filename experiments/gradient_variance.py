@@ -3,12 +3,13 @@
   python -m experiments.gradient_variance --config=configs/tiny.py
       --checkpoint=HF_DIR --workdir=DIR --num_batches=32 [--corrections=2,4]
 
-At a fixed policy and for each number of corrections per first attempt, the
-gradient of the Stage II objective on batches of fresh conversations, as many in
-each batch whatever that number, at the same problems. results.json has, of the
-gradient of attempt 2 and of all of it: the trace of its covariance over batches
-(the noise), the squared norm of its mean (the signal), and the ratio of
-variances to the plain leave-one-out baseline with its 95 % interval.
+The policy is fixed. For each number of corrections per first attempt, the
+gradient of the Stage II objective is taken on batches of fresh conversations.
+Every batch has equally many conversations, at the same problems. results.json
+has, of attempt 2's part of the gradient and of the whole gradient: the trace of
+its covariance over batches (the noise), the squared norm of its mean (the
+signal), and the ratio of variances to the plain leave-one-out baseline with its
+95 % interval.
 
 One more estimator has the plain baseline and one correction, but leaves
 -alpha r_1 out of the second attempt's reward: r_1 is a function of what the

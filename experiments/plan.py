@@ -37,10 +37,14 @@ def plan(
   """Plans a config (an ml_collections ConfigDict) for a topology.
 
   Args:
-    config: of a run.
+    config: the config of a run.
     topology: such as "v5e:4x4"; see `topologies.parse`.
     architecture: config.json of the model, or its directory; None for
       config.model.path.
+
+  Raises:
+    ValueError: the topology is not known, there is no pretrained model, or
+      config, model and topology do not go together.
   """
   where = topologies.parse(topology)
   settings = settings_lib.from_mapping(

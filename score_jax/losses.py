@@ -1,7 +1,8 @@
-"""Losses of both stages and the KL estimators: arrays in, scalar out.
+"""Losses of Stage I and Stage II, and estimators of the KL, on arrays alone.
 
 Paper: arXiv 2409.12917. A loss is the negated objective, a mean over episodes
-of sums over attempts of sums over tokens. Nothing here knows a model.
+of sums over attempts of sums over tokens. Nothing here knows a model. In the
+formulas, sg[.] stops the gradient.
 
 The KL estimators return float32[R, A] surrogates whose gradient, in expectation
 over sampled attempts, is that of KL(pi || pi_ref) of each attempt given its
@@ -36,7 +37,7 @@ def reinforce_loss(
     logprobs: float32[R, T - 1], nats, of tokens[:, 1:]; receives the gradient.
     attempt_ids: int32[R, T], attempt of each token (from 1), 0 elsewhere.
     advantages: float32[R, A]; no gradient.
-    reduce: over the tokens of an attempt; the sum is the paper's.
+    reduce: makes one value per attempt; the sum is the paper's.
 
   Returns:
     float32[].
@@ -63,18 +64,19 @@ def stage1_loss(
 
     -E[ r_2 - beta2 KL_1 - beta1 KL_2 ]
 
-  With more attempts the first `num_anchored` stand where attempt 1 stands here.
+  With more than two attempts, the first `num_anchored` stand where attempt 1
+  stands here, and all later ones where attempt 2 stands.
 
   Args:
     logprobs: float32[R, T - 1], nats; receives the gradient.
     attempt_ids: int32[R, T].
-    advantages: float32[R, A], of `shaping.stage1_rewards`.
+    advantages: float32[R, A], made from `shaping.stage1_rewards`.
     kl: float32[R, A], surrogate of an estimator below; receives the gradient.
       Zeros where the KL is part of the rewards.
     kl_coef: beta1, per nat, for attempts after the anchored ones.
     first_attempt_kl_coef: beta2, per nat, for the anchored attempts.
-    num_anchored: see `shaping.stage1_rewards`.
-    reduce: over the tokens of an attempt.
+    num_anchored: number of first attempts that are held to the reference.
+    reduce: makes one value per attempt of its tokens' values.
 
   Returns:
     float32[].
@@ -99,15 +101,16 @@ def stage2_loss(
 
     -E[ sum_i r~_i - beta1 KL_i ]
 
-  With one attempt there is no bonus: single-turn reinforcement learning.
+  r~_i is the shaped reward of attempt i. With one attempt there is no bonus,
+  and this is single-turn reinforcement learning.
 
   Args:
     logprobs: float32[R, T - 1], nats; receives the gradient.
     attempt_ids: int32[R, T].
-    advantages: float32[R, A], of `shaping.stage2_rewards`.
+    advantages: float32[R, A], made from `shaping.stage2_rewards`.
     kl: float32[R, A], as in `stage1_loss`.
     kl_coef: beta1, per nat.
-    reduce: over the tokens of an attempt.
+    reduce: makes one value per attempt of its tokens' values.
 
   Returns:
     float32[].
@@ -131,7 +134,8 @@ def exact_kl(
 
   The first term differentiates each position's KL at the visited prefix. The
   second is the score-function term: a token also decides which prefixes the
-  later positions of its attempt see. Lowest variance of the three.
+  later positions of its attempt see. Of the estimators here, this one has the
+  lowest variance.
 
   Args:
     token_kl: float32[R, T - 1], nats, KL(pi || pi_ref) of the next-token
@@ -139,7 +143,7 @@ def exact_kl(
     logprobs: float32[R, T - 1], nats; receives the gradient.
     attempt_ids: int32[R, T].
     num_attempts: A.
-    reduce: over the tokens of an attempt.
+    reduce: makes one value per attempt of its tokens' values.
 
   Returns:
     float32[R, A], surrogate.
@@ -156,10 +160,22 @@ def per_position_kl(
     *,
     reduce: Reduce = shaping.attempt_sums,
 ) -> jax.Array:
-  """Like `exact_kl` without the score-function term: biased for sequences.
+  """KL over the full vocabulary without the score-function term; biased.
 
-  What most code uses: it never moves probability to prefixes from which the
-  policy stays close to the reference. Offered for comparison.
+    sum_t KL_t
+
+  It never moves probability to prefixes from which the policy stays close to
+  the reference, as the second term of `exact_kl` does. Most code uses it; here
+  it is for comparison.
+
+  Args:
+    token_kl: float32[R, T - 1], nats, as in `exact_kl`; receives the gradient.
+    attempt_ids: int32[R, T].
+    num_attempts: A.
+    reduce: makes one value per attempt of its tokens' values.
+
+  Returns:
+    float32[R, A], surrogate.
   """
   return reduce(token_kl, attempt_ids, num_attempts)
 
@@ -177,15 +193,16 @@ def k2_kl(
     sum_t d_t^2 / 2 + log pi(y_t | .) sg[ sum_{s > t} d_s ]
 
   with d_t = log pi(y_t | .) - log pi_ref(y_t | .). In expectation, the square's
-  gradient is that of the position's reverse KL; its value is not the KL, so
-  the later positions are counted by d, which is. Unbiased.
+  gradient is that of the position's reverse KL, but its value is not the KL.
+  The sum over later positions therefore has d_s, whose expectation is the KL.
+  Unbiased.
 
   Args:
     logprobs: float32[R, T - 1], nats; receives the gradient.
     ref_logprobs: float32[R, T - 1], nats; no gradient.
     attempt_ids: int32[R, T].
     num_attempts: A.
-    reduce: over the tokens of an attempt.
+    reduce: makes one value per attempt of its tokens' values.
 
   Returns:
     float32[R, A], surrogate.

@@ -1,8 +1,8 @@
 """Objectives of phases: which rewards, which loss, with which coefficients.
 
-An objective is one value. It puts the pure functions of shaping.py and
-losses.py together, and holds the coefficients that both need. A new formula is
-a class here, an entry of OBJECTIVES, and a config that names it.
+An objective puts the pure functions of shaping.py and losses.py together, and
+holds the coefficients that both need. A new formula is a class here, an entry
+of OBJECTIVES, and a config that names it.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class Objective(Protocol):
   """What a phase of reinforcement learning maximises.
 
   Attributes:
-    num_anchored: first attempts that are held to the reference policy and not
-      rewarded; 0 for none.
+    num_anchored: number of first attempts that are held to the reference policy
+      and not rewarded; 0 for none.
   """
 
   num_anchored: int
@@ -31,7 +31,7 @@ class Objective(Protocol):
   def shaped_rewards(
       self, rewards: jax.Array, sequence_kl: jax.Array
   ) -> jax.Array:
-    """Rewards from which advantages are made.
+    """Shapes the rewards from which advantages are made.
 
     Args:
       rewards: float32[B, K, A], 1 where the attempt is correct, else 0.
@@ -59,7 +59,7 @@ class Objective(Protocol):
       attempt_ids: int32[R, T], attempt of each trained token, 0 elsewhere.
       advantages: float32[R, A].
       kl: float32[R, A], what an estimator of the KL adds to the loss.
-      reduce: over the tokens of an attempt.
+      reduce: makes one value per attempt of its tokens' values.
 
     Returns:
       float32[].
@@ -74,7 +74,8 @@ class Stage1:
   Attributes:
     kl_coef: beta1 of the paper, per nat, on the rewarded attempts.
     first_attempt_kl_coef: beta2 of the paper, per nat, on the anchored ones.
-    num_anchored: attempts that are held to the reference policy.
+    num_anchored: number of first attempts that are held to the reference
+      policy.
   """
 
   kl_coef: float
@@ -87,13 +88,17 @@ class Stage1:
   def shaped_rewards(
       self, rewards: jax.Array, sequence_kl: jax.Array
   ) -> jax.Array:
-    """See `shaping.stage1_rewards`."""
+    """Stage I's shaped rewards, see `shaping.stage1_rewards`.
+
+    Raises:
+      ValueError: num_anchored does not fit the number of attempts.
+    """
     return shaping.stage1_rewards(
         rewards, sequence_kl, **dataclasses.asdict(self)
     )
 
   def loss(self, *args: jax.Array, reduce: losses.Reduce) -> jax.Array:
-    """See `losses.stage1_loss`."""
+    """Stage I's loss, see `losses.stage1_loss`."""
     return losses.stage1_loss(*args, **dataclasses.asdict(self), reduce=reduce)
 
 
@@ -104,6 +109,7 @@ class Stage2:
   Attributes:
     kl_coef: beta1 of the paper, per nat.
     bonus_coef: alpha of the paper.
+    num_anchored: 0, as every attempt is rewarded.
   """
 
   kl_coef: float
@@ -116,13 +122,13 @@ class Stage2:
   def shaped_rewards(
       self, rewards: jax.Array, sequence_kl: jax.Array
   ) -> jax.Array:
-    """See `shaping.stage2_rewards`."""
+    """Stage II's shaped rewards, see `shaping.stage2_rewards`."""
     return shaping.stage2_rewards(
         rewards, sequence_kl, kl_coef=self.kl_coef, bonus_coef=self.bonus_coef
     )
 
   def loss(self, *args: jax.Array, reduce: losses.Reduce) -> jax.Array:
-    """See `losses.stage2_loss`."""
+    """Stage II's loss, see `losses.stage2_loss`."""
     return losses.stage2_loss(*args, kl_coef=self.kl_coef, reduce=reduce)
 
 
@@ -135,7 +141,7 @@ def make_objective(settings: Mapping[str, Any], path: str) -> Objective:
 
   Args:
     settings: the name and all coefficients.
-    path: of `settings` in the config, for messages.
+    path: where `settings` stands in the config, for messages.
 
   Raises:
     ValueError: no such objective, or coefficients that are unknown, missing or

@@ -1,4 +1,4 @@
-"""From tokens to log-probabilities: the one place where it happens.
+"""Log-probabilities of tokens: no other module makes them from logits.
 
 Logits are made for a chunk of positions at a time and recomputed in the
 backward pass, so that no array [R, T, V] is ever alive.
@@ -38,9 +38,9 @@ def token_logprobs(
   Args:
     params: model parameters; they receive the gradient.
     config: the model's configuration.
-    tokens: int32[R, T].
+    tokens: int32[R, T], token ids.
     mask: bool[R, T], False on padding, which may lie anywhere in a row.
-    temperature: of the policy that is scored; the one it was sampled at.
+    temperature: the one that the policy samples at; logits are divided by it.
     execution: how the model is computed.
 
   Returns:
@@ -72,15 +72,15 @@ def token_logprobs_and_kl(
     params: policy; receives the gradient of both results.
     ref_params: reference policy of the same configuration; no gradient.
     config: the model's configuration.
-    tokens: int32[R, T].
-    mask: bool[R, T], False on padding.
-    temperature: of both policies.
+    tokens: int32[R, T], token ids.
+    mask: bool[R, T], False on padding, which may lie anywhere in a row.
+    temperature: divides the logits of both policies.
     execution: how both models are computed.
 
   Returns:
-    float32[R, T - 1] log-probabilities as in `token_logprobs`, and
-    float32[R, T - 1] nats, the KL of the two next-token distributions at the
-    position that token was drawn from; 0 at the same places.
+    float32[R, T - 1] log-probabilities, nats, as in `token_logprobs`; and
+    float32[R, T - 1], nats, the KL of the two next-token distributions that
+    tokens[:, 1:] were drawn from. Both are 0 at the same places.
   """
   ref_params = jax.lax.stop_gradient(ref_params)
 
@@ -157,10 +157,10 @@ def _score_positions(
     hiddens: Sequence[jax.Array],
     targets: jax.Array,
 ) -> tuple[jax.Array, ...]:
-  """Results of all positions, float32[R, T]; on a mesh, each on its devices.
+  """Results of all positions, float32[R, T]; without a mesh float32[R, T - 1].
 
-  There, the hidden states of a chunk go to every part of the vocabulary. The
-  tables stay, and so do their gradients, which are summed in place.
+  On a mesh, the hidden states of a chunk go to every part of the vocabulary.
+  The tables stay, and so do their gradients, which are summed in place.
   """
   rows, length = targets.shape
   vocab_axes = sharding.axes_of("vocab", tables[0].shape[0])
@@ -201,14 +201,14 @@ def _score_positions(
 
 
 def _gather_rows(array: jax.Array, axes: tuple[str, ...]) -> jax.Array:
-  """[n, ...] of all devices along axes, one behind the other."""
+  """Rows [n, ...] of all devices along `axes`, one behind the other."""
   if not axes:
     return array
   return jax.lax.all_gather(array, axes, axis=0, tiled=True)
 
 
 def _own_rows(array: jax.Array, axes: tuple[str, ...]) -> jax.Array:
-  """What `_gather_rows` has of this device."""
+  """This device's rows of what `_gather_rows` has put together."""
   if not axes:
     return array
   size = array.shape[0] // jax.lax.axis_size(axes)

@@ -1,4 +1,4 @@
-"""From raw rewards to advantages, per attempt: data for a loss, not losses.
+"""From raw rewards to advantages of attempts, and sums over their tokens.
 
 Paper: "Training Language Models to Self-Correct via Reinforcement Learning",
 arXiv 2409.12917. Rewards of attempt i are credited to the tokens of attempt i
@@ -36,8 +36,8 @@ def stage1_rewards(
     sequence_kl: float[..., A], nats, an unbiased estimate of the KL of each
       attempt from the reference policy; zeros where the KL is a loss term.
     kl_coef: beta1, per nat.
-    first_attempt_kl_coef: beta2, per nat; the strict one.
-    num_anchored: attempts that are held to the reference.
+    first_attempt_kl_coef: beta2, per nat; the larger one, which anchors.
+    num_anchored: number of first attempts that are held to the reference.
 
   Returns:
     float[..., A] shaped rewards.
@@ -198,9 +198,10 @@ def attempt_sums(
 def attempt_means(
     per_token: jax.Array, attempt_ids: jax.Array, num_attempts: int
 ) -> jax.Array:
-  """Like `attempt_sums`, divided by the attempt's length in tokens.
+  """Means of a per-token value over each attempt: float32[R, A].
 
-  Not the paper's objective: long attempts count less per token.
+  With it a loss is not the paper's objective: tokens of long attempts count
+  less. Arguments are those of `attempt_sums`.
   """
   length = jnp.sum(attempt_masks(attempt_ids, num_attempts), axis=-1)
   total = attempt_sums(per_token, attempt_ids, num_attempts)
@@ -219,17 +220,18 @@ def sequence_kl_k1(
 
     sum_t log pi(y_t | .) - log pi_ref(y_t | .),   y ~ pi
 
-  Its expectation is KL(pi || pi_ref) of the attempt. It belongs into the
-  reward: as a differentiated loss its expected gradient is zero.
+  Its expectation is KL(pi || pi_ref) of the attempt. It belongs in the reward:
+  as a differentiated loss its expected gradient is zero.
 
   Args:
     logprobs: float32[R, T - 1], nats, of tokens[:, 1:] under the policy that
       sampled them.
-    ref_logprobs: float32[R, T - 1], likewise under the reference policy.
+    ref_logprobs: float32[R, T - 1], nats, of tokens[:, 1:] under the reference
+      policy.
     attempt_ids: int32[R, T], attempt of each token, 0 elsewhere.
     num_attempts: A.
-    reduce: over the tokens of an attempt; the sum is the paper's, and alone is
-      the KL of the attempt.
+    reduce: makes one value per attempt. The sum is the paper's, and only the
+      sum estimates the KL of the attempt.
 
   Returns:
     float32[R, A], nats, detached.

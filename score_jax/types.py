@@ -21,12 +21,12 @@ class Problem:
   Attributes:
     id: unique over all splits of the task; sampling keys are folded from it.
     question: what the model is asked, as text.
-    answer: the gold answer, as text; of a programming problem, a program that
+    answer: the gold answer, as text; for a programming problem, a program that
       passes.
     source_id: the problem's name in the data set that it comes from, '' where
       problems are generated.
-    difficulty: label of how hard it is, such as 'level 3', whose order as text
-      is that from easy to hard; '' where the data does not say.
+    difficulty: a label such as 'level 3'. Labels sorted as text go from easy to
+      hard. '' where the data does not say.
   """
 
   id: int
@@ -56,13 +56,14 @@ class CodeProblem(Problem):
 
 @dataclasses.dataclass(frozen=True)
 class Grade:
-  """What a task says of one attempt.
+  """A task's verdict on one attempt.
 
   Attributes:
     is_correct: the binary verdict, the only source of rewards and accuracy.
-    status: why. Every grader has 'no_answer' (nothing could be extracted);
-      graders of answers have 'correct', 'wrong' and those of `grading.
-      math_answer`, graders of programs those of `grading.sandbox`.
+    status: the reason. Every grader has 'no_answer': nothing could be
+      extracted. Graders of answers also have 'correct', 'wrong' and the
+      statuses of `grading.math_answer`; graders of programs have the statuses
+      of `grading.sandbox`.
     answer: the extracted final answer, None when there is none. Two attempts
       that both have none did not give the same answer.
     method: what decided: 'exact' (numbers and strings), 'symbolic' (computer
@@ -84,7 +85,7 @@ class Attempt:
     mask: bool[R, T], True up to and including the stop id.
     behaviour_logprobs: float32[R, T], nats, of each sampled token under the
       distribution it was drawn from; 0 outside the mask.
-    is_truncated: bool[R], the attempt ended without a stop id.
+    is_truncated: bool[R], True where the attempt has no stop id in its limit.
   """
 
   tokens: jax.Array
@@ -110,7 +111,8 @@ class Conversations:
       trained policy did not write: a loss must not see them.
     behaviour_logprobs: float32[R, T], nats, of the sampled tokens; 0 elsewhere.
     texts: texts[r][i] is attempt i + 1 of row r as text.
-    is_truncated: bool[B, K, A], no stop id within the limit.
+    is_truncated: bool[B, K, A], True where the attempt has no stop id in its
+      limit.
   """
 
   problems: tuple[Problem, ...]
@@ -140,14 +142,14 @@ class Rollouts:
 
 @flax.struct.dataclass
 class TrainBatch:
-  """What an update by reinforcement learning reads, a conversation per row.
+  """What one update of reinforcement learning reads, one conversation a row.
 
   Attributes:
     tokens: int32[R, T], conversation ids.
     mask: bool[R, T], False on padding.
-    attempt_ids: int32[R, T], i on the tokens of attempt i that are trained; 0
+    attempt_ids: int32[R, T], i on the tokens of attempt i if it is trained, 0
       elsewhere. These are `Conversations.trained_attempt_ids`.
-    advantages: float32[R, A], one number per attempt.
+    advantages: float32[R, A], one per attempt.
     ref_logprobs: float32[R, T - 1], nats, of tokens[:, 1:] under the reference
       policy; None where the loss computes the reference's distribution itself.
   """

@@ -1,9 +1,9 @@
 """Several processes, one per host, that train one policy.
 
-Every process runs the same program and knows the whole step; what it does on
-its own is sample on its devices and grade its share. What depends on files or
-clocks is decided by process 0, and `agree` tells the others. With one process
-all functions here return what they are given.
+Every process runs the same program and knows the whole step. On its own it
+samples on its devices and grades its share of the attempts. What depends on
+files or clocks is decided by process 0, and `agree` tells the others. With one
+process all functions here return what they are given.
 """
 
 from collections.abc import Callable
@@ -52,8 +52,8 @@ def started(
 
   Args:
     coordinator: HOST:PORT at which process 0 can be reached; its port is free.
-    num_processes: of the run.
-    process_id: of this one, from 0.
+    num_processes: number of processes of the run.
+    process_id: number of this process, from 0.
     is_automatic: JAX finds out all three (TPU pods, Slurm, Open MPI).
     lost_after_s: silence after which a process counts as lost, in seconds.
 
@@ -117,13 +117,13 @@ def is_main() -> bool:
 
 
 def barrier(name: str) -> None:
-  """Waits until all processes are here; the name is in the error if not."""
+  """Waits until all processes are here; errors name the barrier."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
 
 def gather_bytes(payload: bytes) -> list[bytes]:
-  """What every process gave, by process, on all of them."""
+  """Exchanges bytes: all processes get the payloads of all, in their order."""
   if jax.process_count() == 1:
     return [payload]
   sizes = multihost_utils.process_allgather(np.int32(len(payload)))
@@ -139,7 +139,7 @@ def _power_of_two(n: int) -> int:
 
 
 def gather_json(value: Any) -> list[Any]:
-  """JSON values of all processes, by process."""
+  """Exchanges JSON values: all processes get those of all, in their order."""
   if jax.process_count() == 1:
     return [value]
   return [json.loads(b) for b in gather_bytes(json.dumps(value).encode())]
@@ -151,7 +151,11 @@ def agree(value: Any) -> Any:
 
 
 def on_main(action: Callable[[], None]) -> None:
-  """Process 0 does it, the others wait; its ValueError is raised on all."""
+  """Runs `action` on process 0 while the others wait.
+
+  Raises:
+    ValueError: `action` raised it on process 0; it is raised on all.
+  """
   error = None
   if is_main():
     try:
@@ -170,8 +174,8 @@ def share(
 
   Args:
     n: number of items, not necessarily a multiple of that of processes.
-    index: of the process, this one by default.
-    num_processes: of the run by default.
+    index: number of the process; this one by default.
+    num_processes: number of processes; those of the run by default.
   """
   index = jax.process_index() if index is None else index
   count = jax.process_count() if num_processes is None else num_processes
@@ -179,7 +183,7 @@ def share(
 
 
 def place(array: Any, sharding: Sharding | None) -> jax.Array:
-  """An array that every process holds whole, divided over their devices.
+  """Divides an array that every process holds whole over their devices.
 
   Args:
     array: the same on all processes.
@@ -194,7 +198,7 @@ def place(array: Any, sharding: Sharding | None) -> jax.Array:
 
 
 def to_host(tree: Any) -> Any:
-  """Arrays of numpy, whole, on every process; called by all of them."""
+  """The arrays of a tree as whole numpy arrays; all processes call it."""
   leaves, structure = jax.tree.flatten(tree)
   remote = [i for i, leaf in enumerate(leaves) if not _is_here(leaf)]
   if remote:

@@ -81,12 +81,12 @@ class _Watcher:
     """Makes a watcher.
 
     Args:
-      index: of its process.
-      names: of all processes, for people.
-      pid: of its process.
-      token: that all watchers of the run know.
-      timeout_s: silence after which a process is lost.
-      address: host and port of process 0's watcher, None for that one.
+      index: number of its process.
+      names: names of all processes, for people.
+      pid: process id of its process.
+      token: secret that all watchers of the run know.
+      timeout_s: silence after which a process is lost, in seconds.
+      address: host and port of process 0's watcher; None for that watcher.
     """
     self._index = index
     self._names = names
@@ -109,7 +109,7 @@ class _Watcher:
     self._selector.register(_STDIN, selectors.EVENT_READ, self._read_own)
 
   def serve(self) -> int:
-    """Opens process 0's side; returns the port."""
+    """Starts to listen, as the watcher of process 0; returns the port."""
     if socket.has_dualstack_ipv6():
       server = socket.create_server(
           ("", 0), family=socket.AF_INET6, dualstack_ipv6=True
@@ -124,7 +124,7 @@ class _Watcher:
     return server.getsockname()[1]
 
   def connect(self) -> None:
-    """Opens the other processes' side."""
+    """Connects to the watcher of process 0."""
     try:
       connection = socket.create_connection(self._address, self._timeout_s)
     except OSError as error:

@@ -6,7 +6,7 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class MeshShape:
-  """Devices along each axis; -1, for one of them, is what is left.
+  """Devices along each axis; one axis may be -1, for all that are left.
 
   Attributes:
     slice: TPU slices that the data centre's network connects.
@@ -29,7 +29,11 @@ class MeshShape:
       )
 
   def filled(self, num_devices: int) -> "MeshShape":
-    """The shape with -1 replaced, of exactly `num_devices` devices."""
+    """The shape with -1 replaced, of exactly `num_devices` devices.
+
+    Raises:
+      ValueError: the shape does not fit that number of devices.
+    """
     sizes = list(dataclasses.astuple(self))
     known = math.prod(size for size in sizes if size != -1)
     if -1 in sizes and num_devices % known == 0:

@@ -59,7 +59,9 @@ def make_mesh(shape: MeshShape, devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def sampler_mesh(mesh: Mesh, tensor: int) -> Mesh:
-  """The same devices for sampling: copies of the model, each over `tensor`.
+  """A mesh of the same devices for sampling.
+
+  Each copy of the model is divided over `tensor` devices.
 
   Raises:
     ValueError: `tensor` does not divide the devices of a slice.
@@ -94,8 +96,9 @@ def _ambient():
 def axes_of(logical: str | None, size: int, mesh=None) -> tuple[str, ...]:
   """Axes of the mesh that divide a logical axis of `size` elements.
 
-  An axis that its devices do not divide evenly stays whole: vocabularies and
-  batches of tests. `models.placement.check_mesh` refuses this for weights.
+  An axis that its devices do not divide evenly stays whole, such as an odd
+  vocabulary or a small batch. For heads and F of the weights,
+  `models.placement.check_mesh` refuses that.
 
   Args:
     logical: a key of RULES, or None.
@@ -113,7 +116,16 @@ def axes_of(logical: str | None, size: int, mesh=None) -> tuple[str, ...]:
 def spec(
     shape: Sequence[int], logical: Logical, mesh: Mesh | None = None
 ) -> PartitionSpec:
-  """How an array of logical axes is divided on a mesh, or the ambient one."""
+  """How an array is divided on a mesh, or on the ambient one.
+
+  Args:
+    shape: the array's shape.
+    logical: its logical axes, one for each dimension.
+    mesh: the ambient one by default.
+
+  Raises:
+    ValueError: the array has another number of axes.
+  """
   if len(shape) != len(logical):
     raise ValueError(f"array of shape {tuple(shape)} with axes {logical}")
   axes = [
@@ -123,7 +135,7 @@ def spec(
 
 
 def constrain(x: jax.Array, *logical: str | None) -> jax.Array:
-  """x, divided as the rules say; no values change."""
+  """x, divided as RULES say for its logical axes; no values change."""
   if _ambient() is None:
     return x
   return jax.lax.with_sharding_constraint(x, spec(x.shape, logical))

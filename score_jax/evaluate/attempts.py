@@ -23,7 +23,7 @@ from score_jax.types import Grade
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 
-# Of these metrics an interval is given.
+# Metrics that are given with an interval.
 _WITH_INTERVAL = (
     "accuracy_t1",
     "accuracy_t2",
@@ -39,10 +39,10 @@ def attempt_metrics(
     answers: Sequence[Sequence[str | None]],
     is_truncated: np.ndarray,
 ) -> list[dict[str, np.ndarray]]:
-  """Each metric's value of each row, for every pair of consecutive attempts.
+  """Makes the metrics of every pair of consecutive attempts, one value per row.
 
-  The names of a pair (i, i + 1) are those of the first pair: of each, t1 is
-  attempt i and t2 is attempt i + 1.
+  All pairs have the names of the first pair: in pair (i, i + 1), t1 stands for
+  attempt i and t2 for attempt i + 1.
 
   Args:
     is_correct: bool[R, A], A >= 2.
@@ -50,7 +50,11 @@ def attempt_metrics(
     is_truncated: bool[R, A].
 
   Returns:
-    A - 1 times float64[R] by metric name; the metric is their mean.
+    float64[R] by metric name, for each of the A - 1 pairs; the metric is the
+    mean over rows.
+
+  Raises:
+    ValueError: fewer than two attempts.
   """
   if is_correct.ndim != 2 or is_correct.shape[1] < 2:
     raise ValueError(
@@ -79,7 +83,7 @@ def attempt_metrics(
 
 
 def per_pair(rollouts: Rollouts) -> list[dict[str, np.ndarray]]:
-  """The `attempt_metrics` of rollouts, one row per conversation."""
+  """Metrics of rollouts by `attempt_metrics`, one row per conversation."""
   grades = rollouts.grades
   return attempt_metrics(
       np.asarray([[g.is_correct for g in row] for row in grades], bool),
@@ -89,13 +93,13 @@ def per_pair(rollouts: Rollouts) -> list[dict[str, np.ndarray]]:
 
 
 def per_problem(rollouts: Rollouts) -> dict[str, np.ndarray]:
-  """Each metric's value of each row; the metric is their mean.
+  """Metrics of the first two attempts of rollouts, one value per row.
 
   Args:
-    rollouts: of two attempts or more; the first two are compared.
+    rollouts: rollouts of two attempts or more.
 
   Returns:
-    float64[R] by metric name.
+    float64[R] by metric name; the metric is the mean over rows.
   """
   return per_pair(rollouts)[0]
 
@@ -103,16 +107,19 @@ def per_problem(rollouts: Rollouts) -> dict[str, np.ndarray]:
 def per_pair_of_records(
     records: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, np.ndarray]]:
-  """The `attempt_metrics` of `conversation_record`s, ordered by problem_id.
+  """Metrics of records by `attempt_metrics`, one row per problem.
 
   Args:
-    records: one per problem, in any order, with equally many attempts.
+    records: one per problem, in any order, with equally many attempts; made by
+      `output.conversations.conversation_record`.
 
   Returns:
-    A - 1 times float64[N] by metric name.
+    float64[N] by metric name, for each of the A - 1 pairs. Rows are ordered by
+    problem_id.
 
   Raises:
-    ValueError: no records, a problem twice, or other numbers of attempts.
+    ValueError: there are no records, a problem has several, or records differ
+      in their number of attempts.
   """
   attempts = [r["attempts"] for r in by_problem(records)]
   lengths = sorted({len(those) for those in attempts})
@@ -135,7 +142,17 @@ def per_pair_of_records(
 def per_problem_of_records(
     records: Sequence[Mapping[str, Any]],
 ) -> dict[str, np.ndarray]:
-  """Like `per_problem`, from `conversation_record`s; see there and above."""
+  """Metrics of the first two attempts of records, ordered by problem_id.
+
+  Args:
+    records: as `per_pair_of_records` takes them.
+
+  Returns:
+    float64[N] by metric name; the metric is the mean over problems.
+
+  Raises:
+    ValueError: as in `per_pair_of_records`.
+  """
   return per_pair_of_records(records)[0]
 
 
@@ -145,7 +162,7 @@ def by_problem(
   """Records ordered by problem_id, so that those of two policies pair up.
 
   Raises:
-    ValueError: no records, or a problem twice.
+    ValueError: there are no records, or a problem has several.
   """
   if not records:
     raise ValueError("there are no evaluated problems")
@@ -165,7 +182,8 @@ def transitions_by_difficulty(
   """Accuracy and transitions of the first two attempts by difficulty.
 
   Args:
-    records: `conversation_record`s; those without a difficulty are left out.
+    records: made by `output.conversations.conversation_record`; those without a
+      difficulty are left out.
 
   Returns:
     By label, in the order of the labels: `n`, `accuracy_t1`, `accuracy_t2`,
@@ -182,7 +200,7 @@ def transitions_by_difficulty(
 
 
 def edit_distance_ratio(first: str, second: str) -> float:
-  """Characters inserted and deleted, of all characters of both texts.
+  """Share of the characters of both texts that are inserted or deleted.
 
   Paper, section 4: the edit distance divided by the total length. Without
   replacements, which count as one of each, the range is 0 to 1: 0 for equal
@@ -194,7 +212,7 @@ def edit_distance_ratio(first: str, second: str) -> float:
 def concatenate(
     parts: Iterable[dict[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
-  """Joins the values of several batches."""
+  """Joins the metrics of several batches, one array per metric."""
   parts = list(parts)
   return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
@@ -203,8 +221,8 @@ def summarize(values: dict[str, np.ndarray], seed: int = 0) -> dict[str, Any]:
   """Means over all problems, their number, and 95 % intervals.
 
   Args:
-    values: as made by `per_problem`, one row per problem.
-    seed: of the bootstrap.
+    values: values of each metric, as `per_problem` makes them.
+    seed: seeds the bootstrap.
 
   Returns:
     The metrics, `n`, and `ci95`: name -> [low, high].
@@ -231,10 +249,11 @@ def summarize_pairs(
 
   Args:
     parts: rollouts with one sample per problem, equally many attempts each.
-    seed: of the bootstrap.
+    seed: seeds the bootstrap.
 
   Returns:
-    As `summarize`, and `pair`: the numbers of the two attempts, from 1.
+    A summary for each pair, as `summarize` makes it, with the numbers of the
+    two attempts, from 1, as `pair`.
   """
   pairs = zip(*(per_pair(rollouts) for rollouts in parts), strict=True)
   return [
@@ -244,7 +263,10 @@ def summarize_pairs(
 
 
 def attempt_curve(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-  """Accuracy of each attempt, out of `summarize_pairs`.
+  """Accuracy of each attempt of a conversation.
+
+  Args:
+    pairs: summaries of all pairs of attempts, made by `summarize_pairs`.
 
   Returns:
     `attempt` (from 1), `accuracy` and its `ci95`, of every attempt.
@@ -271,7 +293,7 @@ def in_batches(
     batch_size: problems of a batch.
 
   Returns:
-    Rollouts with N problems over all.
+    Rollouts of each batch, of N problems together.
   """
   results = []
   for start in range(0, len(problems), batch_size):
@@ -295,10 +317,10 @@ def first_rows(rollouts: Rollouts, n: int) -> Rollouts:
 
 
 def grade_shares(grades: Sequence[Grade]) -> dict[str, float]:
-  """Share of each status, and of what decided it, among attempts.
+  """Shares of attempts by the status and by the method of their grades.
 
   Args:
-    grades: of all attempts.
+    grades: grades of all attempts.
 
   Returns:
     Fractions by name, `grade/status_*` and `grade/method_*`.

@@ -1,7 +1,7 @@
 """Variance and signal of a gradient, from gradients of independent batches.
 
-All of it follows from the inner products of the batches' gradients, so that
-resampling batches costs nothing that grows with the number of parameters.
+All figures follow from the inner products of the batches' gradients. Resampling
+batches therefore costs nothing that grows with the number of parameters.
 """
 
 from collections.abc import Mapping
@@ -50,9 +50,9 @@ def ratio_interval(
   Batches are resampled together: batch i of both has the same problems.
 
   Args:
-    gram: float64[N, N].
-    baseline: float64[N, N].
-    seed: of the resampling.
+    gram: float64[N, N], inner products of the gradients of N batches.
+    baseline: float64[N, N], inner products of the gradients to compare with.
+    seed: seeds the resampling.
   """
   count = len(gram)
   drawn = np.random.default_rng(seed).integers(0, count, (_RESAMPLES, count))
@@ -74,10 +74,10 @@ def _variances(gram: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def compare(
     grams: Mapping[str, Mapping[str, np.ndarray]], baseline: str
 ) -> dict[str, Any]:
-  """Figures of several estimators of one gradient.
+  """Compares several estimators of one gradient.
 
   Args:
-    grams: estimator -> part of the gradient -> float64[N, N].
+    grams: estimator -> part of the gradient -> float64[N, N] inner products.
     baseline: the estimator that the others are compared with.
 
   Returns:

@@ -59,7 +59,7 @@ class Notice:
   Attributes:
     phase: phase of the run ("stage" in the records).
     step: step of the phase at which it was first seen.
-    name: of the monitor: 'sandbagging', 'collapse', 'truncation' or
+    name: name of the monitor: 'sandbagging', 'collapse', 'truncation' or
       'first_attempt_kl'.
     message: what was seen, in numbers, and what may help.
   """
@@ -88,9 +88,9 @@ def warnings(
   caller that asks again can tell which notices are new.
 
   Args:
-    records: of `metrics.jsonl`, in order. Monitors whose metrics are not there
-      are silent.
-    anchored: phases that hold first attempts to the base model.
+    records: the records of `metrics.jsonl`, in order. A monitor whose metrics
+      are not in them is silent.
+    anchored: names of the phases that hold first attempts to the base model.
 
   Returns:
     Notices in the order of their records.

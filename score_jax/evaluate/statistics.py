@@ -28,7 +28,8 @@ class Summary:
     ci95: 95 % interval of the mean, over problems, and over seeds where there
       are several.
     per_seed: mean over problems of each seed.
-    std: of `per_seed`, with S - 1 in the denominator; None for one seed.
+    std: standard deviation of `per_seed`, with S - 1 in the denominator; None
+      for one seed.
   """
 
   mean: float
@@ -45,7 +46,7 @@ class Difference:
     mean: over seeds and problems.
     ci95: 95 % interval of the mean, over problems, and over seeds where there
       are several.
-    p_value: of `sign_flip_p_value`, which knows of problems alone.
+    p_value: p value by `sign_flip_p_value`, a test over problems alone.
     num_seeds: the smaller number of seeds of the two.
   """
 
@@ -64,16 +65,17 @@ class Difference:
 def seed_summary(values: np.ndarray, seed: int = 0) -> Summary:
   """Mean, interval and spread of a metric.
 
-  The interval is that of a bootstrap of two levels: problems are drawn with
-  replacement, the same for all seeds, and seeds likewise, see `_over_seeds`.
-  Three seeds tell little of others, whatever is done with them: on made-up
-  differences of 2,000 problems the interval held the truth in 99 % of cases
-  where all seeds were alike, in 96 % where they spread by 2 points (standard
-  deviation), in 88 % by 4 points, where the problems hardly matter.
+  The interval comes from a bootstrap of two levels. Problems are drawn with
+  replacement, the same ones for all seeds; seeds are drawn with replacement
+  too, see `_over_seeds`. Three seeds tell little of others, whatever is done
+  with them: on made-up differences of 2,000 problems the interval held the
+  truth in 99 % of cases where all seeds were alike, in 96 % where they spread
+  by 2 points (standard deviation), and in 88 % where they spread by 4 points,
+  so that problems hardly mattered.
 
   Args:
     values: float64[S, N], of S seeds and N problems.
-    seed: of the resampling.
+    seed: seeds the resampling.
 
   Raises:
     ValueError: no seeds, no problems, or values that are not finite.
@@ -91,7 +93,7 @@ def seed_summary(values: np.ndarray, seed: int = 0) -> Summary:
 def paired_difference(
     a: np.ndarray, b: np.ndarray, seed: int = 0
 ) -> Difference:
-  """Mean of a less that of b, with its interval and a test.
+  """Difference of two means, a less b, with its interval and a test.
 
   With equally many seeds, seed s of a is compared with seed s of b. Otherwise
   the means over seeds are compared, and the seeds of a and b resampled apart.
@@ -99,10 +101,11 @@ def paired_difference(
   Args:
     a: float64[S, N], of S seeds and N problems.
     b: float64[S', N], of the same problems in the same order.
-    seed: of the resampling.
+    seed: seeds the resampling.
 
   Raises:
-    ValueError: other numbers of problems, or values as `seed_summary` refuses.
+    ValueError: a and b have different numbers of problems, or one of them is
+      empty or holds values that are not finite.
   """
   a, b = _checked(a), _checked(b)
   if a.shape[1] != b.shape[1]:
@@ -133,7 +136,7 @@ def sign_flip_p_value(differences: np.ndarray, seed: int = 0) -> float:
 
   Args:
     differences: float64[N], one per problem.
-    seed: of the sign flips, of which 10,000 are drawn.
+    seed: seeds the sign flips, of which 10,000 are drawn.
 
   Returns:
     Share of the flips, the observed signs included, whose sum is as far from
@@ -184,9 +187,10 @@ def statement(
   """A sentence that claims no more than the interval shows.
 
   Args:
-    difference: a less b, of fractions; it is told in points of percent.
-    name_a: of the method a.
-    name_b: of the method b.
+    difference: a less b, of fractions; the sentence has it in percentage
+      points.
+    name_a: name of the method a.
+    name_b: name of the method b.
     metric: what was measured, as in "accuracy of second attempts".
   """
   mean, low, high = (
@@ -217,7 +221,7 @@ def bootstrap_ci95(
 
   Args:
     values: M arrays float64[R], paired by row.
-    seed: of the resampling.
+    seed: seeds the resampling.
 
   Returns:
     float64[M] lower and upper ends.
@@ -267,7 +271,7 @@ def _over_seeds(
   Args:
     by_seed: float64[resamples, S], means over resampled problems.
     observed: float64[S], means over all problems.
-    entropy: of the draws.
+    entropy: seeds the draws.
 
   Returns:
     float64[resamples].

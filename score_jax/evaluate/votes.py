@@ -18,10 +18,10 @@ from score_jax.types import Rollouts
 
 
 def majority_vote(answers: Sequence[str | None]) -> str | None:
-  """The most frequent answer; of several, the one that came first.
+  """The most frequent answer; among equally frequent ones, the first.
 
   Args:
-    answers: of K attempts; None, where there is no answer, does not vote.
+    answers: answers of K attempts; None, where there is none, does not vote.
 
   Returns:
     The answer, None where nothing voted.
@@ -65,25 +65,26 @@ def vote_accuracy(grades: Sequence[Sequence[Grade]], voters: int) -> np.ndarray:
 def compare(
     parallel: Sequence[Rollouts], sequential: Sequence[Rollouts], seed: int = 0
 ) -> list[dict[str, Any]]:
-  """Accuracy of both ways to spend 2K attempts, for K = 1, 2, 4, ...
+  """Compares both ways to spend 2K attempts, for K = 1, 2, 4, ...
 
   Args:
-    parallel: their first attempts are the parallel ones. May be the same
-      conversations as `sequential`.
-    sequential: their second attempts are the corrections; of the same problems
-      in the same order.
-    seed: of the intervals.
+    parallel: conversations whose first attempts are the parallel samples. May
+      be the same conversations as `sequential`.
+    sequential: conversations whose second attempts are the corrections, of the
+      same problems in the same order.
+    seed: seeds the intervals' bootstrap.
 
   Returns:
-    For each K that samples suffice for: `k`, `budget` (2K attempts), and of
-    `parallel` and `sequential` the `accuracy` (fraction of the n problems), its
-    interval `ci95` and the number of `groups` that it is averaged over; and the
-    `difference`, sequential less parallel, as `statistics.Difference` has it.
-    The intervals are over problems; more groups make the values of each problem
-    less noisy.
+    A mapping for each K that there are samples enough for. It holds `k`; the
+    `budget`, 2K attempts; for `parallel` and for `sequential` the `accuracy`
+    (fraction of the n problems), its interval `ci95` and the number of `groups`
+    of voters per problem; and the `difference`, sequential less parallel, with
+    the fields of `statistics.Difference`. Intervals are over problems; more
+    groups make the values of each problem less noisy.
 
   Raises:
-    ValueError: other problems, or fewer than two parallel samples.
+    ValueError: the two are not of the same problems, problems have different
+      numbers of samples, or there are fewer than two parallel samples.
   """
   return [_point(v, seed) for v in votes(parallel, sequential)]
 
@@ -95,9 +96,9 @@ class Votes:
   Attributes:
     k: attempts that vote on the sequential side; twice as many on the other.
     parallel: float64[N], accuracy over groups of 2K first attempts.
-    sequential: float64[N], over groups of K second attempts.
-    num_parallel: such groups of a problem.
-    num_sequential: likewise.
+    sequential: float64[N], accuracy over groups of K second attempts.
+    num_parallel: number of groups of 2K first attempts, per problem.
+    num_sequential: number of groups of K second attempts, per problem.
   """
 
   k: int
@@ -110,7 +111,18 @@ class Votes:
 def votes(
     parallel: Sequence[Rollouts], sequential: Sequence[Rollouts]
 ) -> list[Votes]:
-  """Votes for K = 1, 2, 4, ...; arguments and errors of `self_consistency`."""
+  """Holds the votes for K = 1, 2, 4, ..., without statistics.
+
+  Args:
+    parallel: as in `compare`.
+    sequential: as in `compare`.
+
+  Returns:
+    The outcome for each K that there are samples enough for.
+
+  Raises:
+    ValueError: as in `compare`.
+  """
   ids = [
       [p.id for r in part for p in r.conversations.problems]
       for part in (parallel, sequential)

@@ -1,8 +1,8 @@
 """Decoding with a key/value cache: the layers one by one.
 
-Sampling has a layout of the parameters of its own (`layout`), in which each
-layer has arrays of its own; `make_copy` makes it once per update. The cache is
-an argument and a result.
+For sampling, parameters have another layout (`layout`), in which each layer has
+arrays of its own; `make_copy` makes it once per update. The cache is an
+argument and a result.
 """
 
 from collections.abc import Callable
@@ -87,12 +87,12 @@ def make_copy(
 
   Args:
     config: the model's configuration.
-    dtype: of the copy, None for that of the parameters.
-    mesh: of the sampler, with the devices of the parameters' mesh in the same
-      order; None for the default device.
+    dtype: type of the copy; None for the type of the parameters.
+    mesh: the sampler's mesh, with the devices of the parameters' mesh in the
+      same order; None for the default device.
 
   Returns:
-    params -> the same in `layout`, divided by `mesh`.
+    The jitted program: parameters -> their copy in `layout`, divided by `mesh`.
   """
 
   def copy(params):
@@ -175,7 +175,7 @@ def extend(
     cache: earlier tokens, with at least T columns left.
 
   Returns:
-    [R, T, D] and the cache with T more columns.
+    The hidden states [R, T, D], and the cache with T more columns.
   """
   c, new = config, _append(cache, mask)
   positions = cache.next_position[:, None] + layers.positions_of(mask)

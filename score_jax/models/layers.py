@@ -48,7 +48,7 @@ def rms_norm(
 
 
 def softcap(x: jax.Array, cap: float | None) -> jax.Array:
-  """cap * tanh(x / cap): nearly x when small, never beyond cap; None: x."""
+  """cap * tanh(x / cap): nearly x when small, never beyond cap; x for None."""
   return x if cap is None else cap * jnp.tanh(x / cap)
 
 
@@ -73,7 +73,7 @@ def _llama3_scaled(plain: jax.Array, scaling: Llama3Scaling) -> jax.Array:
 
 
 def rotation(positions: jax.Array, rope: Rope, head_dim: int) -> Rotation:
-  """Angles of positions int32[R, T]."""
+  """Sines and cosines of the angles of positions int32[R, T]."""
   angles = (
       positions[..., None].astype(jnp.float32)
       * inverse_wavelengths(rope, head_dim)[None, None, :]

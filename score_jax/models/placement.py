@@ -1,6 +1,6 @@
 """Where the arrays of a run lie: on one device, or on the meshes of a config.
 
-Two layouts of the same devices: that of training, and that of sampling, to
+The same devices form two meshes, one for training and one for sampling, to
 which the parameters are copied once per update.
 """
 
@@ -37,8 +37,9 @@ class Placement:
 
   Attributes:
     mesh: for training; None for the default device alone.
-    sampler_mesh: the same devices for sampling; None likewise.
-    params: NamedSharding of each parameter that is trained; None likewise.
+    sampler_mesh: the same devices for sampling; None for the default device.
+    params: NamedSharding of each parameter that is trained; None for the
+      default device.
     copy: parameters -> the sampler's copy, see `decoding.make_copy`.
   """
 
@@ -49,11 +50,11 @@ class Placement:
 
   @property
   def column_multiple(self) -> int:
-    """What the lengths of rows and caches are multiples of."""
+    """The number that lengths of rows and caches are multiples of."""
     return 1 if self.mesh is None else COLUMN_MULTIPLE
 
   def rows(self, array: np.ndarray) -> jax.Array:
-    """An array of all rows, for training; every process has the same."""
+    """Places an array of all rows for training; all processes pass the same."""
     if self.mesh is None:
       return distributed.place(array, None)
     logical = ("rows", *(None,) * (array.ndim - 1))
@@ -79,16 +80,16 @@ def make_placement(
     dtype: jnp.dtype | None = None,
     devices: Sequence[Any] | None = None,
 ) -> Placement:
-  """Makes the meshes of a config.
+  """Makes the meshes of a config, and says where the parameters lie on them.
 
   Args:
     config: the model's configuration.
-    settings: of the meshes; None for the default device.
-    dtype: of the sampler's copy, None for that of the parameters.
-    devices: of the meshes; None for all devices of all processes.
+    settings: shapes of the meshes; None for the default device alone.
+    dtype: type of the sampler's copy; None for the type of the parameters.
+    devices: devices of the meshes; None for all devices of all processes.
 
   Raises:
-    ValueError: the meshes fit the devices or the model not.
+    ValueError: the meshes do not fit the devices or the model.
   """
   mesh, sampler_mesh, params = None, None, None
   if settings is not None:
@@ -105,7 +106,11 @@ def make_placement(
 
 
 def check_processes(settings: MeshSettings | None) -> None:
-  """Refuses a run of several processes without a mesh."""
+  """Refuses a run of several processes without a mesh.
+
+  Raises:
+    ValueError: there is no mesh, and more than one process.
+  """
   if settings is None and jax.process_count() > 1:
     raise ValueError(
         "config.mesh is None, which is one device, in a run of"
@@ -157,8 +162,8 @@ def _check_divided(count: int, name: str, mesh: Mesh | None) -> None:
   if count % parts:
     raise ValueError(
         f"{count} rows ({name}) are not divisible by the {parts} parts that"
-        f" the mesh {dict(mesh.shape)} divides rows into: change the one, or"
-        " give more devices to the tensor axis"
+        f" the mesh {dict(mesh.shape)} divides rows into: change the number of"
+        " rows, or give more devices to the tensor axis"
     )
 
 
@@ -177,7 +182,7 @@ def check_mesh(config: ModelConfig, tensor: int) -> None:
   """Refuses a tensor axis that does not divide the model's heads or F.
 
   Raises:
-    ValueError: what it does not divide.
+    ValueError: there are heads, or F, that it does not divide.
   """
   sizes = {
       "num_heads": config.num_heads,
@@ -194,6 +199,6 @@ def check_mesh(config: ModelConfig, tensor: int) -> None:
 
 
 def to_memory(params: Params, kind: str) -> Params:
-  """Arrays moved to the memory of a kind: "device" or "pinned_host"."""
+  """Moves arrays to a kind of memory: "device" or "pinned_host"."""
   places = jax.tree.map(lambda a: a.sharding.with_memory_kind(kind), params)
   return jax.device_put(params, places)

@@ -2,8 +2,8 @@
 
 Layers are stacked along a leading axis and scanned; sampling takes them one by
 one, see decoding.py. The key/value cache is an argument and a result: nothing
-is hidden in a module. How arrays are divided on a mesh is
-said in the terms of sharding.py; without a mesh that changes nothing.
+is hidden in a module. How arrays are divided on a mesh is said in the terms of
+sharding.py; without a mesh that changes nothing.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,8 @@ class Execution:
   """How a decoder is computed: its speed and memory, not its function.
 
   Attributes:
-    dtype: of weights and activations in use; None for that of the parameters.
+    dtype: type of weights and activations in use; None for the parameters'
+      type.
     remat: key of REMAT_POLICIES, applied to each layer.
     attention: "xla", or "splash": TPU kernels, which take rows whose tokens
       have no padding between them. Decoding is always "xla".
@@ -71,9 +72,9 @@ class Context(NamedTuple):
   """What all layers of one kind, global or local, know of the tokens.
 
   Attributes:
-    rotation: of the new tokens.
-    mask: bool[R, T, S], which keys each new token sees; bool[R, T], which
-      columns hold a token, where kernels find out the rest.
+    rotation: sines and cosines of the new tokens' positions.
+    mask: bool[R, T, S], which keys each new token sees. For kernels, which find
+      that out themselves, bool[R, T], which columns hold a token.
   """
 
   rotation: layers.Rotation
@@ -111,7 +112,15 @@ def make_contexts(
     key_mask: jax.Array,
     attention: str = "xla",
 ) -> Contexts:
-  """Contexts of global and of local layers, None where there are none."""
+  """Contexts of global and of local layers; the latter None without any.
+
+  Args:
+    config: the model's configuration.
+    positions: int32[R, T], of the new tokens.
+    key_positions: int32[R, S], of the keys.
+    key_mask: bool[R, S], False where there is no token.
+    attention: see `Execution`; "splash" is for new tokens among themselves.
+  """
   c = config
 
   def seen(window):
@@ -175,10 +184,10 @@ class Layer(nn.Module):
   """One block: attention, then a gated feed-forward layer, both pre-normed.
 
   Attributes:
-    config: of the model.
-    attention: see Execution.
-    is_prefill: a cache is filled and not read: the new tokens are the first
-      ones, and attend to each other alone.
+    config: the model's configuration.
+    attention: kernels of attention, see `Execution`.
+    is_prefill: whether a cache is filled and not read: the new tokens are the
+      first ones, and attend to each other alone.
   """
 
   config: ModelConfig
@@ -192,8 +201,8 @@ class Layer(nn.Module):
     Args:
       x: [R, T, D], residual stream.
       contexts: see `make_contexts`.
-      is_local: which of them applies, bool[] or a bool; None where there is
-        only one.
+      is_local: whether the local context applies, bool[] or a bool; None where
+        there is only the global one.
       cache: LayerCache of earlier tokens; None where there is none, and none
         is returned.
     """
@@ -382,7 +391,7 @@ def init_params(key: jax.Array, config: ModelConfig) -> Params:
 
 
 def cast(params: Params, dtype: jnp.dtype | None) -> Params:
-  """Parameters of another type; None leaves them as they are."""
+  """Parameters cast to a type; None leaves them as they are."""
   return jax.tree.map(lambda a: a.astype(dtype or a.dtype), params)
 
 
@@ -400,10 +409,10 @@ def hidden_states(
     config: the model's configuration.
     tokens: int32[R, T]; any id where the mask is False.
     mask: bool[R, T], False on padding, which may lie anywhere.
-    execution: how they are computed.
+    execution: how the model is computed.
 
   Returns:
-    [R, T, D]; whatever where the mask is False.
+    [R, T, D]; without meaning where the mask is False.
   """
   params = cast(params, execution.dtype)
   return Decoder(config, execution).apply({"params": params}, tokens, mask)

@@ -16,16 +16,18 @@ from score_jax.devices import sharding
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-  """What one device holds of a vocabulary; called inside of `jax.shard_map`.
+  """The part of a vocabulary that one device holds.
+
+  Where the vocabulary is divided, methods are called inside of `jax.shard_map`.
 
   Attributes:
-    axes: of the mesh that divide the vocabulary; () where it is whole.
+    axes: axes of the mesh that divide the vocabulary; () where it is whole.
   """
 
   axes: tuple[str, ...] = ()
 
   def logsumexp(self, logits: jax.Array) -> jax.Array:
-    """float32[n] of the whole vocabulary, of logits float32[n, V / parts]."""
+    """float32[n] over the whole vocabulary, of logits float32[n, V / parts]."""
     if not self.axes:
       return jax.nn.logsumexp(logits, axis=-1)
     highest = self._highest(logits)
@@ -33,7 +35,7 @@ class Part:
     return jnp.log(total) + highest
 
   def log_softmax(self, logits: jax.Array) -> jax.Array:
-    """float32[n, V / parts], of logits of the same shape."""
+    """float32[n, V / parts], log-probabilities of logits of the same shape."""
     if not self.axes:
       return jax.nn.log_softmax(logits)
     shifted = logits - self._highest(logits)[:, None]

@@ -1,1 +1,1 @@
-"""What a run needs of a TPU slice, found out by its compiler, without one."""
+"""Plans: what a run needs of a TPU slice, by its compiler and without a TPU."""

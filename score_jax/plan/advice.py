@@ -1,8 +1,8 @@
 """Which settings to change where a plan does not fit.
 
-Each suggestion is tried on the arithmetic of what lies on the chips, so that
-the bytes it saves are those that it would save; what a program needs beside
-that while it runs is not known before it is compiled again.
+The bytes that a suggestion saves are computed from what would lie on the chips.
+What a program needs beside that while it runs is not known before the program
+is compiled again.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Architectures that a plan knows by name, without their checkpoints.
 
-A plan needs a model's shape alone. The hub hands those of Gemma and Llama out
-only to those who have accepted a licence, so the models of the shipped configs
-stand here.
+A plan needs the shape of a model alone. The hub gives Gemma and Llama only to
+people who have accepted a licence, so the models of the shipped configs stand
+here.
 """
 
 import os
@@ -57,7 +57,7 @@ def _llama3_rope(factor: float) -> dict[str, Any]:
   }
 
 
-# By the hub's id, less the ending of a variant with the same shape.
+# By hub id, without the ending of a variant that has the same shape.
 KNOWN: dict[str, dict[str, Any]] = {
     "google/gemma-2-2b": _GEMMA2
     | {
@@ -137,11 +137,12 @@ def load(path: str) -> ModelConfig:
   """The architecture of a model, without its weights.
 
   Args:
-    path: a Hugging Face directory, a config.json, or a hub id. Of one that is
-      not known here, config.json alone is fetched.
+    path: a Hugging Face directory, a config.json, or a hub id. For an id that
+      is not known here, config.json alone is fetched.
 
   Raises:
-    ValueError: it cannot be had, or is not supported.
+    ValueError: the config.json cannot be read or fetched, or the architecture
+      is not supported.
   """
   base = path
   for ending in _VARIANTS:

@@ -1,4 +1,4 @@
-"""One program, compiled ahead of time: what it takes, or why it is refused."""
+"""Compiles one program ahead of time: what it takes, or why it is refused."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -22,11 +22,11 @@ class Memory:
   """Bytes per chip of a program, as the compiler has laid it out.
 
   Attributes:
-    arguments: what goes in.
-    outputs: what comes out.
-    aliased: of that, what takes over the memory of a donated argument.
-    temporaries: beside both while it runs.
-    code: the program itself.
+    arguments: bytes of the arguments.
+    outputs: bytes of the results.
+    aliased: bytes of results that take over the memory of a donated argument.
+    temporaries: bytes beside arguments and results while the program runs.
+    code: bytes of the program itself.
   """
 
   arguments: int
@@ -37,7 +37,7 @@ class Memory:
 
   @property
   def kept(self) -> int:
-    """What goes in and comes out."""
+    """Bytes of arguments and results, with shared memory counted once."""
     return self.arguments + self.outputs - self.aliased
 
 
@@ -46,12 +46,12 @@ class Program:
   """What is known of a program after compiling it.
 
   Attributes:
-    name: of the program.
-    flops: of its matrix products, of all chips together.
-    seconds: that tracing and compiling took.
-    memory: None where the compiler refused it.
-    refusal: the compiler's reason in one line, '' where there is none.
-    collectives: None where they could not be read.
+    name: the program's name.
+    flops: operations of its matrix products, over all chips.
+    seconds: time of tracing and compiling.
+    memory: bytes per chip; None where the compiler refused the program.
+    refusal: the compiler's reason in one line, '' where it did not refuse.
+    collectives: its collective instructions; None where they cannot be read.
     outputs: tree of jax.ShapeDtypeStruct with the shardings that the compiler
       has chosen; None where it refused.
   """
@@ -68,14 +68,18 @@ class Program:
 def compile_program(
     name: str, function: Any, args: Sequence[Any], mesh: Mesh | None
 ) -> Program:
-  """Compiles a jitted function for the devices of a mesh.
+  """Compiles a jitted function for the devices of its arguments or of a mesh.
 
   Args:
-    name: of the program.
+    name: the program's name.
     function: as `jax.jit` returned it.
     args: trees of jax.ShapeDtypeStruct with shardings, and static arguments, by
       position.
-    mesh: the ambient one while it is traced, if there is one.
+    mesh: ambient mesh while the function is traced; None for none.
+
+  Returns:
+    What is known of the program, also where the compiler refuses it for lack of
+    memory.
 
   Raises:
     JaxRuntimeError: the compiler fails for another reason than memory.
@@ -109,7 +113,7 @@ def compile_program(
 
 
 def out_of_memory(message: str) -> str | None:
-  """The compiler's message in one line; None if it is about something else."""
+  """A message about lack of memory in one line; None for any other message."""
   if "RESOURCE_EXHAUSTED" not in message:
     return None
   sizes = re.search(

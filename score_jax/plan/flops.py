@@ -1,9 +1,9 @@
 """Floating-point operations of the matrix products of a traced program.
 
-Counted on the jaxpr, where the number of trips of a scan is known; the
-compiler's own count takes the body of every loop once. What is recomputed in
-the backward pass is in the jaxpr and counts. Products alone are counted, so a
-time derived from it is a lower bound.
+Operations are counted on the jaxpr, where the number of trips of a scan is
+known; the compiler's own count takes the body of every loop once. What is
+recomputed in the backward pass is in the jaxpr and counts. Only products are
+counted, so a time derived from the count is a lower bound.
 """
 
 from collections import Counter
@@ -22,11 +22,12 @@ class MatmulFlops:
   """Operations of all devices together; a multiply-add is two.
 
   Attributes:
-    total: of what is run a known number of times.
-    per_iteration: of one iteration of loops whose number of trips is decided
-      while they run, such as that of decoding; of loops in such a loop too.
-    uncounted: calls of kernels, which are not looked into, by name; places in
-      the program, not executions.
+    total: operations of code that is run a known number of times.
+    per_iteration: operations of one iteration of the loops whose number of
+      trips is decided while they run, such as the loop of decoding. A loop
+      inside of such a loop counts with one iteration too.
+    uncounted: number of calls of each kernel, by name; kernels are not looked
+      into. A place in the program counts once, however often it is run.
   """
 
   total: int = 0
@@ -41,23 +42,23 @@ class MatmulFlops:
     )
 
   def times(self, count: int) -> "MatmulFlops":
-    """Of `count` executions."""
+    """The operations of `count` executions."""
     return MatmulFlops(
         count * self.total, count * self.per_iteration, self.uncounted
     )
 
   def in_unknown_loop(self) -> "MatmulFlops":
-    """Of the body of a loop whose number of trips is unknown."""
+    """The operations, if they are a loop's whose number of trips is unknown."""
     return MatmulFlops(0, self.total + self.per_iteration, self.uncounted)
 
 
 def matmul_flops(function: Callable[..., Any], *args: Any) -> MatmulFlops:
-  """Counts a function traced with arrays or `jax.ShapeDtypeStruct`s."""
+  """Counts a function's operations, on arrays or `jax.ShapeDtypeStruct`s."""
   return count(jax.make_jaxpr(function)(*args).jaxpr)
 
 
 def count(jaxpr: core.Jaxpr) -> MatmulFlops:
-  """Counts a jaxpr: `jax.jit(f).trace(...).jaxpr.jaxpr`."""
+  """Counts the operations of a jaxpr: `jax.jit(f).trace(...).jaxpr.jaxpr`."""
   total = MatmulFlops()
   for equation in jaxpr.eqns:
     total += _count_equation(equation)

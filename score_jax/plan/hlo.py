@@ -1,8 +1,9 @@
 """Collectives of a compiled program: which, how often, how many bytes.
 
 Text in, data out; nothing here compiles. Bytes are counted on the program that
-runs, after the compiler has chosen its collectives: one that it splits into a
-loop of permutes, to overlap it with a matrix product, appears as these.
+runs, after the compiler has chosen its collectives. A collective that it splits
+into a loop of permutes, to overlap it with a matrix product, appears as
+permutes.
 """
 
 from collections.abc import Iterator
@@ -25,10 +26,10 @@ KINDS = (
     "collective-permute",
     "slice-send",
 )
-# Every chip sends all of it.
+# Collectives of which every chip sends all bytes.
 _WHOLE = ("collective-permute", "collective-broadcast", "slice-send")
-# Called computations; -update and -done of an asynchronous call name the one
-# that its -start has already called.
+# Opcodes that call a computation. The -update and -done of an asynchronous call
+# name the computation that its -start has already called.
 _CALLS = ("fusion", "call", "async-start")
 
 
@@ -38,14 +39,14 @@ class Collective:
 
   Attributes:
     kind: one of KINDS.
-    name: of the instruction.
+    name: the instruction's name.
     op_name: JAX's path to the operation that it comes from, '' if unknown.
     result_bytes: bytes of the result on each chip.
-    group_size: chips that take part with each other.
-    loop_depth: while loops around it.
-    trips: product of the trip counts of those that are known.
-    unknown_loops: loops around it whose trip count the program decides, such
-      as that of decoding; `trips` counts one iteration of each.
+    group_size: number of chips that take part with each other.
+    loop_depth: number of while loops around it.
+    trips: product of the known trip counts of these loops.
+    unknown_loops: number of loops around it whose trip count the program
+      decides, such as that of decoding; `trips` counts one iteration of each.
   """
 
   kind: str
@@ -82,12 +83,12 @@ class Collective:
 
   @property
   def total_wire_bytes(self) -> float:
-    """The same for all trips, one iteration of each unknown loop."""
+    """`wire_bytes` times `trips`: one iteration of each unknown loop counts."""
     return self.trips * self.wire_bytes
 
 
 def collectives(text: str) -> tuple[Collective, ...]:
-  """All collectives of a module, as `compiled.as_text()` gives it.
+  """All collectives of a module, from `jax.stages.Compiled.as_text()`.
 
   An instruction counts once for each place that it is called from. Start and
   done of an asynchronous one are one collective. All branches of a conditional
@@ -106,7 +107,10 @@ def wire_bytes(found: tuple[Collective, ...]) -> float:
 
 
 def wire_bytes_by_kind(found: tuple[Collective, ...]) -> dict[str, float]:
-  """The same, by kind; kinds that do not occur are left out."""
+  """Bytes that each chip sends in one run, by kind of collective.
+
+  Kinds that do not occur are left out.
+  """
   totals = {}
   for collective in found:
     so_far = totals.get(collective.kind, 0.0)

@@ -7,7 +7,7 @@ from score_jax.plan.hlo_text import Computation
 from score_jax.plan.hlo_text import Instruction
 from score_jax.plan.hlo_text import Module
 
-# They pass one value on.
+# Opcodes that pass one value on.
 _COPIES = ("copy", "bitcast", "convert", "reshape", "copy-start", "copy-done")
 _FLIPPED = {"LT": "GT", "GT": "LT", "LE": "GE", "GE": "LE", "NE": "NE"}
 
@@ -17,10 +17,11 @@ class Frame:
   """A computation and how it was reached, for values that loops pass on.
 
   Attributes:
-    module: of the computation.
-    computation: the one at hand.
-    loop: the while instruction that it is the body or the condition of.
-    outer: where that stands; None, like `loop`, outside of all loops.
+    module: the module of the computation.
+    computation: the computation in which names are looked up.
+    loop: the while instruction that the computation is the body or the
+      condition of; None outside of all loops.
+    outer: the frame in which `loop` stands; None outside of all loops.
   """
 
   module: Module
@@ -42,10 +43,10 @@ class Frame:
 
 
 def trip_count(frame: Frame, loop: Instruction) -> int | None:
-  """Iterations of a while loop, None where the program decides.
+  """Number of iterations of a while loop, None where the program decides.
 
-  Read off `known_trip_count`, else off a counter that is compared with a
-  constant and moved by a constant.
+  It is read off the attribute known_trip_count, else off a counter that is
+  compared with a constant and moved by a constant.
 
   Args:
     frame: where the loop stands.

@@ -24,9 +24,9 @@ class Instruction:
   Attributes:
     name: unique in its computation.
     shape: the type of its result, as text.
-    opcode: such as "all-gather" or "while".
+    opcode: what it does, such as "all-gather" or "while".
     operands: names of its operands; of a constant or a parameter, its value.
-    attributes: what follows behind the operands, as text.
+    attributes: what stands behind the operands, as text.
   """
 
   name: str
@@ -63,7 +63,7 @@ class Module:
   """A compiled program.
 
   Attributes:
-    computations: by name.
+    computations: all computations by name.
     entry: the computation that is run.
     num_devices: chips that run it together.
   """
@@ -77,7 +77,7 @@ _END = re.compile(r"}(, execution_thread=.*)?$")
 
 
 def parse(text: str) -> Module:
-  """Parses what `compiled.as_text()` returns.
+  """Parses what `jax.stages.Compiled.as_text()` returns.
 
   Raises:
     ValueError: the text is no HLO module.
@@ -167,7 +167,7 @@ def split(text: str) -> list[str]:
 
 
 def tuple_shapes(shape: str) -> list[str]:
-  """Shapes of a tuple's elements; of an array, itself."""
+  """Shapes of a tuple's elements; for an array, its own shape."""
   return split(shape[1:-1]) if shape.startswith("(") else [shape]
 
 

@@ -1,8 +1,9 @@
 """What lies on each chip between the programs, by arithmetic alone.
 
-A step has three phases: reshard the parameters into the sampler's copy, sample
-with copy and cache, and update without them. What each phase holds is listed
-here, so that a plan that cannot fit is refused before anything is compiled.
+A step has three parts: reshard the parameters into the sampler's copy, sample
+with copy and cache, and update without them. What lies on the chips in each
+part is listed here, so that a plan that cannot fit is refused before anything
+is compiled.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ from score_jax.plan.compiled import Program
 _STATE = ("parameters", "moments", "reference")
 _SAMPLING = (*_STATE, "sampler copy", "cache")
 
-# Residents that are alive while a program runs. Gradients are of the program.
+# Residents that are alive while a program runs. Gradients are a part of the
+# update's own temporaries.
 ALIVE = {
     "reshard": (*_STATE, "sampler copy"),
     "prefill": _SAMPLING,
@@ -30,7 +32,7 @@ ALIVE = {
     "update": (*_STATE, "gradients"),
 }
 
-# Of them, what goes into it and comes out of it.
+# Residents that are arguments or results of a program.
 _ITS_OWN = {
     "reshard": ("parameters", "sampler copy"),
     "prefill": ("sampler copy", "cache"),
@@ -45,13 +47,13 @@ _ITS_OWN = {
 
 @dataclasses.dataclass(frozen=True)
 class Residents:
-  """Bytes per chip.
+  """Bytes per chip of what lies there between the programs.
 
   Attributes:
-    bytes: by name.
-    is_reference_on_host: it waits in the host's memory, and is on the chips
-      for the program that reads it.
-    reads_reference: the program that does.
+    bytes: bytes by name of the resident.
+    is_reference_on_host: whether the reference policy waits in the host's
+      memory, and is on the chips only for the program that reads it.
+    reads_reference: name of the program that reads the reference policy.
   """
 
   bytes: Mapping[str, int]
@@ -66,17 +68,17 @@ class Residents:
     )
 
   def total(self, program: str) -> int:
-    """Bytes of all of it: the least that the program can run in."""
+    """Bytes of all residents alive: the least that the program can run in."""
     return sum(self.bytes[name] for name in self.alive(program))
 
   def peak(self, program: Program, code_bytes: int) -> int:
     """Bytes while a compiled program runs.
 
     Args:
-      program: as the compiler has laid it out. Its arguments may be larger
-        than by arithmetic, because of padding, or smaller, because what it
-        does not read is left out: the larger figure counts.
-      code_bytes: of the code of all programs.
+      program: a compiled program. Its arguments may be larger than by
+        arithmetic, because of padding, or smaller, because what it does not
+        read is left out: the larger figure counts.
+      code_bytes: bytes of the code of all programs.
     """
     its_own = _ITS_OWN[program.name]
     if program.name == self.reads_reference == "update":
@@ -92,7 +94,10 @@ class Residents:
 
 
 def bytes_per_chip(tree: Any) -> int:
-  """Of a tree of jax.ShapeDtypeStruct with shardings; no tile padding."""
+  """Bytes per chip of a tree of jax.ShapeDtypeStruct with shardings.
+
+  Padding to the tiles of a TPU's memory is not in it.
+  """
   return sum(
       math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
       for leaf in jax.tree.leaves(tree)

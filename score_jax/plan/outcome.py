@@ -18,7 +18,8 @@ from score_jax.plan.programs import Job
 from score_jax.plan.topologies import Slice
 from score_jax.settings import RunSettings
 
-# From here on a plan fits, and says that it is tight: allocations leave gaps.
+# Share of a chip's memory from which on a plan that fits is called tight:
+# allocations leave gaps.
 TIGHT = 0.9
 
 
@@ -27,11 +28,11 @@ class Plan:
   """What is known of a step.
 
   Attributes:
-    job: what is planned.
-    where: the slice.
+    job: the run whose step is planned.
+    where: the slice that it is planned for.
     residents: bytes per chip of what lies there between programs.
-    programs: those that were compiled, or refused; none where the residents
-      alone do not fit.
+    programs: the programs that were compiled or refused; none where the
+      residents alone do not fit.
   """
 
   job: Job
@@ -41,12 +42,13 @@ class Plan:
 
   @property
   def num_parameters(self) -> int:
+    """Number of the model's parameters."""
     shapes = hf.parameter_shapes(self.job.model)
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
   @property
   def code_bytes(self) -> int:
-    """Of all programs; they stay loaded."""
+    """Bytes of the code of all programs, which stay loaded."""
     return sum(p.memory.code for p in self.programs if p.memory)
 
   @property
@@ -73,11 +75,15 @@ class Plan:
 
   @property
   def fits(self) -> bool:
+    """Whether all programs were compiled and have room."""
     return bool(self.programs) and self.too_large is None
 
   @property
   def runs_per_step(self) -> dict[str, int]:
-    """How often each program runs in a step; of decode, its tokens at most."""
+    """How often each program runs in a step.
+
+    For the programs that decode, these are tokens of attempts at full length.
+    """
     rollout = self.job.settings.rollout
     groups = rollout.problems_per_step // rollout.problems_per_batch
     later = rollout.num_attempts - 1
@@ -95,22 +101,22 @@ class Plan:
     }
 
   def matmul_flops(self, program: Program) -> int:
-    """Of one run, or one token, on all chips together."""
+    """Operations of one run's (one token's) matrix products, on all chips."""
     counted = program.flops
     return counted.per_iteration if _is_decode(program) else counted.total
 
   def mxu_seconds(self, program: Program) -> float:
-    """Least time of one run's (one token's) products, at peak."""
+    """Least time of one run's (one token's) matrix products, at peak."""
     chip = self.where.chip
     return self.matmul_flops(program) / self.where.num_chips / chip.peak_flops
 
   def hbm_seconds_per_token(self, name: str = "decode") -> float:
     """Least time of one decoded token: weights and cache are read once.
 
-    The whole cache: decoding looks at all columns, whether used or not.
+    The whole cache counts: decoding reads all columns, whether used or not.
 
     Args:
-      name: of the program that decodes.
+      name: name of the program that decodes.
     """
     sizes, shared = self.residents.bytes, 1
     if name == "decode_first":
@@ -131,11 +137,11 @@ class Plan:
 
   @property
   def floor_seconds_per_step(self) -> float:
-    """Of all compiled programs, attempts at full length."""
+    """Least time of a step: all compiled programs, attempts at full length."""
     return sum(self.floor_seconds(program) for program in self.programs)
 
   def wire_bytes(self, program: Program) -> float | None:
-    """Each chip sends them in one run (one token); None if unknown."""
+    """Bytes that each chip sends in one run (one token); None if unknown."""
     if program.collectives is None:
       return None
     found = program.collectives
@@ -144,10 +150,10 @@ class Plan:
     return hlo.wire_bytes(found)
 
   def wire_seconds(self, program: Program) -> float | None:
-    """Least time of one run's (one token's) bytes; None if unknown.
+    """Least time to send one run's (one token's) bytes; None if unknown.
 
-    At the peak of all of a chip's links together. What leaves the slice takes
-    longer still.
+    It holds at the peak of all links of a chip together. What leaves the slice
+    takes longer still.
     """
     sent = self.wire_bytes(program)
     return None if sent is None else sent / self.where.chip.ici_bandwidth
@@ -174,7 +180,7 @@ class Plan:
 
 
 def _is_decode(program: Program) -> bool:
-  """Whether what is known of a program is told of one token."""
+  """Whether figures of a program are those of one decoded token."""
   return program.name.startswith("decode")
 
 
@@ -187,9 +193,9 @@ def make_plan(
   """Plans a step on a slice.
 
   Args:
-    settings: of the run.
+    settings: the run's settings.
     model: its architecture.
-    where: the slice.
+    where: the slice to plan for.
     on_program: called with each program, as soon as it is compiled.
 
   Raises:
@@ -211,10 +217,10 @@ def make_plan(
 
 
 def make_job(settings: RunSettings, model: ModelConfig, where: Slice) -> Job:
-  """Settings, checked against a slice.
+  """Makes a job of settings, checked against a model and a slice.
 
   Raises:
-    ValueError: they do not go together.
+    ValueError: settings, model and slice do not go together.
   """
   if settings.mesh and settings.mesh.slice != where.num_slices:
     raise ValueError(

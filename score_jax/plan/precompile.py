@@ -1,9 +1,9 @@
 """Compiles a run's programs while its weights are read.
 
 What is compiled here ends in JAX's persistent cache of compiled programs, where
-the run finds it. Programs that are needed first are compiled first; on a TPU
-host there are cores enough for all of them. The updates of supervised phases
-are not among them: how many conversations they imitate is not known yet.
+the run finds it. Programs that are needed first are compiled first; a TPU host
+has enough cores for all of them. The updates of supervised phases are not
+compiled: how many conversations they imitate is not known yet.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,8 @@ from score_jax.rollouts.spec import ConversationSpec
 from score_jax.training.phases import Phase
 from score_jax.training.phases import RlPhase
 
-# Of one run: evaluation and training at each length of prompts, and updates.
+# Enough for one run's programs: evaluation and training at each length of
+# prompts, and updates.
 _THREADS = 8
 
 
@@ -30,9 +31,9 @@ class Sampling(NamedTuple):
   """Conversations that are sampled at once.
 
   Attributes:
-    spec: of the conversations.
+    spec: shape of the conversations.
     prompts: rows and columns of their prompts.
-    problems: that the prompts are of.
+    problems: number of problems that the prompts belong to.
   """
 
   spec: ConversationSpec
@@ -44,12 +45,12 @@ class Sampling(NamedTuple):
 def compiling(
     job: Job, phases: Sequence[Phase], evaluation: ConversationSpec
 ) -> Iterator[None]:
-  """Compiles the programs of a run beside the block, and waits for them.
+  """Compiles a run's programs while the block runs, and waits for them.
 
   Args:
     job: the run; its mesh has real devices.
-    phases: of the run.
-    evaluation: conversations of its evaluations.
+    phases: the run's phases.
+    evaluation: shape of the conversations of its evaluations.
 
   Raises:
     ValueError: a program does not fit into the devices' memory.
@@ -64,12 +65,12 @@ def compiling(
 def samplings(
     job: Job, phases: Sequence[Phase], evaluation: ConversationSpec
 ) -> list[Sampling]:
-  """All that a run samples at once, each shape one time, evaluations first.
+  """Every shape of what a run samples at once; those of evaluations first.
 
   Args:
     job: the run.
-    phases: of the run.
-    evaluation: conversations of its evaluations.
+    phases: the run's phases.
+    evaluation: shape of the conversations of its evaluations.
   """
   count = job.settings.evaluation.batch_size
   found = [
@@ -82,7 +83,7 @@ def samplings(
 
 
 def _of_phase(job: Job, phase: Phase) -> Iterator[Sampling]:
-  """What `Reinforcement` and `Imitation` sample at once in a phase."""
+  """What `reinforce.Reinforcement` or `imitate.Imitation` samples at once."""
   settings, spec = job.settings.rollout, phase.conversations(job.spec)
   offline = 0
   if isinstance(phase, RlPhase):

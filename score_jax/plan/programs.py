@@ -1,7 +1,7 @@
 """The programs of a training step, with abstract arguments.
 
-They are those that a run jits, from the same functions and settings; in place
-of arrays there are shapes, types and where they would lie.
+A run jits the same programs, from the same functions and settings. In place of
+arrays they are given shapes, types and shardings.
 """
 
 from collections.abc import Callable
@@ -52,10 +52,10 @@ class Job:
   """The run whose programs are compiled.
 
   Attributes:
-    settings: of the run.
+    settings: the run's settings.
     model: its architecture.
     placement: the meshes, and where each parameter lies.
-    ids: of the tokenizer; a plan has made-up ones.
+    ids: the tokenizer's ids; a plan has no tokenizer and makes them up.
   """
 
   settings: RunSettings
@@ -65,11 +65,12 @@ class Job:
 
   @property
   def compute_dtype(self) -> jnp.dtype:
+    """Type that models are computed in."""
     return placement.compute_dtype(self.settings)
 
   @property
   def spec(self) -> ConversationSpec:
-    """The conversations of training, before a phase has its say."""
+    """Shape of training conversations, before a phase adapts it."""
     multiple = self.placement.column_multiple
     return spec_lib.conversation_spec(self.settings, self.ids, multiple)
 
@@ -80,7 +81,7 @@ class Job:
 
   @property
   def conversations(self) -> ConversationSpec:
-    """The conversations of the last phase."""
+    """Shape of the conversations of the last phase."""
     return self.last_phase.conversations(self.spec)
 
   @property
@@ -91,20 +92,23 @@ class Job:
 
   @property
   def rows_per_microbatch(self) -> int:
+    """Rows of a step that an update takes at once."""
     return self.settings.rollout.rows // self.settings.train.num_microbatches
 
   @property
   def estimator(self) -> KlEstimator:
+    """The KL estimator of the run."""
     return KL_ESTIMATORS[self.settings.train.kl_estimator]
 
 
 def make_job(
     settings: RunSettings, model: ModelConfig, devices: Sequence[Any]
 ) -> Job:
-  """Checks settings against a model and chips.
+  """Makes a job of settings, checked against a model and chips.
 
   Raises:
-    ValueError: they do not go together, with what to change.
+    ValueError: settings, model and chips do not go together; the message says
+      what to change.
   """
   if settings.model is None or settings.mesh is None:
     raise ValueError(
@@ -151,12 +155,12 @@ def _array(
 
 
 def parameters(job: Job, dtype: str | jnp.dtype) -> Any:
-  """Parameters in the layout of training."""
+  """Shapes of the parameters, in the layout of training."""
   return _placed(_shapes(job.model), job.placement.params, jnp.dtype(dtype))
 
 
 def train_state(job: Job, phase: RlPhase) -> train.TrainState:
-  """Parameters and moments."""
+  """Shapes of a phase's training state: parameters and moments."""
   optimizer = context.optimizer(phase.optimizer, job.settings.train)
   params = parameters(job, placement.param_dtype(job.settings))
   shapes = jax.eval_shape(
@@ -166,7 +170,7 @@ def train_state(job: Job, phase: RlPhase) -> train.TrainState:
 
 
 def batch(job: Job, phase: RlPhase) -> TrainBatch:
-  """What an update reads."""
+  """Shapes of the batch that a phase's update reads."""
   spec, rows = phase.conversations(job.spec), job.settings.rollout.rows
   length = spec.row_tokens
 
@@ -184,7 +188,7 @@ def batch(job: Job, phase: RlPhase) -> TrainBatch:
 
 
 def sampler_copy(job: Job) -> Any:
-  """The sampler's copy of the parameters."""
+  """Shapes of the sampler's copy of the parameters."""
   shapes = _copy_shapes(job.model)
   places = sharding.tree_shardings(
       job.placement.sampler_mesh,
@@ -195,7 +199,7 @@ def sampler_copy(job: Job) -> Any:
 
 
 def residents(job: Job) -> Residents:
-  """What lies on the chips between programs; nothing is compiled."""
+  """Bytes per chip of what lies there between programs; nothing is compiled."""
   state, model = train_state(job, job.last_phase), job.model
   shape = (
       # Evaluations sample one row of each of their problems.
@@ -223,7 +227,7 @@ def residents(job: Job) -> Residents:
   )
 
 
-# Is told of each program as soon as it is compiled.
+# Called with each program as soon as it is compiled.
 OnProgram = Callable[[Program], None]
 
 
@@ -232,13 +236,13 @@ class RefusedError(Exception):
 
 
 def compile_programs(job: Job, on_program: OnProgram) -> None:
-  """Compiles the programs of a step, one by one; those of sampling first.
+  """Compiles the programs of a step one by one, the sampler's first.
 
-  Ends after a program that the compiler refuses.
+  It stops after a program that the compiler refuses.
 
   Args:
     job: the run.
-    on_program: is told of each program.
+    on_program: called with each program.
   """
   try:
     sampling_programs(job, on_program)
@@ -267,16 +271,17 @@ def conversation_programs(
     on_program: OnProgram,
     problems: int | None = None,
 ) -> None:
-  """Compiles what `sampler.sample_messages` runs; each program once.
+  """Compiles each program that `sampler.sample_messages` runs, once.
 
-  What a run hands over from the host has no layout of its own here either.
+  Arguments that a run hands over from the host have no sharding here either.
 
   Args:
-    job: whose model and meshes.
-    spec: of the conversations.
+    job: the run, for its model and meshes.
+    spec: shape of the conversations.
     prompts: rows and columns of the prompts.
-    on_program: is told of each program.
-    problems: that the prompts are of; None for a problem each.
+    on_program: called with each program.
+    problems: number of problems that the prompts belong to; None for one
+      problem per prompt.
 
   Raises:
     RefusedError: after a program that the compiler refuses.
@@ -317,7 +322,7 @@ def conversation_programs(
 
 
 def reference_program(job: Job, phase: RlPhase) -> Program:
-  """Scores of the reference policy in a phase."""
+  """Compiles the program that scores rows under a phase's reference policy."""
   rows = batch(job, phase)
   scoring = context.scoring(job.settings, job.model, phase.num_attempts)
   return compile_program(
@@ -329,7 +334,7 @@ def reference_program(job: Job, phase: RlPhase) -> Program:
 
 
 def update_program(job: Job, phase: RlPhase) -> Program:
-  """The update of a phase."""
+  """Compiles the update of a phase."""
   settings = job.settings
   scoring = context.scoring(settings, job.model, phase.num_attempts)
   update = train.make_train_step(

@@ -51,7 +51,7 @@ def _heading(plan: Plan) -> list[str]:
       f" {topologies.compiler_version()})",
       f"mesh {_mesh_text(job.placement.mesh.shape)}; sampler"
       f" {_mesh_text(job.placement.sampler_mesh.shape)}",
-      f"{job.rows} conversations a step, of"
+      f"{job.settings.rollout.rows} conversations a step, of"
       f" {job.conversations.max_tokens} tokens at most (correction turn taken"
       f" as {TURN_TOKENS}); {job.rows_at_once} sampled at once, updates by"
       f" {job.rows_per_microbatch} rows of {job.conversations.row_tokens}",
@@ -140,7 +140,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
       "ici_bytes_per_s": plan.where.chip.ici_bandwidth,
       "mesh": dict(job.placement.mesh.shape),
       "sampler_mesh": dict(job.placement.sampler_mesh.shape),
-      "rows": job.rows,
+      "rows": job.settings.rollout.rows,
       "rows_at_once": job.rows_at_once,
       "rows_per_microbatch": job.rows_per_microbatch,
       "row_tokens": job.conversations.row_tokens,

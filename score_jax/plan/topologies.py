@@ -37,8 +37,9 @@ class Chip:
     ici_bandwidth: bytes per second that it can send to other chips of its
       slice: the published peak of all its links together, one way.
     layouts: slices that it comes in, by the chips along each dimension.
-    accelerator_type: the cloud's name of a slice, with its number to come.
-    count_per_chip: that number for one chip.
+    accelerator_type: the cloud's name of a slice, without the number at its
+      end.
+    count_per_chip: what one chip counts in that number.
   """
 
   hbm_bytes: int
@@ -120,7 +121,7 @@ class Slice:
 
   @property
   def name(self) -> str:
-    """As `parse` takes it."""
+    """The slice's name, which `parse` reads."""
     several = f"{self.num_slices}*" if self.num_slices > 1 else ""
     return f"{several}{self.kind}:{self.layout}"
 
@@ -174,7 +175,7 @@ def is_available() -> bool:
 
 
 def compiler_version() -> str:
-  """Of libtpu. Figures are those of this version: runs should have the same."""
+  """Version of libtpu. Figures hold for it: runs should have the same one."""
   return importlib.metadata.version("libtpu")
 
 

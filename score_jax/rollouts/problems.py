@@ -11,7 +11,8 @@ from score_jax.tasks.task import Task
 from score_jax.text.tokenization import ConversationTokenizer
 from score_jax.types import Problem
 
-# Its problems are never left out: results on a part would not be results on it.
+# No problem of this split is left out: results on a part of it would not be
+# results on it.
 _TEST = "test"
 
 
@@ -24,8 +25,8 @@ def step_problems(
   last problems are left out where they do not fill a batch.
 
   Args:
-    problems: of the training split.
-    seed: of the run.
+    problems: all problems of the training split.
+    seed: the run's seed.
     step: number of the update, from 0, over all phases.
     batch_size: B.
 
@@ -53,7 +54,7 @@ class RunProblems:
 
   Attributes:
     splits: problems by split.
-    num_dropped: by split, problems left out for their long prompts.
+    num_dropped: number of problems left out for their long prompts, by split.
   """
 
   splits: Mapping[str, Sequence[Problem]]
@@ -68,15 +69,15 @@ def select_problems(
     max_prompt_tokens: int,
     long_prompts: str,
 ) -> RunProblems:
-  """The problems of a run, free of what it would trip over later.
+  """Reads the problems of a run, and refuses those that would fail later.
 
   Args:
     task: problems and prompts.
     splits: the splits that the run reads.
-    tokenizer: of the model.
+    tokenizer: the model's tokenizer.
     max_prompt_tokens: P.
-    long_prompts: one of `settings.run.LONG_PROMPTS`: what to do with longer
-      prompts of other splits than the test split. No prompt is ever cut.
+    long_prompts: what to do with longer prompts, except in the test split; one
+      of `settings.run.LONG_PROMPTS`. No prompt is ever cut.
 
   Raises:
     ValueError: an empty split, a problem without a question, a question that is
@@ -113,7 +114,7 @@ def _check_distinct(problems: Mapping[str, Sequence[Problem]]) -> None:
       if not key:
         raise ValueError(
             f"problem {_name(problem)} of split {split!r} has no question:"
-            " correct it, or leave it out, where there is one with task.exclude"
+            " correct it, or leave it out (task.exclude, if the task has it)"
         )
       other, twin = first.setdefault(key, (split, problem))
       if other != split:
@@ -123,7 +124,7 @@ def _check_distinct(problems: Mapping[str, Sequence[Problem]]) -> None:
   if shared:
     raise ValueError(
         f"{len(shared)} problems are in two splits: {'; '.join(shared[:20])};"
-        " leave one of each out, where there is one with task.exclude"
+        " leave one of each out (task.exclude, if the task has it)"
     )
 
 

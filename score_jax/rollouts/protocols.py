@@ -1,9 +1,9 @@
-"""How policies are evaluated.
+"""Protocols by which policies are evaluated.
 
-Greedy, every problem once: attempts of the policy's own (MATH-500, HumanEval),
-and second attempts behind given first ones (MBPP-R: offline repair). Beyond
-that, what more attempts at test time buy: one after the other, or sampled and
-voted.
+Two of them are greedy and take each problem once. In `own_attempts` the policy
+writes every attempt (MATH-500, HumanEval); in `repairs` the first attempt is
+given (MBPP-R: offline repair). `test_time` measures what more attempts buy, one
+after the other, or sampled and put to the vote.
 """
 
 from collections.abc import Callable
@@ -39,16 +39,16 @@ def own_attempts(
     problems: Sequence[Problem],
     description: str | None = None,
 ) -> list[Rollouts]:
-  """Conversations in which the policy makes every attempt.
+  """Samples conversations in which the policy writes every attempt.
 
   Args:
-    params: of the policy, as they are trained.
-    collector: of the conversations.
+    params: the policy's parameters, in the layout of training.
+    collector: samples and grades the conversations.
     problems: N problems.
     description: name on the progress bar; None for no bar.
 
   Returns:
-    Rollouts with N problems over all.
+    Rollouts of each batch, of N problems together.
   """
   copy = collector.placement.copy(params)
 
@@ -64,10 +64,10 @@ class MoreAttempts:
   """More attempts at test time than the two of training.
 
   Attributes:
-    num_attempts: one after the other in a conversation, greedy.
-    samples: K of self-consistency, K corrections against 2K first attempts; 0
-      for none.
-    temperature: of the samples.
+    num_attempts: attempts of a greedy conversation, one after the other.
+    samples: K of self-consistency, which compares the vote of K corrections
+      with that of 2K first attempts; 0 for none.
+    temperature: temperature that samples are drawn at.
   """
 
   num_attempts: int
@@ -97,21 +97,21 @@ def test_time(
     asked: MoreAttempts,
     description: str | None = None,
 ) -> tuple[dict[str, Any], list[Rollouts], list[Rollouts]]:
-  """What more attempts buy.
+  """Measures what more attempts at test time buy.
 
   Args:
-    params: of the policy.
-    collector: of greedy conversations.
+    params: the policy's parameters.
+    collector: for greedy conversations.
     problems: N problems.
     asked: how many attempts.
     description: name on the progress bars; None for none.
 
   Returns:
-    The numbers, ready for JSON: `attempts` as of `evaluate.summarize_pairs`,
-    `curve` as of `evaluate.attempt_curve`, and where samples are asked for
-    `self_consistency` with `temperature` and `points`, as of
-    `votes.compare`. Then the greedy conversations behind
-    them, and the sampled ones.
+    The metrics, ready for JSON; the greedy rollouts; the sampled rollouts, none
+    where no samples are asked for. The metrics are `attempts`, made by
+    `evaluate.summarize_pairs`, and `curve`, made by `evaluate.attempt_curve`.
+    Where samples are asked for there is also `self_consistency`, which holds
+    the `temperature` and the `points` that `votes.compare` makes.
   """
   longer = collector.with_spec(collector.spec.greedy(asked.num_attempts))
   greedy = own_attempts(params, longer, problems, description)
@@ -140,17 +140,17 @@ def sampled_attempts(
     problems: Sequence[Problem],
     description: str | None = None,
 ) -> list[Rollouts]:
-  """Several sampled conversations of each problem.
+  """Samples several conversations of each problem.
 
   Args:
-    params: of the policy, as they are trained.
-    collector: of K conversations of each problem; a batch has about as many
+    params: the policy's parameters, in the layout of training.
+    collector: for K conversations of each problem. A batch has about as many
       rows as the collector has problems per batch.
     problems: N problems.
     description: name on the progress bar; None for no bar.
 
   Returns:
-    Rollouts with N problems of K samples over all.
+    Rollouts of each batch, of N problems with K samples each together.
   """
   mesh = collector.placement.sampler_mesh
   parts = 1
@@ -170,22 +170,22 @@ def repairs(
     first_attempts: Mapping[int, str],
     description: str | None = None,
 ) -> list[Rollouts]:
-  """Conversations in which the first attempt is given.
+  """Samples second attempts in conversations whose first attempt is given.
 
   Args:
-    params: of the policy.
-    collector: of conversations of two attempts, one of each problem.
+    params: the policy's parameters.
+    collector: for conversations of two attempts, one of each problem.
     problems: N problems, each at most once.
-    first_attempts: by problem id, the attempt as a model would have written it.
+    first_attempts: the given attempts by problem id, as a model writes them.
     description: name on the progress bar; None for no bar.
 
   Returns:
-    Rollouts with N rows over all; attempt 1 is the given one, with
+    Rollouts of each batch, of N rows together. Attempt 1 is the given one, with
     behaviour_logprobs 0.
 
   Raises:
-    ValueError: more than two attempts, or a given one that is longer than
-      max_new_tokens or that holds a special token.
+    ValueError: the collector is not for two attempts, or a given attempt is
+      longer than max_new_tokens or holds a special token.
   """
   if collector.spec.num_attempts != 2:
     raise ValueError(
@@ -213,14 +213,17 @@ def in_batches(
     problems: Sequence[Problem],
     description: str | None,
 ) -> list[Rollouts]:
-  """Rollouts of all problems, of as many at once as the collector takes.
+  """Rolls out all problems in batches, with a progress bar.
 
   Args:
     sample: samples and grades one batch of problems.
-    collector: sets the size of a batch.
+    collector: its problems_per_batch is the size of a batch.
     problems: N problems; the last batch is filled up with problems whose
       rollouts are then dropped.
     description: name on the progress bar; None for no bar.
+
+  Returns:
+    Rollouts of each batch, of N problems together.
   """
   batch_size = collector.problems_per_batch
   if description is None:
@@ -256,7 +259,7 @@ def _sample_second(
     problems: Sequence[Problem],
     first: Sequence[Sequence[int]],
 ) -> Conversations:
-  """The second attempt's prompt is the whole conversation so far."""
+  """Samples second attempts; the prompt of each is the conversation so far."""
   spec, tokenizer = collector.spec, collector.tokenizer
   prompts = collector.prompt_ids(problems)
   columns = spec.max_prompt_tokens + spec.sampling.max_new_tokens

@@ -1,12 +1,12 @@
 """Rollouts: conversations of several attempts, sampled, packed and graded.
 
-1. prompts of B problems as ids, left-padded;
+1. the prompts of B problems become ids, left-padded;
 2. jitted programs sample all attempts of B x K rows;
-3. rows are packed without holes, with each token's attempt;
-4. attempts are decoded once, for the grader alone.
+3. rows are packed without holes, with the number of each token's attempt;
+4. attempts are decoded to text once, for the grader alone.
 
-With several processes all of them know all rows; each decodes and grades its
-share, and texts and grades are exchanged.
+With several processes, every process holds all rows. Each decodes and grades
+its share of them, and texts and grades are exchanged.
 """
 
 from collections.abc import Sequence
@@ -37,16 +37,17 @@ from score_jax.types import Rollouts
 
 @dataclasses.dataclass(frozen=True)
 class Collector:
-  """What collects conversations with a policy, for training or evaluation.
+  """What it takes to collect a policy's conversations, beside its parameters.
 
   Attributes:
-    config: of the model.
-    tokenizer: of the model.
-    task: prompts and grades.
+    config: the model's configuration.
+    tokenizer: the model's tokenizer.
+    task: gives prompts and grades.
     spec: shape of the conversations.
     problems_per_batch: problems that are sampled at once.
-    key: from which attempts are drawn; nothing depends on it at temperature 0.
-    placement: where the policy lies.
+    key: random key that attempts are drawn with. Greedy ones do not depend on
+      it.
+    placement: the meshes, and the program that copies a policy for sampling.
   """
 
   config: ModelConfig
@@ -58,7 +59,7 @@ class Collector:
   placement: Placement
 
   def with_spec(self, spec: ConversationSpec) -> "Collector":
-    """A collector of other conversations."""
+    """This collector with another shape of conversations."""
     return dataclasses.replace(self, spec=spec)
 
   def prompt_ids(self, problems: Sequence[Problem]) -> list[list[int]]:
@@ -68,12 +69,12 @@ class Collector:
 
 
 def own_rows(num_rows: int) -> range:
-  """Rows that this process decodes and grades."""
+  """Numbers of the rows that this process decodes and grades."""
   return range(num_rows)[distributed.share(num_rows)]
 
 
 def batch_slices(num_problems: int, problems_per_batch: int) -> list[slice]:
-  """The problems that are sampled at once, batch by batch."""
+  """Slices of a list of problems, one per batch that is sampled at once."""
   starts = range(0, num_problems, problems_per_batch)
   return [slice(s, min(s + problems_per_batch, num_problems)) for s in starts]
 
@@ -90,17 +91,18 @@ def sample(
   A row is a function of (params, key, step, problem id, sample number): which
   other problems are in the batch does not matter.
 
-  With `first_params` the first attempts are offline (paper, section 5): more
-  prompts for the second attempt, written by another policy. They are in
-  `attempt_ids`, for grades and figures, and not in `trained_attempt_ids`, since
-  their score under `params` is no policy gradient. Their behaviour_logprobs are
-  those of the policy that wrote them.
+  With `first_params` the first attempts are offline (paper, section 5.3):
+  another policy writes them, so that second attempts see more prompts. Offline
+  attempts are in `attempt_ids`, for grades and figures. They are not in
+  `trained_attempt_ids`, since their score under `params` is no policy gradient.
+  Their behaviour_logprobs are under the policy that wrote them.
 
   Args:
     params: policy to sample from, as made by `decoding.make_copy`.
     collector: model, task and shape of the conversations.
     problems: B problems.
-    step: number of the occasion, see `sampler.Occasion`.
+    step: number of the training step, or any other that names the occasion;
+      see `sampler.Occasion`.
     first_params: policy that the first attempts are sampled from, as made by
       `decoding.make_copy`; None for `params`.
 
@@ -173,10 +175,10 @@ def _attempts(
 def offline_specs(
     spec: ConversationSpec,
 ) -> tuple[ConversationSpec, ConversationSpec]:
-  """Specs of offline first attempts, and of the attempts behind them.
+  """Specs of offline first attempts, and of the attempts that follow them.
 
-  The later attempts start from the whole conversation so far, as from a prompt:
-  keys and values of one policy are of no use to another.
+  Later attempts start from the whole conversation so far as their prompt: the
+  cached keys and values of one policy are of no use to another.
   """
   first = dataclasses.replace(
       spec,
@@ -191,11 +193,11 @@ def offline_specs(
 
 
 def later_prompt_tokens(prompt_tokens: int, spec: ConversationSpec) -> int:
-  """Length of the prompts of attempts behind offline ones.
+  """Padded length of second prompts, which hold an offline first attempt.
 
   Args:
-    prompt_tokens: that first prompts are padded to.
-    spec: of the conversations.
+    prompt_tokens: padded length of the first prompts.
+    spec: shape of the conversations.
   """
   # One token closes a truncated attempt.
   turn = 1 + len(spec.turn_ids)
@@ -251,13 +253,13 @@ def pack(
     prompts: Sequence[Sequence[int]],
     attempts: Sequence[Attempt],
 ) -> Conversations:
-  """Writes each conversation's pieces one behind the other, without holes.
+  """Packs each conversation into a row, its pieces in order and without holes.
 
   Args:
     collector: tokenizer and shape of the conversations.
     problems: B problems.
     prompts: ids of each problem's first prompt.
-    attempts: of B * K rows each.
+    attempts: all A attempts in order, each of B * K rows.
   """
   spec = collector.spec
   layout = MessageLayout(
@@ -291,13 +293,13 @@ def pack_messages(
     messages: Sequence[Attempt],
     layout: MessageLayout,
 ) -> Conversations:
-  """As `pack`, where some of the model's messages may be no attempts.
+  """Packs conversations in which some messages of the model are no attempts.
 
   Args:
-    tokenizer: of the model.
+    tokenizer: the model's tokenizer.
     problems: B problems.
     prompts: ids of each problem's first prompt.
-    messages: of B * K rows each.
+    messages: the model's messages in order, each of B * K rows.
     layout: what stands between the messages, and which are attempts.
   """
   samples = len(messages[0].tokens) // len(problems)
@@ -335,10 +337,11 @@ def _closing(eos_id: int, message: Attempt, row: int) -> tuple[int, ...]:
 
 
 def concatenate(parts: Sequence[Conversations]) -> Conversations:
-  """One batch of all problems of several, in their order.
+  """Joins the problems of several batches into one batch, in their order.
 
   Args:
-    parts: of one shape of conversations, with distinct problems.
+    parts: batches of distinct problems, with the same numbers of samples,
+      attempts and tokens per row.
   """
   joined = {
       f.name: [getattr(part, f.name) for part in parts]
@@ -370,11 +373,13 @@ def _texts(
 
 
 def grade(task: Task, conversations: Conversations) -> Rollouts:
-  """Grades every attempt by its own text; a grader that fails raises.
+  """Grades every attempt by its own text.
 
   Each process grades its share of the rows. Equal texts at one problem are
-  judged once: copies of an attempt, and a first attempt that several
-  corrections share.
+  judged once, such as a first attempt that several corrections share.
+
+  Raises:
+    GraderError: the grader failed, or did not grade every attempt.
   """
   c = conversations
   samples = c.is_truncated.shape[1]

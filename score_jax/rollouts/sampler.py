@@ -4,10 +4,11 @@ The prompt is prefilled once per problem and repeated for its samples, attempt 1
 is decoded, the correction turn extends the cache, attempt 2 is decoded behind
 it, by the program that decoded attempt 1. Where several corrections share a
 first attempt, the state is repeated once more between the two. Each of these is
-one jitted program: between two tokens nothing happens on the host. All take the
-sampler's own copy of the parameters (`decoding.make_copy`), which is made once
-per update. The newest token of a row is pending: it enters the cache together
-with whatever comes next, so that each sampled token costs one forward pass.
+one jitted program: between two tokens nothing happens on the host. They read
+the sampler's own copy of the parameters (`decoding.make_copy`), which is made
+once per update. The newest token of a row is pending: it enters the cache
+together with whatever comes next, so that each sampled token costs one forward
+pass.
 """
 
 from collections.abc import Callable
@@ -34,11 +35,12 @@ class Prompts(NamedTuple):
   """What conversations start from.
 
   Attributes:
-    tokens: int32[B, P], left-padded. Or int32[B * K', P], problem-major, where
-      conversations go on that differ within a problem; K' divides K.
+    tokens: int32[B, P], a prompt per problem, left-padded. Or int32[B * K', P],
+      problem-major: K' prompts per problem, each a conversation so far. K'
+      divides K.
     mask: bool, of the shape of tokens, False on padding; True in the last
       column.
-    problem_ids: int32[B].
+    problem_ids: int32[B], ids of the problems.
   """
 
   tokens: jax.Array
@@ -47,10 +49,10 @@ class Prompts(NamedTuple):
 
 
 class Occasion(NamedTuple):
-  """What the random numbers of a message are drawn for.
+  """When a message is drawn; with problem and sample it decides its key.
 
   Attributes:
-    key: the run's key, from its seed.
+    key: random key of the run.
     step: number of the training step, or any number that names the occasion.
     message: number of the message in its conversation, from 1.
   """
@@ -62,12 +64,13 @@ class Occasion(NamedTuple):
 
 @flax.struct.dataclass
 class DecodeState:
-  """Conversations so far.
+  """Conversations so far, as decoding goes on from them.
 
   Attributes:
     cache: keys and values of all tokens but the pending one.
     pending: int32[R], newest token of each row.
-    pending_mask: bool[R], False where that is a hole (the row had ended).
+    pending_mask: bool[R], False where the pending token is a hole: the row's
+      message had ended before.
   """
 
   cache: decoding.Cache
@@ -79,11 +82,11 @@ class DecodeState:
 def row_keys(
     occasion: Occasion, problem_ids: jax.Array, samples: int
 ) -> jax.Array:
-  """One key per row, a function of nothing but what it is for.
+  """Makes a key per row, a function of occasion, problem and sample alone.
 
   Args:
-    occasion: what is drawn.
-    problem_ids: int32[B].
+    occasion: when the message is drawn.
+    problem_ids: int32[B], ids of the problems.
     samples: K, rows per problem.
 
   Returns:
@@ -116,10 +119,10 @@ def start(
   Args:
     params: as made by `decoding.make_copy`.
     config: the model's configuration.
-    prompts: of n rows.
-    copies: rows to make of each.
-    columns: of the cache, enough for the whole conversation.
-    attention: see `transformer.Execution`.
+    prompts: prompts of n rows.
+    copies: rows to make of each prompt.
+    columns: S, enough for the whole conversation.
+    attention: kernels for the prompts, see `transformer.Execution`.
 
   Returns:
     The state of n * copies rows.
@@ -149,7 +152,7 @@ def decode(
     config: the model's configuration.
     state: conversations so far, ending where the attempt starts; donated.
     keys: key[R], one per row; token t is drawn with fold_in(key, t).
-    spec: static choices.
+    spec: how tokens are drawn, and what ends the attempt.
 
   Returns:
     The conversations with the attempt appended, and the attempt. Greedy
@@ -230,6 +233,9 @@ def ask(
     turn: int32[C], ids, the same for every row.
     message: the newest message of every row.
     eos_id: closes truncated messages.
+
+  Returns:
+    The conversations with the turn appended.
   """
   rows = message.is_truncated.shape[0]
   closing = jnp.full((rows, 1), eos_id, jnp.int32)
@@ -244,7 +250,7 @@ def ask(
 def repeat(
     state: DecodeState, message: Attempt, copies: int
 ) -> tuple[DecodeState, Attempt]:
-  """Conversations and their newest message, every row `copies` times."""
+  """Repeats every row, and its newest message, `copies` times."""
   message = jax.tree.map(lambda a: jnp.repeat(a, copies, axis=0), message)
   return _divided(_repeated(state, copies)), message
 
@@ -262,7 +268,7 @@ def extend(
     params: as made by `decoding.make_copy`.
     config: the model's configuration.
     state: conversations so far.
-    tokens: int32[R, C].
+    tokens: int32[R, C], ids to append.
     mask: bool[R, C], False on holes; True in the last column.
   """
   if tokens.shape[1] == 0:
@@ -323,7 +329,7 @@ RunProgram = Callable[..., Any]
 
 
 def run_program(name: str, program: Callable[..., Any], *args: Any) -> Any:
-  """Runs a program of a conversation."""
+  """Runs a program of a conversation; its name is for other runners."""
   del name
   return program(*args)
 
@@ -343,18 +349,20 @@ def sample_messages(
   that the turn always follows an ended message; that id is no part of the
   message and receives no credit.
 
-  The one place that knows which programs a conversation runs. With another
-  `run` they are compiled ahead instead, on shapes.
+  No other function knows which programs a conversation runs. With another `run`
+  the programs are compiled ahead instead, from the shapes of their arguments.
 
   Args:
     params: as made by `decoding.make_copy`.
     config: the model's configuration.
-    prompts: of B problems.
-    turns: between two messages, int32[C] each, the same for every row.
-    occasion: of the first message; the numbers of the others count on.
+    prompts: prompts of B problems.
+    turns: what stands between two messages, int32[C] ids each, the same for
+      every row.
+    occasion: when the first message is drawn; later messages count on from its
+      number.
     spec: K samples, of which K2 share a first message: row k1 * K2 + k2 of a
       problem has its first message k1. Its num_attempts is not read.
-    run: runs each program.
+    run: called as run(name, program, *arguments) for each program.
 
   Returns:
     1 + len(turns) messages of B * K rows, problem-major.
@@ -396,7 +404,7 @@ def cache_columns(
   Args:
     prompt_tokens: P.
     turn_tokens: length of each turn between two messages.
-    spec: of the messages.
+    spec: limit of a message, and what columns are a multiple of.
   """
   # One token before each turn closes a truncated message.
   turns = len(turn_tokens) * (1 + max(turn_tokens, default=0))

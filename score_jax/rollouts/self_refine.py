@@ -36,12 +36,12 @@ def self_refine(
     refine_prompt: str,
     description: str | None = None,
 ) -> list[Rollouts]:
-  """Conversations of prompt, attempt, request, remarks, request, attempt.
+  """Samples conversations: prompt, attempt, request, remarks, request, attempt.
 
   Args:
-    params: of the policy.
-    collector: of two attempts, one conversation of each problem. Remarks are
-      drawn as attempts are, with their limit of tokens; the correction turn of
+    params: the policy's parameters.
+    collector: for two attempts, one conversation of each problem. Remarks are
+      drawn like attempts, with the same limit of tokens. The correction turn of
       the spec is not used.
     problems: N problems.
     feedback_prompt: asks for the remarks.
@@ -49,12 +49,12 @@ def self_refine(
     description: name on the progress bar; None for no bar.
 
   Returns:
-    Rollouts with N rows over all and two attempts each. The remarks are in
-    `tokens`, with attempt_ids 0.
+    Rollouts of each batch, of N rows together, with two attempts each. The
+    remarks are in `tokens`, with attempt_ids 0.
 
   Raises:
-    ValueError: not two attempts, or conversations that may be longer than the
-      model was made for.
+    ValueError: the collector is not for two attempts, or conversations may be
+      longer than the model was made for.
   """
   if collector.spec.num_attempts != 2:
     raise ValueError(

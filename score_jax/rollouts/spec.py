@@ -21,11 +21,11 @@ class SamplingSpec:
     eos_id: written behind a truncated attempt, as context of the next turn.
     stop_ids: any of them ends an attempt; eos_id is one of them.
     pad_id: written where nothing was sampled; no result depends on it.
-    check_every: decode steps between two looks whether all rows are done.
-    attention: of prompts, see `transformer.Execution`.
-    column_multiple: the cache has a multiple of that many columns. On a TPU
-      128: otherwise the programs lay it out differently at their borders and
-      inside, and copy all of it.
+    check_every: decode steps between two checks whether all rows are done.
+    attention: kernels for prompts, see `transformer.Execution`.
+    column_multiple: the number of columns of the cache is a multiple of this.
+      On a TPU it is 128: otherwise programs lay the cache out differently at
+      their borders and inside, and copy all of it.
   """
 
   max_new_tokens: int
@@ -51,7 +51,7 @@ class SamplingSpec:
       )
 
   def rounded(self, columns: int) -> int:
-    """The next multiple of `column_multiple`."""
+    """`columns`, rounded up to a multiple of `column_multiple`."""
     return columns + -columns % self.column_multiple
 
 
@@ -62,11 +62,11 @@ class ConversationSpec:
   Attributes:
     num_attempts: A.
     samples_per_problem: K.
-    max_prompt_tokens: P, the limit.
+    max_prompt_tokens: P, the limit of a prompt.
     sampling: how an attempt is drawn.
     turn_ids: ids of the correction turn.
-    num_prompt_buckets: prompts are padded to P, or to the half of it, its
-      quarter, ..., this many lengths in all: each has programs of its own.
+    num_prompt_buckets: number of lengths that prompts are padded to: P, its
+      half, its quarter, ... Each length has compiled programs of its own.
     corrections_per_attempt: K2. Above 1, K / K2 first attempts are sampled per
       problem and each is corrected K2 times: sample k1 * K2 + k2 is correction
       k2 of first attempt k1.
@@ -100,12 +100,12 @@ class ConversationSpec:
 
   @property
   def first_attempts_per_problem(self) -> int:
-    """K1, distinct first attempts."""
+    """K1, the number of distinct first attempts of a problem."""
     return self.samples_per_problem // self.corrections_per_attempt
 
   @property
   def max_tokens(self) -> int:
-    """Length of the longest conversation."""
+    """Length of the longest conversation, in tokens."""
     turns = (self.num_attempts - 1) * (1 + len(self.turn_ids))
     attempts = self.num_attempts * self.sampling.max_new_tokens
     return self.max_prompt_tokens + attempts + turns
@@ -124,7 +124,7 @@ class ConversationSpec:
 
   @property
   def row_tokens(self) -> int:
-    """Length of every packed row."""
+    """Length of every packed row, in tokens."""
     return self.sampling.rounded(self.max_tokens)
 
   @property
@@ -139,7 +139,7 @@ class ConversationSpec:
   def sampled(
       self, samples: int, num_attempts: int, temperature: float
   ) -> "ConversationSpec":
-    """The spec with other samples; each has a first attempt of its own."""
+    """This spec with other samples; each has a first attempt of its own."""
     return dataclasses.replace(
         self,
         num_attempts=num_attempts,
@@ -150,11 +150,11 @@ class ConversationSpec:
 
 
 class TokenIds(NamedTuple):
-  """What a conversation needs of a tokenizer.
+  """Token ids that a conversation needs of a tokenizer.
 
   Attributes:
-    eos_id: id that ends an attempt.
-    stop_ids: all ids that end one.
+    eos_id: id that is written behind a truncated attempt; one of stop_ids.
+    stop_ids: all ids that end an attempt.
     pad_id: id of padding.
     turn_ids: ids of the correction turn.
   """
@@ -168,7 +168,7 @@ class TokenIds(NamedTuple):
 def token_ids(
     tokenizer: ConversationTokenizer, correction_prompt: str
 ) -> TokenIds:
-  """The ids of a tokenizer and of the turn that asks for another attempt."""
+  """Ids of a tokenizer, and of the turn that asks for another attempt."""
   return TokenIds(
       eos_id=tokenizer.eos_id,
       stop_ids=tokenizer.stop_ids,
@@ -180,14 +180,14 @@ def token_ids(
 def conversation_spec(
     settings: RunSettings, ids: TokenIds, column_multiple: int
 ) -> ConversationSpec:
-  """The conversations of training as a run's settings have them.
+  """The shape of training conversations, from a run's settings.
 
-  The one place where settings become a spec: training, evaluation, planning and
-  measuring derive theirs from it.
+  No other function makes a spec from settings: training, evaluation, planning
+  and measuring derive theirs from this one.
 
   Args:
-    settings: of the run.
-    ids: of its tokenizer.
+    settings: the run's settings.
+    ids: token ids of its tokenizer and of its correction turn.
     column_multiple: lengths of rows and caches are multiples of it.
   """
   rollout = settings.rollout

@@ -32,9 +32,10 @@ class Output:
 
   Attributes:
     results: the metrics.
-    rollouts: the graded conversations, one JSON line each.
-    samples: likewise those that were sampled, where that is asked for.
-    manifest: what was evaluated, on what and with what.
+    rollouts: the graded greedy conversations, one JSON line each.
+    samples: the graded sampled conversations, one JSON line each; not written
+      where no samples are asked for.
+    manifest: checkpoint, settings, data, devices and versions.
   """
 
   results: pathlib.Path
@@ -47,7 +48,7 @@ def make_output(workdir: str) -> Output:
   """Makes the directory of an evaluation.
 
   Raises:
-    ValueError: it holds something, or cannot be written.
+    ValueError: the directory is not empty, or cannot be written.
   """
   directory = pathlib.Path(workdir)
   distributed.on_main(lambda: _make_empty(directory))
@@ -79,8 +80,10 @@ class Request:
   """What is asked of an evaluation beside the settings.
 
   Attributes:
-    first_attempts: file of given first attempts; None to make them.
-    more: more attempts, or sampled ones; None for those of the settings alone.
+    first_attempts: file of given first attempts; None where the checkpoint
+      writes its own.
+    more: more attempts than in training, or sampled ones; None for the greedy
+      attempts of the settings alone.
   """
 
   first_attempts: str | None = None
@@ -118,7 +121,7 @@ def run(
 
   Args:
     settings: shapes of prompts and attempts, batch size, dtype.
-    task: prompts and grades.
+    task: gives problems, prompts and grades.
     checkpoint: Hugging Face directory, id on the hub, or directory of a
       finished run.
     output: where results go.
@@ -126,8 +129,9 @@ def run(
 
   Returns:
     The metrics, see `evaluate.summarize`; where more attempts are asked for,
-    see `protocols.test_time`. And the share of each status of the attempts'
-    grades, `grade/status_*`, and of what decided them, `grade/method_*`.
+    see `protocols.test_time`. Among them are the shares of attempts by the
+    status of their grade, `grade/status_*`, and by the method that decided it,
+    `grade/method_*`.
 
   Raises:
     ValueError: checkpoint, task, settings and devices do not go together.
@@ -209,10 +213,15 @@ def _roll_out(
 def read_first_attempts(
     path: str, problems: Sequence[Problem]
 ) -> dict[int, str]:
-  """Given first attempts by problem id.
+  """Reads given first attempts, by problem id.
+
+  Args:
+    path: table with the columns `id`, a problem's source_id, and `completion`.
+    problems: the problems that may be attempted.
 
   Raises:
-    ValueError: no such file or columns, an id twice, or no problem's name.
+    ValueError: the file or a column is missing, or an id is used twice or names
+      no problem.
   """
   id_of_name = {p.source_id: p.id for p in problems}
   rows = tables.read_table(path, ["id", "completion"])

@@ -1,4 +1,4 @@
-"""From a run directory to a Hugging Face directory."""
+"""Exports a run's checkpoint as a Hugging Face directory."""
 
 import os
 import pathlib
@@ -34,14 +34,16 @@ def export_run(
   Args:
     path: run directory; the run may still go on.
     output: directory to make; must not exist.
-    phase: whose checkpoint; None for the last phase that has one.
-    dtype: of the weights; None for that of the run's parameters.
+    phase: name of the phase whose checkpoint is written; None for the last
+      phase that has one.
+    dtype: type of the weights; None for the type of the run's parameters.
 
   Returns:
     Name of the phase and step of the checkpoint.
 
   Raises:
-    ValueError: no run there, no checkpoint yet, or output exists already.
+    ValueError: path holds no run, the run has no checkpoint yet, or output
+      exists already.
   """
   workdir, settings = _open_run(path)
   names = [p.name for p in phases.score(settings)] if phase is None else [phase]

@@ -1,4 +1,4 @@
-"""Runs what is left of one phase: from parameters to parameters."""
+"""Runs what is left of one phase, with its checkpoints and records."""
 
 import dataclasses
 import functools
@@ -28,12 +28,12 @@ from score_jax.types import Rollouts
 
 @dataclasses.dataclass(frozen=True)
 class PhaseRunner:
-  """What all phases of a run share.
+  """Runs the phases of a run, with what they share.
 
   Attributes:
-    context: of the run.
-    workdir: of the run.
-    log: what is written while it goes on.
+    context: the run's context.
+    workdir: the run's directory.
+    log: the run's log.
     base: the base model, frozen; see `RunContext.frozen`.
   """
 
@@ -47,8 +47,9 @@ class PhaseRunner:
 
     Args:
       phase: what is trained.
-      params: of the policy; given up, their memory is used again.
-      first_step: steps that were sampled in earlier phases.
+      params: the policy's parameters. They are given up: their memory is used
+        again.
+      first_step: number of steps that earlier phases sampled.
 
     Returns:
       The parameters at the end of the phase.

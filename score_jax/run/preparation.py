@@ -1,6 +1,7 @@
-"""What a run is made of before anything is trained.
+"""What happens before anything is trained.
 
-Its base model, its context, and the manifest that names both.
+The base model is made or read, the context is opened, and the manifest, which
+names what the run's numbers depend on, is put together.
 """
 
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ def open_run(settings: RunSettings, task: Task, workdir: Workdir) -> RunContext:
 
 
 def make_base(context: RunContext, workdir: Workdir) -> None:
-  """Makes the tiny base model, where there is to be one and is none yet."""
+  """Makes the tiny base model, if the run has one and it is not there yet."""
   settings = context.settings
   if settings.model is None and not distributed.agree(workdir.base.exists()):
     # Every process makes the same one, and process 0 writes it.
@@ -69,7 +70,7 @@ def make_base(context: RunContext, workdir: Workdir) -> None:
 
 
 def job(context: RunContext) -> Job:
-  """The run as its programs are compiled ahead."""
+  """The run in the form that plan/ compiles its programs from."""
   ids = spec_lib.token_ids(
       context.base.tokenizer, context.task.correction_prompt
   )

@@ -1,6 +1,6 @@
 """The whole recipe: base model, then one phase after the other, evaluated.
 
-SCoRe has two phases, Stage I and Stage II; training/phases.py has others.
+SCoRe has two phases, Stage I and Stage II; study/methods.py has other recipes.
 
 Every part leaves its result in the run directory and is skipped when that is
 there already, so that a second call goes on where the first one ended.
@@ -45,9 +45,9 @@ class Outcome:
 
   Attributes:
     results: metrics of the base and after each phase, as in results.json.
-    collector: of the greedy conversations that it was evaluated on.
-    params: of the policy.
-    problems: by split.
+    collector: collects greedy conversations as the run's evaluations do.
+    params: parameters of the trained policy.
+    problems: the run's problems by split.
   """
 
   results: dict[str, Any]
@@ -60,15 +60,16 @@ def run(settings: RunSettings, task: Task, workdir: Workdir) -> dict[str, Any]:
   """Runs SCoRe, or what is left of it.
 
   Args:
-    settings: of the run.
+    settings: the run's settings.
     task: problems, prompts and grades.
-    workdir: of the run.
+    workdir: the run's directory.
 
   Returns:
     Metrics of the base model and after each phase, as in results.json.
 
   Raises:
-    ValueError: see `run_phases`.
+    ValueError: settings, task, model and devices do not go together, or the run
+      directory holds another run.
   """
   return run_phases(settings, task, workdir, phases_lib.score(settings)).results
 
@@ -82,10 +83,11 @@ def run_phases(
   """Runs a recipe, or what is left of it.
 
   Args:
-    settings: of the run; its stage1 and stage2 are read by phases.py alone.
+    settings: the run's settings. What is trained is read from `phases`, not
+      from stage1 and stage2.
     task: problems, prompts and grades.
-    workdir: of the run.
-    phases: what is trained one after the other; their names differ.
+    workdir: the run's directory.
+    phases: the phases in their order; no two have the same name.
 
   Raises:
     ValueError: settings, task, model and devices do not go together, or the run

@@ -1,4 +1,4 @@
-"""What a run writes down while it goes on, and what it tells of it."""
+"""The log of a run: records in its directory, and warnings on the terminal."""
 
 from collections.abc import Sequence
 import contextlib
@@ -24,7 +24,7 @@ from score_jax.training.phases import BASE
 from score_jax.training.phases import Phase
 from score_jax.types import Rollouts
 
-# Share of attempts whose grader timed out above which a run is told.
+# Share of attempts with a grader's timeout, above which a line is printed.
 _MANY_TIMEOUTS = 0.05
 
 
@@ -40,9 +40,9 @@ class RunLog(contextlib.AbstractContextManager):
     """Opens the files; records behind the newest checkpoint are dropped.
 
     Args:
-      context: of the run.
-      workdir: of the run.
-      phases: of the run, all of them.
+      context: the run's context.
+      workdir: the run's directory.
+      phases: all phases of the run.
     """
     self._context = context
     self._workdir = workdir
@@ -66,12 +66,12 @@ class RunLog(contextlib.AbstractContextManager):
       self._writer.close()
 
   def start(self, phase: Phase, params: Params, first_step: int) -> None:
-    """Writes how a phase starts.
+    """Writes the record of a phase before its first update, with validation.
 
     Args:
-      phase: that starts.
-      params: of the policy.
-      first_step: steps that were sampled in earlier phases.
+      phase: the phase that starts.
+      params: the policy's parameters.
+      first_step: number of steps that earlier phases sampled.
     """
     rows = self._context.settings.rollout.rows
     self.step(
@@ -88,9 +88,9 @@ class RunLog(contextlib.AbstractContextManager):
     """Writes the scalars of an update.
 
     Args:
-      phase: of the update.
+      phase: the phase that the update belongs to.
       done: updates of the phase so far.
-      scalars: by name.
+      scalars: the update's scalars by name.
       validate: policy whose validation metrics are added; None for none.
     """
     if validate is not None:
@@ -109,17 +109,17 @@ class RunLog(contextlib.AbstractContextManager):
       )
 
   def sampled(self, name: str, rollouts: Rollouts) -> None:
-    """Writes some conversations of a training step."""
+    """Writes the first conversations of a training step to a file `name`."""
     settings = self._context.settings
     rows = min(settings.output.rollouts_rows, settings.rollout.rows)
     self._conversations(name, [rollouts], range(rows))
 
   def test(self, name: str, params: Params) -> dict[str, Any]:
-    """Greedy metrics on all test problems, from disk where they are there.
+    """Greedy metrics on all test problems; read from disk if they are there.
 
     Args:
-      name: of the phase that `params` are the end of, or BASE.
-      params: of the policy.
+      name: name of the phase that `params` are the result of, or BASE.
+      params: the policy's parameters.
 
     Returns:
       The metrics, see `evaluate.summarize`.

@@ -1,4 +1,4 @@
-"""Makes the tiny base model: supervised, and designed.
+"""Makes the tiny base model, by supervised lessons designed for the purpose.
 
 Reinforcement learning selects among what a model already does now and then.
 A pretrained model has seen people correct themselves; a model of 0.4 million
@@ -86,11 +86,11 @@ def make_tokenizer() -> ConversationTokenizer:
 
 
 def describe(settings: TinyModelSettings, path: pathlib.Path) -> BaseModel:
-  """The base model, before it is made.
+  """Configuration and tokenizer of the base model, before it is made.
 
   Args:
     settings: its architecture.
-    path: the directory that it will be in.
+    path: the directory that it will be written to.
   """
   tokenizer = make_tokenizer()
   config = model_config(settings, len(tokenizer.tokenizer))
@@ -103,10 +103,11 @@ def make(context: RunContext) -> None:
   It is made on the default device, whatever the mesh of the run.
 
   Args:
-    context: of the run. Its task has a split 'base' beside the others.
+    context: the run's context. Its task has a split 'base' beside the others.
 
   Raises:
-    ValueError: the accuracy aimed at was not reached.
+    ValueError: a lesson did not reach the accuracy that is asked of it, or the
+      split 'base' has fewer problems than a batch.
   """
   key = run_key(context.settings, TINY_BASE)
   base, maker = context.base, _Maker(context, key)
@@ -122,9 +123,9 @@ class _Target(NamedTuple):
   """Greedy validation accuracy that ends a lesson.
 
   Attributes:
-    setting: that says so.
+    setting: name of the setting that `accuracy` comes from, for messages.
     attempt: 0 for first attempts, 1 for second ones.
-    accuracy: to be reached.
+    accuracy: the accuracy to be reached.
   """
 
   setting: str
@@ -343,10 +344,10 @@ class _Maker:
       learning_rate: float,
       target: _Target | None,
   ) -> Params:
-    """Supervised updates on fresh rows, until the target is reached.
+    """Makes supervised updates on fresh rows until the target is reached.
 
     Raises:
-      ValueError: it is not, within `max_steps`.
+      ValueError: the target was not reached within `max_steps` updates.
     """
     optimizer = optim.make_optimizer(
         learning_rate=learning_rate,

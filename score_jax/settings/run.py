@@ -21,16 +21,16 @@ DTYPES = ("float32", "bfloat16")
 # Where the reference policy waits until a step needs it.
 REFERENCE_PLACES = ("device", "host")
 
-# Keys of `training.objective.KL_ESTIMATORS`, where each is explained.
+# Keys of `training.scoring.KL_ESTIMATORS`, where each is explained.
 KL_ESTIMATORS = ("k1_in_reward", "exact", "k2", "per_position")
 
-# Keys of `training.objective.TOKEN_REDUCTIONS`.
+# Keys of `training.scoring.TOKEN_REDUCTIONS`.
 TOKEN_REDUCTIONS = ("sum", "mean")
 
 # Keys of `models.transformer.REMAT_POLICIES`.
 REMAT_POLICIES = ("none", "dots", "full")
 
-# Of `models.transformer.Execution`: kernels of attention.
+# Kernels of attention, see `models.transformer.Execution`.
 ATTENTIONS = ("xla", "splash")
 
 # What is done with problems whose prompt is too long, except in the test split:
@@ -44,9 +44,9 @@ class ModelSettings:
 
   Attributes:
     path: Hugging Face directory, or the id of a model on the hub.
-    dtype: of the parameters that are trained, one of DTYPES.
-    compute_dtype: of weights and activations in use, in training and sampling,
-      and of the reference policy; one of DTYPES.
+    dtype: type of the parameters that are trained, one of DTYPES.
+    compute_dtype: type of weights and activations in use, in training and
+      sampling, and of the reference policy; one of DTYPES.
     chat_template_options: variables of the chat template, such as
       enable_thinking of Qwen 3.
   """
@@ -63,14 +63,14 @@ class ModelSettings:
 
 @dataclasses.dataclass(frozen=True)
 class MeshSettings:
-  """Devices along each axis of the mesh, see `sharding.MeshShape`.
+  """Devices along each axis of the mesh, see `devices.mesh_shape.MeshShape`.
 
   Attributes:
-    slice: TPU slices.
-    data: copies of the training state.
+    slice: number of TPU slices.
+    data: copies of the training state in a slice.
     fsdp: parts of a copy.
     tensor: parts of a layer.
-    sampler_tensor: parts of a layer while sampling, whose other devices hold
+    sampler_tensor: parts of a layer while sampling; the other devices then hold
       copies of the model.
   """
 
@@ -86,13 +86,17 @@ class MeshSettings:
 
   @property
   def shape(self) -> MeshShape:
-    """Of the mesh for training."""
+    """Shape of the mesh for training."""
     return MeshShape(self.slice, self.data, self.fsdp, self.tensor)
 
 
 @dataclasses.dataclass(frozen=True)
 class TinyModelSettings:
-  """Architecture of a model made from nothing, and how it is taught."""
+  """Architecture of a model made from nothing, and how it is taught.
+
+  configs/tiny.py says what each setting means, run/tiny_base.py how a model is
+  taught.
+  """
 
   d_model: int
   num_layers: int
@@ -161,22 +165,23 @@ class RolloutSettings:
 
   Attributes:
     problems_per_step: B.
-    problems_per_batch: of them, sampled at once: the cache of keys and values
-      holds that many times samples_per_problem rows.
+    problems_per_batch: problems that are sampled at once; it divides B. The
+      cache of keys and values has that many times K rows.
     samples_per_problem: K.
     num_attempts: A.
     corrections_per_attempt: K2, second attempts behind the same first one, out
       of the K samples; 1 as in the paper. See
       `shaping.conditional_leave_one_out`.
-    offline_first_attempt_fraction: of a step's problems, whose first attempts
-      are the base model's and are not trained; 0 for none (paper, section 5.3).
+    offline_first_attempt_fraction: share of a step's problems whose first
+      attempts the base model writes; those are not trained (paper, section
+      5.3). 0 for none.
     max_prompt_tokens: P.
-    num_prompt_buckets: lengths that prompts are padded to: P, its half, its
-      quarter, ...
-    long_prompts: one of LONG_PROMPTS.
-    max_new_tokens: of one attempt.
-    temperature: of training samples.
-    done_check_steps: decode steps between two looks whether all rows are done.
+    num_prompt_buckets: number of lengths that prompts are padded to: P, its
+      half, its quarter, ...
+    long_prompts: what is done with longer prompts, one of LONG_PROMPTS.
+    max_new_tokens: limit of one attempt, in tokens.
+    temperature: temperature that training samples are drawn at.
+    done_check_steps: decode steps between two checks whether all rows are done.
   """
 
   problems_per_step: int
@@ -223,7 +228,7 @@ class RolloutSettings:
 
   @property
   def rows(self) -> int:
-    """B * K, conversations of a step."""
+    """B * K, the number of conversations of a step."""
     return self.problems_per_step * self.samples_per_problem
 
   def _check_corrections(self) -> None:
@@ -246,7 +251,13 @@ class RolloutSettings:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSettings:
-  """Adam of one phase."""
+  """Adam of one phase, see `training.optim.make_optimizer`.
+
+  Attributes:
+    learning_rate: the learning rate after the warm-up.
+    warmup_steps: updates of the warm-up; 0 for none.
+    max_grad_norm: global norm that gradients are clipped to.
+  """
 
   learning_rate: float
   warmup_steps: int
@@ -262,7 +273,7 @@ class PhaseSettings:
   """One phase of reinforcement learning.
 
   Attributes:
-    steps: updates; 0 leaves the phase out.
+    steps: number of updates; 0 leaves the phase out.
     objective: name and coefficients, see `objectives.make_objective`.
     optimizer: Adam, which starts afresh in every phase.
   """
@@ -284,8 +295,8 @@ class TrainSettings:
     token_reduction: one of TOKEN_REDUCTIONS.
     num_microbatches: pieces that the rows of a step are cut into.
     logprob_chunk_tokens: positions whose logits are alive at once.
-    remat: one of REMAT_POLICIES: what is computed again.
-    moment_dtype: of Adam's first moment, one of DTYPES.
+    remat: what the backward pass computes again, one of REMAT_POLICIES.
+    moment_dtype: type of Adam's first moment, one of DTYPES.
     reference: where the reference policy waits, one of REFERENCE_PLACES.
   """
 
@@ -308,7 +319,13 @@ class TrainSettings:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
-  """Greedy evaluations: of the validation split while training, then test."""
+  """Greedy evaluations: on validation problems while training, then on test.
+
+  Attributes:
+    batch_size: problems that are sampled at once.
+    every_steps: updates between two evaluations on validation problems.
+    validation_problems: number of validation problems.
+  """
 
   batch_size: int
   every_steps: int
@@ -320,7 +337,13 @@ class EvaluationSettings:
 
 @dataclasses.dataclass(frozen=True)
 class OutputSettings:
-  """What is written while training, and how often."""
+  """What is written while training, and how often.
+
+  Attributes:
+    checkpoint_every_steps: updates between two checkpoints.
+    rollouts_every_steps: updates between two files of conversations.
+    rollouts_rows: conversations of such a file.
+  """
 
   checkpoint_every_steps: int
   rollouts_every_steps: int
@@ -335,18 +358,18 @@ class RunSettings:
   """A whole run.
 
   Attributes:
-    seed: of model initialisation, data order and sampling.
-    model: the base model, None to make one.
-    tiny_model: how to make it, None where model is given.
-    mesh: devices, None for the default device alone.
-    attention: kernels of prompts and of whole rows, one of ATTENTIONS.
-    task: name of the task and its arguments, see `tasks.make_task`.
+    seed: seeds model initialisation, data order and sampling.
+    model: the pretrained base model; None to make a tiny one.
+    tiny_model: how to make it; None where model is given.
+    mesh: devices along each axis; None for the default device alone.
+    attention: kernels for prompts and for whole rows, one of ATTENTIONS.
+    task: name of the task and its arguments, see `tasks.make.make_task`.
     rollout: shape of a step's conversations.
     stage1: Stage I, the first phase.
     stage2: Stage II, the second phase.
     train: what both phases share.
-    evaluation: evaluations.
-    output: what is written.
+    evaluation: size and frequency of evaluations.
+    output: what is written while training, and how often.
   """
 
   seed: int

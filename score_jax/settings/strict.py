@@ -29,8 +29,8 @@ def from_mapping(
   Args:
     target: the class or function; its parameters are annotated.
     values: its arguments.
-    path: of `values` inside of the config, such as "task.grader", for messages;
-      '' for the whole config.
+    path: where `values` stands in the config, such as "task.grader", for
+      messages; '' for the whole config.
 
   Raises:
     ValueError: unknown keys (with the nearest known one), missing keys, values
@@ -123,28 +123,44 @@ def _wrong_type(path: str, value: Any, kind: type) -> ValueError:
 
 
 def check_positive(settings: Any, *names: str) -> None:
-  """Refuses numbers of 0 or below."""
+  """Refuses fields of 0 or below.
+
+  Raises:
+    ValueError: a field of `settings` that is among `names` is not above 0.
+  """
   for name in names:
     if not vars(settings)[name] > 0:
       raise ValueError(f"{name} is {vars(settings)[name]}, expected above 0")
 
 
 def check_not_negative(settings: Any, *names: str) -> None:
-  """Refuses numbers below 0."""
+  """Refuses fields below 0.
+
+  Raises:
+    ValueError: a field of `settings` that is among `names` is below 0.
+  """
   for name in names:
     if not vars(settings)[name] >= 0:
       raise ValueError(f"{name} is {vars(settings)[name]}, expected 0 or more")
 
 
 def check_fraction(settings: Any, *names: str) -> None:
-  """Refuses numbers outside of 0 to 1."""
+  """Refuses fields outside of 0 to 1.
+
+  Raises:
+    ValueError: a field of `settings` that is among `names` is outside of it.
+  """
   for name in names:
     if not 0 <= vars(settings)[name] <= 1:
       raise ValueError(f"{name} is {vars(settings)[name]}, expected 0 to 1")
 
 
 def check_choice(settings: Any, name: str, choices: Iterable[str]) -> None:
-  """Refuses what is not among the choices."""
+  """Refuses a field whose value is not among the choices.
+
+  Raises:
+    ValueError: the field `name` of `settings` has another value.
+  """
   if vars(settings)[name] not in choices:
     raise ValueError(
         f"{name} is {vars(settings)[name]!r}, expected one of"

@@ -141,7 +141,7 @@ def _estimators(
 def _all_grams(
     context: RunContext, num_batches: int, corrections: Sequence[int]
 ) -> dict[str, dict[str, np.ndarray]]:
-  """By estimator: inner products of the batches' gradients, see `gram`."""
+  """By estimator: what `gradient_variance.gram` makes of batches' gradients."""
   params = context.load_base()
   phase = phases_lib.score(context.settings)[-1]
   estimators = _estimators(phase.objective.bonus_coef, corrections)

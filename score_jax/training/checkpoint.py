@@ -13,7 +13,7 @@ from score_jax.training.train import TrainState
 
 
 class Checkpointer:
-  """The newest training states of one stage; a context manager.
+  """The newest training states of one phase; a context manager.
 
   With several processes all of them call every method.
 
@@ -23,7 +23,7 @@ class Checkpointer:
   """
 
   def __init__(self, directory: str | os.PathLike):
-    """Opens, or makes, the directory of a stage."""
+    """Opens, or makes, the directory of a phase's checkpoints."""
     self._manager = ocp.CheckpointManager(
         os.path.abspath(directory),
         options=ocp.CheckpointManagerOptions(
@@ -48,13 +48,13 @@ class Checkpointer:
       self._manager.save(step, args=ocp.args.StandardSave(state))
 
   def restore(self, like: TrainState) -> TrainState:
-    """The newest state, with the shapes, types and places of `like`."""
+    """The newest state, with the shapes, types and shardings of `like`."""
     return self._manager.restore(
         self.latest_step(), args=ocp.args.StandardRestore(abstract(like))
     )
 
   def restore_params(self, like: Params) -> Params:
-    """The newest parameters alone; the optimiser's state is not read."""
+    """The newest parameters alone; the optimizer's state is not read."""
     item = {"params": abstract(like)}
     restored = self._manager.restore(
         self.latest_step(),
@@ -68,20 +68,21 @@ class Checkpointer:
 
 
 def abstract(tree: Any) -> Any:
-  """Shapes, types and places of arrays, which need not live on."""
+  """Shapes, types and shardings of arrays, in place of the arrays."""
   return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
 
 
 def newest(
     directories: Mapping[str, str | os.PathLike],
 ) -> tuple[str, int] | None:
-  """Name and step of the newest checkpoint of several stages.
+  """Name and step of the newest checkpoint of several phases.
 
   Args:
-    directories: of the stages, by name, in the order in which they run.
+    directories: checkpoint directories by phase, in the order of the phases.
 
   Returns:
-    The last stage that has a checkpoint, and its step; None when none has.
+    Name of the last phase that has a checkpoint, and the checkpoint's step;
+    None when no phase has one.
   """
   for name, directory in reversed(directories.items()):
     if distributed.agree(os.path.isdir(directory)):

@@ -1,8 +1,8 @@
-"""What a run opens once and does not change: its context.
+"""The context of a run: what it opens once and does not change.
 
 Scoring, optimizer, specs and collectors are assembled here and nowhere else.
 Training, planning, compilation ahead of the run, evaluation and measuring all
-take theirs from these functions.
+call these functions.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def run_key(settings: RunSettings, stream: int) -> jax.Array:
 
 
 def execution(settings: RunSettings) -> Execution:
-  """How a run computes whole rows."""
+  """How a run computes its models on whole rows."""
   train = settings.train
   return Execution(
       dtype=placement_lib.compute_dtype(settings),
@@ -85,9 +85,10 @@ class BaseModel:
   """The model that a run starts from.
 
   Attributes:
-    directory: its Hugging Face directory; of a tiny model, where it will be.
-    config: of the model.
-    tokenizer: of the model.
+    directory: the model's Hugging Face directory. It need not exist yet where
+      the run makes a tiny model.
+    config: the model's configuration.
+    tokenizer: the model's tokenizer.
   """
 
   directory: pathlib.Path
@@ -96,11 +97,11 @@ class BaseModel:
 
 
 def read_base(settings: RunSettings, path: str | os.PathLike) -> BaseModel:
-  """Configuration and tokenizer of a Hugging Face directory.
+  """Reads the configuration and the tokenizer of a Hugging Face directory.
 
   Raises:
-    ValueError: it holds no model that can be read, or a tokenizer with ids that
-      the model's embedding does not have.
+    ValueError: the directory holds no model that can be read, or a tokenizer
+      with ids that the model's embedding does not have.
   """
   config = hf.load_config(path)
   options = (
@@ -116,11 +117,11 @@ class RunContext:
   """What does not change over a run.
 
   Attributes:
-    settings: of the run.
+    settings: the run's settings.
     base: the model that the run starts from.
     placement: where parameters and batches lie.
-    task: prompts and grades.
-    problems: of the task, by split.
+    task: gives prompts and grades.
+    problems: the task's problems by split.
   """
 
   settings: RunSettings
@@ -137,13 +138,13 @@ class RunContext:
       base: BaseModel,
       splits: Sequence[str],
   ) -> "RunContext":
-    """Opens a run: everything but parameters, and nothing that is expensive.
+    """Opens everything of a run but the parameters.
 
     Args:
-      settings: of the run.
+      settings: the run's settings.
       task: problems, prompts and grades.
       base: the model that the run starts from.
-      splits: of the task, those that are read.
+      splits: the splits of the task that the run reads.
 
     Raises:
       ValueError: model, task, settings and devices do not go together.
@@ -166,14 +167,19 @@ class RunContext:
 
   @functools.cached_property
   def spec(self) -> ConversationSpec:
-    """Conversations of training, before a phase has its say."""
+    """Shape of training conversations, before a phase adapts it."""
     ids = spec_lib.token_ids(self.base.tokenizer, self.task.correction_prompt)
     return spec_lib.conversation_spec(
         self.settings, ids, self.placement.column_multiple
     )
 
   def check_positions(self, spec: ConversationSpec) -> None:
-    """Refuses conversations that may be longer than the model was made for."""
+    """Refuses conversations that may be longer than the model was made for.
+
+    Raises:
+      ValueError: the longest conversation has more tokens than the model has
+        positions.
+    """
     limit = self.base.config.max_positions
     if spec.max_tokens > limit:
       raise ValueError(
@@ -183,7 +189,7 @@ class RunContext:
       )
 
   def training_collector(self, phase: Phase) -> Collector:
-    """What collects the conversations that a phase trains on."""
+    """The collector of the conversations that a phase trains on."""
     return self._collector(
         phase.conversations(self.spec),
         self.settings.rollout.problems_per_batch,
@@ -191,7 +197,7 @@ class RunContext:
     )
 
   def greedy_collector(self, num_attempts: int) -> Collector:
-    """What collects greedy conversations, as a run evaluates them."""
+    """The collector of the greedy conversations that a run evaluates."""
     return self._collector(
         self.spec.greedy(num_attempts),
         self.settings.evaluation.batch_size,
@@ -225,9 +231,11 @@ class RunContext:
     return params
 
   def frozen(self, params: Params) -> Params:
-    """A policy that is not trained: as it is computed, where it waits.
+    """A copy of a policy that is not trained, for the base or the reference.
 
-    Never the arrays themselves, which training gives up.
+    It has the type that models are computed in, and lies where the settings
+    let the reference policy wait. It never shares arrays with `params`, which
+    training donates.
     """
     dtype = placement_lib.compute_dtype(self.settings)
     result = jax.tree.map(
@@ -239,7 +247,7 @@ class RunContext:
     return result
 
   def on_device(self, params: Params) -> Params:
-    """A frozen policy on the devices, wherever it waits."""
+    """A frozen policy, moved to the devices where it waits on the host."""
     if self.settings.train.reference == "host":
       return placement_lib.to_memory(params, "device")
     return params

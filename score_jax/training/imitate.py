@@ -24,12 +24,12 @@ from score_jax.types import Rollouts
 
 
 class StepLog(Protocol):
-  """Is told of every update of a supervised phase.
+  """A function that is called after every update of a supervised phase.
 
   Args:
     done: updates so far.
-    state: after the update.
-    scalars: of the update, by name.
+    state: training state after the update.
+    scalars: the update's scalars by name.
   """
 
   def __call__(
@@ -49,15 +49,15 @@ class Imitation:
     """Prepares a phase.
 
     Args:
-      context: of the run.
+      context: the run's context.
       phase: what is sampled and imitated.
-      first_step: steps that were sampled in earlier phases.
+      first_step: number of steps that earlier phases sampled.
     """
     self._context = context
     self._phase = phase
     self._first_step = first_step
     self._execution = context_lib.execution(context.settings)
-    # Of the selection and of the order of its batches.
+    # Draws the selection and the order of its batches.
     self._rng = np.random.default_rng([context.settings.seed, first_step])
     settings = context.settings.train
     self._optimizer = context_lib.optimizer(phase.optimizer, settings)
@@ -69,7 +69,7 @@ class Imitation:
     )
 
   def init_state(self, params: Params) -> TrainState:
-    """A state with a fresh optimizer, which takes the parameters over."""
+    """A state with a fresh optimizer; its first update donates `params`."""
     with sharding.use(self._context.placement.mesh):
       return train.init_train_state(
           params,
@@ -79,12 +79,12 @@ class Imitation:
 
   @property
   def num_conversations(self) -> int:
-    """Sampled conversations, those of earlier phases included."""
+    """Number of sampled conversations, those of earlier phases included."""
     steps = self._first_step + self._phase.sampling_steps
     return steps * self._context.settings.rollout.rows
 
   def sample(self, params: Params, description: str) -> list[Rollouts]:
-    """Graded conversations of a policy, of all steps that the phase samples."""
+    """Samples and grades the phase's conversations; one Rollouts per step."""
     collector = self._context.training_collector(self._phase)
     rollouts = []
     with work_progress(description, self._phase.sampling_steps) as advance:
@@ -98,7 +98,7 @@ class Imitation:
     return rollouts
 
   def select(self, rollouts: list[Rollouts]) -> Traces:
-    """What is imitated of the conversations."""
+    """Selects the conversations that are imitated."""
     return self._phase.select(rollouts, self._rng)
 
   def run(
@@ -108,7 +108,11 @@ class Imitation:
       description: str,
       on_step: StepLog,
   ) -> TrainState:
-    """Imitates the selection; on_step is told of every update."""
+    """Imitates the selection, and calls `on_step` after every update.
+
+    Raises:
+      ValueError: nothing was selected.
+    """
     steps = num_updates(self._phase, len(chosen))
     batches = traces.batches(chosen, self._phase.batch_size, self._rng)
     with work_progress(description, steps) as advance:
@@ -151,10 +155,10 @@ class Imitation:
 
 
 def num_updates(phase: SftPhase, num_traces: int) -> int:
-  """Updates until the phase's limit of steps or of epochs.
+  """Number of updates up to the phase's limit of steps or of epochs.
 
-  A last update that would reach into another epoch is made where the first one
-  would be left out otherwise.
+  An update that would reach beyond the last epoch is left out, unless it is the
+  first one.
   """
   if phase.epochs is None:
     return phase.steps

@@ -1,4 +1,4 @@
-"""The optimiser: gradient clipping and Adam with a linear warm-up."""
+"""The optimizer: gradient clipping and Adam with a linear warm-up."""
 
 import jax.numpy as jnp
 import optax
@@ -11,15 +11,15 @@ def make_optimizer(
     max_grad_norm: float,
     moment_dtype: jnp.dtype | None = None,
 ) -> optax.GradientTransformation:
-  """Adam with warm-up behind clipping by the global norm.
+  """Makes the optimizer: clipping by the global norm, then Adam with warm-up.
 
   Args:
-    learning_rate: after the warm-up; constant from there on.
-    warmup_steps: updates until it is reached; 0 for none.
+    learning_rate: the learning rate after the warm-up, constant from there on.
+    warmup_steps: updates of the warm-up; 0 for none.
     max_grad_norm: gradients of a larger global norm are scaled down to it.
-    moment_dtype: of Adam's first moment, None for that of the parameters. The
-      second moment always has theirs: its steps are a thousandth of its value,
-      less than bfloat16 can tell apart.
+    moment_dtype: type of Adam's first moment; None for the parameters' type.
+      The second moment always has the parameters' type: an update changes it by
+      a thousandth of its value, less than bfloat16 can tell apart.
   """
   schedule = optax.join_schedules(
       [

@@ -24,15 +24,17 @@ class RlPhase:
   """Updates by reinforcement learning, strictly on-policy.
 
   Attributes:
-    name: of its checkpoints, records and results.
+    name: the phase's name in checkpoints, records and results.
     objective: rewards and loss.
     steps: updates; each samples a step's conversations.
-    optimizer: of this phase, which starts afresh.
-    num_attempts: A, of its conversations.
+    optimizer: settings of its optimizer, which starts afresh.
+    num_attempts: A.
     corrections_per_attempt: K2, see `shaping.conditional_leave_one_out`.
-    offline_first_attempt_fraction: of a step's problems, whose first attempts
-      are drawn from the base model and not trained (paper, section 5.3).
-    reference: name of the phase whose end the KL is measured to, or BASE.
+    offline_first_attempt_fraction: share of a step's problems whose first
+      attempts the base model writes; those are not trained (paper, section
+      5.3).
+    reference: name of the phase that the reference policy is the result of;
+      BASE for the base model.
   """
 
   name: str
@@ -46,15 +48,15 @@ class RlPhase:
 
   @property
   def sampling_steps(self) -> int:
-    """Steps' worth of conversations that are sampled."""
+    """Number of steps whose conversations are sampled: one per update."""
     return self.steps
 
   def num_offline(self, problems_per_step: int) -> int:
-    """Problems of a step whose first attempts are offline, the first ones."""
+    """How many problems of a step, from the first on, have offline attempts."""
     return round(self.offline_first_attempt_fraction * problems_per_step)
 
   def conversations(self, spec: ConversationSpec) -> ConversationSpec:
-    """The spec of a run, with this phase's attempts."""
+    """A run's spec, with this phase's attempts and corrections."""
     return dataclasses.replace(
         spec,
         num_attempts=self.num_attempts,
@@ -67,15 +69,16 @@ class SftPhase:
   """One round of sampling with the policy, and imitation of a selection.
 
   Attributes:
-    name: of its checkpoints, records and results.
-    select: which of the conversations are imitated.
-    sampling_steps: steps' worth of conversations that are sampled.
+    name: the phase's name in checkpoints, records and results.
+    select: selects the conversations that are imitated.
+    sampling_steps: number of steps whose conversations are sampled.
     steps: updates, at the most.
     epochs: passes over the selection, at the most; None for no limit.
     batch_size: conversations of an update.
-    optimizer: of this phase, which starts afresh.
-    start: name of the phase from whose end the fine-tuning starts, or BASE. The
-      conversations are sampled from the end of the phase before.
+    optimizer: settings of its optimizer, which starts afresh.
+    start: name of the phase whose result is fine-tuned; BASE for the base
+      model. The conversations are sampled from the result of the phase before
+      this one.
   """
 
   name: str
@@ -88,7 +91,7 @@ class SftPhase:
   start: str = BASE
 
   def conversations(self, spec: ConversationSpec) -> ConversationSpec:
-    """The spec of a run, with the two attempts that a selection reads."""
+    """A run's spec, with the two attempts that a selection reads."""
     return dataclasses.replace(spec, num_attempts=2, corrections_per_attempt=1)
 
 
@@ -123,7 +126,7 @@ def _rl_phase(
 
 
 def evaluated_attempts(phases: Sequence[Phase]) -> int:
-  """Attempts of greedy evaluations: two, or as many as were trained."""
+  """Attempts of greedy evaluations: as many as are trained, at least two."""
   return max([2, *(p.num_attempts for p in phases if isinstance(p, RlPhase))])
 
 

@@ -47,7 +47,7 @@ class FrozenPolicies:
 
 @dataclasses.dataclass(frozen=True)
 class StepTimes:
-  """Seconds of one step's parts."""
+  """Times that the parts of one step took, in seconds."""
 
   rollout_s: float
   grade_s: float
@@ -55,13 +55,13 @@ class StepTimes:
 
 
 class StepLog(Protocol):
-  """Is told of every update of a phase.
+  """A function that is called after every update of a phase.
 
   Args:
     done: updates so far.
-    state: after the update.
-    scalars: of the update, by name.
-    rollouts: that it was made from.
+    state: training state after the update.
+    scalars: the update's scalars by name.
+    rollouts: graded conversations that the update was made from.
   """
 
   def __call__(
@@ -91,11 +91,11 @@ class Reinforcement:
     """Prepares a phase.
 
     Args:
-      context: of the run.
+      context: the run's context.
       phase: what is trained.
       frozen: base model and reference policy.
-      first_step: steps that were sampled in earlier phases; data and keys count
-        on from there.
+      first_step: number of steps that earlier phases sampled; data and keys
+        count on from there.
     """
     self._context = context
     self._phase = phase
@@ -126,18 +126,18 @@ class Reinforcement:
     )
 
   def init_state(self, params: Params) -> TrainState:
-    """A state with a fresh optimizer, which takes the parameters over."""
+    """A state with a fresh optimizer; its first update donates `params`."""
     with sharding.use(self._context.placement.mesh):
       return self._init(params)
 
   def step(
       self, state: TrainState, step: int
   ) -> tuple[TrainState, Rollouts, dict[str, float]]:
-    """One update on fresh samples of the current policy.
+    """Makes one update on fresh samples of the current policy.
 
     Args:
-      state: donated.
-      step: updates of this phase so far.
+      state: training state before the update; donated.
+      step: number of updates of this phase so far.
 
     Returns:
       The new state, the rollouts it was updated with, and scalars by name.
@@ -234,7 +234,15 @@ class Reinforcement:
 
 
 def make_ref_logprobs(scoring: Scoring, num_microbatches: int):
-  """The program (params, tokens, mask) -> log-probs of the reference policy."""
+  """Makes the program that scores rows under the reference policy.
+
+  Args:
+    scoring: how log-probabilities are made.
+    num_microbatches: pieces of the rows, scored one after the other.
+
+  Returns:
+    (params, tokens, mask) -> float32[R, T - 1], nats, of tokens[:, 1:].
+  """
 
   def ref_logprobs(params, tokens, mask):
     return scoring.logprobs_by_microbatch(
@@ -245,7 +253,7 @@ def make_ref_logprobs(scoring: Scoring, num_microbatches: int):
 
 
 def step_problems(context: RunContext, step: int) -> list[Problem]:
-  """The problems of a step, over all phases."""
+  """The training problems of a step; its number counts over all phases."""
   return problems_lib.step_problems(
       context.problems.splits["train"],
       seed=context.settings.seed,
@@ -257,12 +265,12 @@ def step_problems(context: RunContext, step: int) -> list[Problem]:
 def sample_step(
     context: RunContext, collector: Collector, params: Params, step: int
 ) -> Rollouts:
-  """Graded conversations of a policy at the problems of a step.
+  """Samples and grades a policy's conversations on the problems of a step.
 
   Args:
-    context: of the run.
-    collector: of the conversations.
-    params: of the policy, as they are trained.
+    context: the run's context.
+    collector: samples and grades the conversations.
+    params: the policy's parameters, in the layout of training.
     step: number of the step, over all phases.
   """
   conversations = rollout.sample(
@@ -277,7 +285,7 @@ def sample_step(
 def step_scalars(
     rollouts: Rollouts, metrics: Mapping[str, float], times: StepTimes
 ) -> dict[str, float]:
-  """What is logged of a training step, by name."""
+  """The scalars that are logged of a training step, by name."""
   conversations = rollouts.conversations
   grades = [grade for row in rollouts.grades for grade in row]
   new_tokens = int(np.sum(conversations.attempt_ids > 0))
@@ -309,14 +317,20 @@ def run(
     description: str,
     on_step: StepLog,
 ) -> TrainState:
-  """Makes what is left of a phase's updates.
+  """Makes the updates of a phase that are not made yet.
 
   Args:
-    reinforcement: of the phase.
-    state: at its start, or as restored.
+    reinforcement: makes the phase's updates.
+    state: training state at the start of the phase, or a restored one.
     steps: updates of the whole phase.
     description: name on the progress bar.
-    on_step: is told of every update.
+    on_step: called after every update.
+
+  Returns:
+    The training state at the end of the phase.
+
+  Raises:
+    FloatingPointError: loss or gradient of an update is not finite.
   """
   start = int(state.step)
   with TrainProgress(description, total=steps, start=start) as progress:

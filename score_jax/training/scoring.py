@@ -32,8 +32,8 @@ class Scoring:
   Attributes:
     model: configuration of policy and reference.
     num_attempts: A.
-    temperature: of the policy, the one that it is sampled at.
-    reduce: over the tokens of an attempt.
+    temperature: the one that the policy samples at; logits are divided by it.
+    reduce: makes one value per attempt of its tokens' values.
     execution: how both models are computed.
   """
 
@@ -46,7 +46,7 @@ class Scoring:
   def logprobs(
       self, params: Params, tokens: jax.Array, mask: jax.Array
   ) -> jax.Array:
-    """float32[R, T - 1], nats, of tokens[:, 1:]; see `policy`."""
+    """float32[R, T - 1], nats, by `policy.token_logprobs`, of tokens[:, 1:]."""
     return policy.token_logprobs(
         params,
         self.model,
@@ -63,7 +63,10 @@ class Scoring:
       tokens: jax.Array,
       mask: jax.Array,
   ) -> tuple[jax.Array, jax.Array]:
-    """Log-probabilities, and the exact KL of each next-token distribution."""
+    """Log-probabilities, and the exact KL of each next-token distribution.
+
+    Both are float32[R, T - 1] in nats; see `policy.token_logprobs_and_kl`.
+    """
     return policy.token_logprobs_and_kl(
         params,
         ref_params,
@@ -77,7 +80,7 @@ class Scoring:
   def logprobs_by_microbatch(
       self, params: Params, tokens: jax.Array, mask: jax.Array, count: int
   ) -> jax.Array:
-    """`logprobs`, of `count` pieces of the rows one after the other."""
+    """`logprobs` of all rows, made in `count` pieces one after the other."""
     if count == 1:
       return self.logprobs(params, tokens, mask)
     pieces = train.microbatches((tokens, mask), count)
@@ -131,12 +134,14 @@ def _k1_in_reward(scoring, params, ref_params, batch):
 
 @dataclasses.dataclass(frozen=True)
 class KlEstimator:
-  """An estimator and what it wants to be given.
+  """A KL estimator, what it reads, and where its KL goes.
 
   Attributes:
     score: scores a batch.
-    needs_ref_logprobs: reads `TrainBatch.ref_logprobs`.
-    is_in_reward: the KL is subtracted from the rewards, not added to the loss.
+    needs_ref_logprobs: whether it reads `types.TrainBatch.ref_logprobs`; if
+      not, it reads the parameters of the reference policy.
+    is_in_reward: whether the KL is subtracted from the rewards, and not added
+      to the loss.
   """
 
   score: Estimator
@@ -164,7 +169,7 @@ TOKEN_REDUCTIONS = {
 def make_loss_fn(
     objective: Objective, estimator: KlEstimator, scoring: Scoring
 ) -> LossFn:
-  """The loss of an objective as `train.make_train_step` takes it.
+  """Makes the loss of an objective, in the form of `train.LossFn`.
 
   Returns:
     (params, ref_params, TrainBatch) -> (loss, metrics), where the metrics are
@@ -198,11 +203,11 @@ def advantages(
     sequence_kl: jax.Array | None,
     corrections_per_attempt: int = 1,
 ) -> jax.Array:
-  """Raw rewards -> shaped rewards -> leave-one-out advantages.
+  """Makes advantages: shapes the rewards, then subtracts a leave-one-out mean.
 
   Args:
     objective: shapes the rewards.
-    rewards: float32[B, K, A].
+    rewards: float32[B, K, A], 1 where the attempt is correct, else 0.
     sequence_kl: float32[R, A], nats, where the KL is in the reward; None where
       it is a term of the loss.
     corrections_per_attempt: K2; above 1 the baseline of the second attempt is
@@ -212,7 +217,7 @@ def advantages(
     float32[R, A].
 
   Raises:
-    ValueError: too few samples, or K2 does not fit, as the two baselines say.
+    ValueError: too few samples of a problem, or K2 does not fit K or A.
   """
   if sequence_kl is None:
     sequence_kl = jnp.zeros_like(rewards)
@@ -232,14 +237,14 @@ def reward_kl(
     num_attempts: int,
     reduce: shaping.Reduce,
 ) -> jax.Array:
-  """The KL that is subtracted from rewards: `shaping.sequence_kl_k1`.
+  """Makes the KL that is subtracted from rewards: `shaping.sequence_kl_k1`.
 
   Args:
     behaviour_logprobs: float32[R, T], nats, recorded by the sampler.
     ref_logprobs: float32[R, T - 1], nats, of tokens[:, 1:].
-    attempt_ids: int32[R, T].
+    attempt_ids: int32[R, T], attempt of each trained token, 0 elsewhere.
     num_attempts: A.
-    reduce: over the tokens of an attempt.
+    reduce: makes one value per attempt of its tokens' values.
 
   Returns:
     float32[R, A], nats.

@@ -25,7 +25,7 @@ class Traces:
   Attributes:
     tokens: int32[N, T], conversations without holes.
     mask: bool[N, T], False on padding.
-    labels: int32[N, T], TAUGHT on the tokens of second attempts.
+    labels: int32[N, T], TAUGHT on the tokens of second attempts, else CONTEXT.
   """
 
   tokens: np.ndarray
@@ -36,7 +36,7 @@ class Traces:
     return len(self.tokens)
 
   def take(self, rows: np.ndarray) -> "Traces":
-    """Some of them, by number."""
+    """The traces of the given row numbers."""
     return Traces(self.tokens[rows], self.mask[rows], self.labels[rows])
 
 
@@ -45,13 +45,13 @@ Selection = Callable[[Sequence[Rollouts], np.random.Generator], Traces]
 
 
 def star(rollouts: Sequence[Rollouts], rng: np.random.Generator) -> Traces:
-  """D_STaR: wrong, then right, as the model wrote them."""
+  """D_STaR: sampled conversations of a wrong attempt and then a right one."""
   del rng
   return _as_sampled(rollouts, _rows(rollouts, 0, 1))
 
 
 def star_plus(rollouts: Sequence[Rollouts], rng: np.random.Generator) -> Traces:
-  """D+_STaR: the same, and as many that are right twice."""
+  """D+_STaR: D_STaR, and as many conversations of two right attempts."""
   mended = _rows(rollouts, 0, 1)
   kept = _some(_rows(rollouts, 1, 1), len(mended), rng)
   return _as_sampled(rollouts, np.concatenate([mended, kept]))
@@ -67,7 +67,7 @@ def pair(rollouts: Sequence[Rollouts], rng: np.random.Generator) -> Traces:
 
 
 def pair_plus(rollouts: Sequence[Rollouts], rng: np.random.Generator) -> Traces:
-  """D+_SFT: the same, and as many right first attempts paired likewise."""
+  """D+_SFT: D_SFT, and as many pairs whose first attempt is right too."""
   mended = list(_pairs(rollouts, 0, rng))
   kept = list(_pairs(rollouts, 1, rng))
   chosen = _some(np.arange(len(kept)), len(mended), rng)
@@ -77,7 +77,7 @@ def pair_plus(rollouts: Sequence[Rollouts], rng: np.random.Generator) -> Traces:
 def batches(
     traces: Traces, batch_size: int, rng: np.random.Generator
 ) -> Iterator[Traces]:
-  """Batches without end, each pass in an order of its own.
+  """Yields batches without end; each pass has an order of its own.
 
   A pass that does not fill its last batch goes on with the next one, so that
   every trace is seen equally often.

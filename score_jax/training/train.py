@@ -19,9 +19,9 @@ class TrainState:
   """Everything that an update changes.
 
   Attributes:
-    params: of the policy.
-    opt_state: of the optimiser.
-    step: int32[], updates done.
+    params: the policy's parameters.
+    opt_state: the optimizer's state.
+    step: int32[], number of updates done.
   """
 
   params: Params
@@ -43,17 +43,20 @@ TrainStep = Callable[
 def state_shardings(
     optimizer: optax.GradientTransformation, param_shardings: Params | None
 ) -> TrainState | None:
-  """Where a state lies: moments with their parameters, counters everywhere.
+  """Shardings of a state: moments as their parameters, counters undivided.
 
   Args:
-    optimizer: of the state.
+    optimizer: the optax chain.
     param_shardings: NamedSharding of each parameter; None without a mesh.
+
+  Returns:
+    A TrainState of NamedShardings; None without a mesh.
   """
   if param_shardings is None:
     return None
   mesh = jax.tree.leaves(param_shardings)[0].mesh
   everywhere = NamedSharding(mesh, PartitionSpec())
-  # Of the optimiser's state only the structure is asked for.
+  # Only the structure of the optimizer's state is asked for.
   opt_state = optax.tree.map_params(
       optimizer,
       lambda _, place: place,
@@ -75,7 +78,7 @@ def init_train_state(
   """A fresh state that takes `params` over: the first update donates them.
 
   Args:
-    params: of the policy; copy what must live on.
+    params: the policy's parameters; copy what must live on.
     optimizer: the optax chain.
     param_shardings: where each parameter lies; None without a mesh.
   """
@@ -137,6 +140,16 @@ def microbatch_gradients(
     param_shardings: Params | None = None,
 ) -> tuple[Params, dict[str, jax.Array]]:
   """Gradient and metrics of the mean loss, one micro-batch alive at a time.
+
+  Args:
+    loss_fn: (params, batch) -> (loss, metrics), means over rows.
+    params: parameters that the gradient is taken of.
+    batch: tree of arrays [R, ...].
+    num_microbatches: pieces that the batch is cut into along its rows.
+    param_shardings: where each gradient lies; None without a mesh.
+
+  Returns:
+    The gradient, and the loss's metrics with `loss` added.
 
   Raises:
     ValueError: the rows cannot be divided by `num_microbatches`.

@@ -1,15 +1,20 @@
 """What is listed as sampled at once is what training and evaluation sample."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
+import functools
 import pathlib
 from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
 
 from score_jax import settings as settings_lib
-from score_jax.models import transformer
+from score_jax.models import hf
 from score_jax.plan import precompile
 from score_jax.plan.precompile import Sampling
 from score_jax.rollouts import protocols
@@ -25,6 +30,7 @@ from score_jax.training.imitate import Imitation
 from score_jax.training.phases import SftPhase
 from score_jax.training.reinforce import FrozenPolicies
 from score_jax.training.reinforce import Reinforcement
+from score_jax.types import Attempt
 from score_jax.types import Grade
 from score_jax.types import Problem
 from tests.helpers import smoke
@@ -147,23 +153,55 @@ class ByHandTest(parameterized.TestCase):
     self.assertEqual(specs, 2 * [spec.greedy(2)] + 2 * [first, later])
 
 
+def _shapes_alone(name, program, *args):
+  """In place of `sampler.run_program`: traced, and not compiled."""
+  del name
+  return program.eval_shape(*args)
+
+
+def _longest(message: Attempt) -> Attempt:
+  """A message of the given shapes, cut off at its limit in every row."""
+  one = tiny_base.make_tokenizer().encode(["1"])[0][0]
+  return Attempt(
+      tokens=np.full(message.tokens.shape, one, np.int32),
+      mask=np.ones(message.mask.shape, bool),
+      behaviour_logprobs=np.zeros(message.tokens.shape, np.float32),
+      is_truncated=np.ones(message.is_truncated.shape, bool),
+  )
+
+
 class AsSampledTest(parameterized.TestCase):
   """A tiny run, with the arguments of its sampler recorded."""
 
-  def _record(self, sample: Callable[[int], None]) -> set[Sampling]:
-    """What is sampled with short prompts and with long ones."""
+  def _record(
+      self,
+      sample: Callable[[int], None],
+      lengths: Sequence[int] = (3, 6),
+      *,
+      is_real: bool = False,
+  ) -> set[Sampling]:
+    """What is sampled with prompts of the given lengths.
+
+    Args:
+      sample: samples with prompts of one length.
+      lengths: of the prompts.
+      is_real: the sampler's programs are run; else they are traced, and all
+        messages have the greatest length.
+    """
     found = set()
     sample_messages = sampler.sample_messages
 
     def spy(params, config, prompts, turns, occasion, spec):
       found.add(Sampling(spec, prompts.tokens.shape, len(prompts.problem_ids)))
       self.assertLen(turns, spec.num_attempts - 1)
-      messages = sample_messages(params, config, prompts, turns, occasion, spec)
-      self.assertLen(messages, spec.num_attempts)
-      return messages
+      args = (params, config, prompts, turns, occasion, spec)
+      if is_real:
+        return sample_messages(*args)
+      messages = sample_messages(*args, run=_shapes_alone)
+      return tuple(_longest(message) for message in messages)
 
     with mock.patch.object(sampler, "sample_messages", spy):
-      for length in (3, 6):
+      for length in lengths:
         sample(length)
     return found
 
@@ -196,24 +234,31 @@ class AsSampledTest(parameterized.TestCase):
     settings = _settings(**{f"rollout__{k}": v for k, v in changes.items()})
     phases = phases_lib.score(settings)
     attempts = phases_lib.evaluated_attempts(phases)
-
-    def sample(length):
-      context = _context(settings, length)
-      params = transformer.init_params(jax.random.key(0), context.base.config)
-      frozen = FrozenPolicies(params, params)
-      reinforcement = Reinforcement(context, phases[0], frozen, 0)
-      reinforcement.step(reinforcement.init_state(params), 0)
-      protocols.own_attempts(
-          params,
-          context.greedy_collector(attempts),
-          context.problems.splits["test"],
-      )
-
-    with mock.patch.object(reinforce.train, "make_train_step", _no_update):
-      found = self._record(sample)
+    found = self._record(lambda length: _step(settings, phases[0], length))
     listed, _ = _samplings(settings, phases, attempts)
     self.assertLen(set(listed), len(listed))
     self.assertEqual(found, set(listed))
+
+  @pytest.mark.slow
+  def test_where_the_programs_are_run(self):
+    settings = _settings(
+        rollout__num_prompt_buckets=1,
+        rollout__problems_per_step=4,
+        rollout__problems_per_batch=2,
+        rollout__corrections_per_attempt=2,
+        rollout__offline_first_attempt_fraction=0.25,
+    )
+    phases = phases_lib.score(settings)
+    found = self._record(
+        lambda length: _step(settings, phases[0], length), [6], is_real=True
+    )
+    listed, spec = _samplings(settings, phases)
+    self.assertEqual(found, set(listed))
+    first, later = rollout.offline_specs(spec)
+    self.assertEqual(
+        {sampling.spec for sampling in found},
+        {spec, spec.greedy(2), first, later},
+    )
 
   def test_imitation(self):
     settings = _settings(rollout__corrections_per_attempt=2)
@@ -221,7 +266,7 @@ class AsSampledTest(parameterized.TestCase):
 
     def sample(length):
       context = _context(settings, length)
-      params = transformer.init_params(jax.random.key(0), context.base.config)
+      params = _params(context.base.config)
       Imitation(context, phase, 0).sample(params, "Sampling")
 
     found = self._record(sample)
@@ -229,6 +274,32 @@ class AsSampledTest(parameterized.TestCase):
     evaluations = {s for s in listed if s.spec == spec.greedy(2)}
     self.assertEqual(found, set(listed) - evaluations)
     self.assertEqual({s.spec.corrections_per_attempt for s in found}, {1})
+
+
+@functools.cache
+def _params(config):
+  """Random parameters, of numpy: nothing is compiled."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+      lambda s: jnp.asarray(0.5 * rng.normal(size=s.shape), s.dtype),
+      hf.parameter_shapes(config),
+  )
+
+
+def _step(settings, phase, length):
+  """Samples a step of a phase and an evaluation; makes no update."""
+  context = _context(settings, length)
+  params = _params(context.base.config)
+  with mock.patch.object(reinforce.train, "make_train_step", _no_update):
+    reinforcement = Reinforcement(
+        context, phase, FrozenPolicies(params, params), 0
+    )
+  reinforcement.step(reinforcement.init_state(params), 0)
+  protocols.own_attempts(
+      params,
+      context.greedy_collector(phases_lib.evaluated_attempts([phase])),
+      context.problems.splits["test"],
+  )
 
 
 def _no_update(*args, **kwargs):

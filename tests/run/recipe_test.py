@@ -299,7 +299,6 @@ class RecipeTest(parameterized.TestCase):
         _run(path, **overrides)
     step.assert_not_called()
 
-
   def test_wrong_coefficients_are_refused_before_anything_is_made(self):
     path = self.root / "wrong"
     with self.assertRaisesRegex(
@@ -349,9 +348,7 @@ class TinyBaseTest(parameterized.TestCase):
     self.assertEqual(
         read.tokenizer.encode(answers), described.tokenizer.encode(answers)
     )
-    self.assertEqual(
-        len(read.tokenizer.tokenizer), described.config.vocab_size
-    )
+    self.assertEqual(len(read.tokenizer.tokenizer), described.config.vocab_size)
 
 
 class ManifestTest(absltest.TestCase):

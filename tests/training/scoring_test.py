@@ -38,15 +38,24 @@ class TablesTest(parameterized.TestCase):
   def test_names_are_the_keys_of_their_table(self, names, table):
     self.assertEqual(names, tuple(table))
 
-  def test_an_execution_takes_what_settings_name_and_nothing_else(self):
-    for name, choices in (
-        ("attention", settings.ATTENTIONS),
-        ("remat", settings.REMAT_POLICIES),
-    ):
-      for choice in choices:
-        self.assertEqual(vars(Execution(**{name: choice}))[name], choice)
-      with self.assertRaisesRegex(ValueError, f"{name} is 'other', expected"):
-        Execution(**{name: "other"})
+  @parameterized.product(
+      attention=settings.ATTENTIONS, remat=settings.REMAT_POLICIES
+  )
+  def test_a_model_is_computed_in_every_way_that_settings_name(
+      self, attention, remat
+  ):
+    """Traced alone: there is no such device."""
+    scoring = _scoring(attention=attention, remat=remat)
+    gradient = jax.grad(lambda p: jnp.sum(scoring.logprobs(p, _tokens(), MASK)))
+    found = jax.eval_shape(gradient, model_params())
+    self.assertEqual(
+        jax.tree.map(jnp.shape, found), jax.tree.map(jnp.shape, model_params())
+    )
+
+  @parameterized.parameters("attention", "remat")
+  def test_an_execution_of_another_name_is_refused(self, name):
+    with self.assertRaisesRegex(ValueError, f"{name} is 'other', expected"):
+      Execution(**{name: "other"})
 
 
 def _scoring(reduce=shaping.attempt_sums, **execution):
