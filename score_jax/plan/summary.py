@@ -149,7 +149,9 @@ def to_json(plan: Plan) -> dict[str, Any]:
       "verdict": verdict_lines(plan),
       "residents_bytes": dict(plan.residents.bytes),
       "resident_bytes_by_program": {
-          name: plan.residents.total(name) for name in ALIVE
+          name: plan.residents.total(name)
+          for name in ALIVE
+          if plan.runs_per_step[name]
       },
       "decode_hbm_floor_s_per_token": plan.hbm_seconds_per_token(),
       "floor_s_per_step": plan.floor_seconds_per_step,

@@ -100,7 +100,7 @@ def row_keys(
 
   ids = jnp.repeat(problem_ids, samples)
   sample_ids = jnp.tile(jnp.arange(samples), problem_ids.shape[0])
-  return jax.vmap(one)(ids, sample_ids)
+  return sharding.constrain(jax.vmap(one)(ids, sample_ids), "rows")
 
 
 @functools.partial(
