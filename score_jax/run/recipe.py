@@ -16,7 +16,6 @@ import jax
 
 from score_jax.devices import distributed
 from score_jax.models import hf
-from score_jax.models import placement as placement_lib
 from score_jax.models.transformer import Params
 from score_jax.output import files
 from score_jax.output import metrics
@@ -149,7 +148,6 @@ def _compiling(
   """
   if context.placement.mesh is None or not jax.config.jax_compilation_cache_dir:
     return contextlib.nullcontext()
-  placement_lib.check_rows(context.settings, context.placement)
   attempts = phases_lib.evaluated_attempts(phases)
   return precompile.compiling(
       preparation.job(context), phases, context.spec.greedy(attempts)
