@@ -32,12 +32,14 @@ from score_jax.report import tables
 from score_jax.report.page import page
 from score_jax.run import recipe
 from score_jax.tasks import make
+from score_jax.training import phases
 
 
 def train(config: Any, workdir: str) -> dict[str, Any]:
   """Runs a config (an ml_collections ConfigDict) in a directory."""
   resolved = json.loads(config.to_json())
   settings = settings_lib.from_mapping(settings_lib.RunSettings, resolved)
+  phases.score(settings)  # refuses wrong objectives before a directory is made
   with contextlib.closing(make.make_task(settings.task)) as task:
     directory = Workdir(workdir, resolved)
     console.print(f"Run directory: {directory.path}")

@@ -44,7 +44,7 @@ def run_study(config: Any, workdir: str) -> dict[str, Any]:
   started = time.monotonic()
   resolved = json.loads(config.to_json())
   settings = settings_lib.from_mapping(StudySettings, resolved)
-  cells_lib.check_methods(settings.methods)
+  cells_lib.check_methods(settings)
   root = pathlib.Path(workdir)
   choices = {name: resolved.pop(name) for name in _CHOICES}
   workdir_lib.claim(root, resolved)

@@ -51,14 +51,22 @@ def parse_cell(text: str) -> Cell:
   return Cell(method, int(seed))
 
 
-def check_methods(methods: Sequence[str]) -> None:
-  """Refuses names of methods that do not exist, or stand there twice."""
+def check_methods(settings: StudySettings) -> None:
+  """Refuses a study whose methods cannot be run.
+
+  Raises:
+    ValueError: a name of no method, or one that is given twice; an objective
+      that is not known or whose coefficients do not fit.
+  """
+  methods = settings.methods
   unknown = [name for name in methods if name not in METHODS]
   if unknown or not methods or len(set(methods)) < len(methods):
     raise ValueError(
         f"methods is {list(methods)}, expected distinct names out of"
         f" {', '.join(METHODS)}"
     )
+  for name in methods:
+    METHODS[name].recipe(settings)
 
 
 def all_cells(settings: StudySettings) -> list[Cell]:

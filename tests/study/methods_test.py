@@ -134,7 +134,16 @@ class StudyTest(parameterized.TestCase):
   @parameterized.parameters((["score", "sore"],), ([],), (["base", "base"],))
   def test_methods_that_there_are_not(self, names):
     with self.assertRaisesRegex(ValueError, "distinct names out of base, self"):
-      cells_lib.check_methods(names)
+      cells_lib.check_methods(_settings(methods=names))
+
+  def test_wrong_coefficients_are_refused_before_any_cell_runs(self):
+    wrong = dataclasses.replace(
+        SETTINGS.run.stage2,
+        objective={"name": "stage2", "kl_coef": -1.0, "bonus_coef": 10.0},
+    )
+    run = dataclasses.replace(SETTINGS.run, stage2=wrong)
+    with self.assertRaisesRegex(ValueError, "stage2.objective: kl_coef is -1"):
+      cells_lib.check_methods(_settings(run=run, methods=["score"]))
 
   @parameterized.parameters("score", "score/x", "sore/1", "")
   def test_cells_that_there_are_not(self, text):
