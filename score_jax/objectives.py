@@ -149,7 +149,7 @@ def make_objective(settings: Mapping[str, Any], path: str) -> Objective:
   """
   coefficients = dict(settings)
   name = coefficients.pop("name", None)
-  if name not in OBJECTIVES:
+  if not isinstance(name, str) or name not in OBJECTIVES:
     raise ValueError(
         f"config: {path}.name is {name!r}, expected one of"
         f" {', '.join(OBJECTIVES)}"

@@ -1,5 +1,7 @@
 """Tests of score_jax.objectives."""
 
+import re
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import chex
@@ -99,10 +101,11 @@ class MakeObjectiveTest(parameterized.TestCase):
     self.assertEqual(objectives.make_objective(STAGE2, PATH), Stage2(0.5, 10.0))
     self.assertEqual(STAGE1["name"], "stage1")  # still there
 
-  @parameterized.parameters("stage3", None)
+  @parameterized.parameters("stage3", None, {"stage1": 1})
   def test_an_unknown_name_is_refused(self, name):
     message = (
-        f"^config: {PATH}.name is {name!r}, expected one of stage1, stage2$"
+        f"^config: {PATH}.name is {re.escape(repr(name))}, expected one of"
+        " stage1, stage2$"
     )
     with self.assertRaisesRegex(ValueError, message):
       objectives.make_objective(_changed(STAGE1, name=name), PATH)

@@ -9,6 +9,7 @@ from score_jax.output import conversations
 from score_jax.types import Grade
 from score_jax.types import Problem
 from score_jax.types import Rollouts
+from tests.helpers.made_up_rollouts import made_up_rollouts
 
 
 def _rollouts() -> Rollouts:
@@ -20,23 +21,14 @@ def _rollouts() -> Rollouts:
     if row == 3:
       second = Grade(False, "no_answer", None)
     grades.append((Grade(False, "wrong", "8"), second))
-  rewards = [[g.is_correct for g in pair] for pair in grades]
   is_truncated = np.zeros((2, 2, 2), bool)
   is_truncated[1, 1, 1] = True
-  tokens = np.zeros((4, 5), np.int32)
-  return Rollouts(
-      problems=(
-          Problem(10, "4 + 5?", "9"),
-          Problem(11, "3 * 3?", "9", difficulty="level 2"),
-      ),
-      tokens=tokens,
-      mask=tokens == 0,
-      attempt_ids=tokens,
-      behaviour_logprobs=tokens.astype(np.float32),
-      texts=tuple(texts),
-      grades=tuple(grades),
-      rewards=np.asarray(rewards, np.float32).reshape(2, 2, 2),
-      is_truncated=is_truncated,
+  problems = [
+      Problem(10, "4 + 5?", "9"),
+      Problem(11, "3 * 3?", "9", difficulty="level 2"),
+  ]
+  return made_up_rollouts(
+      problems, grades, texts=tuple(texts), is_truncated=is_truncated
   )
 
 

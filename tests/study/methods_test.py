@@ -137,13 +137,9 @@ class StudyTest(parameterized.TestCase):
       cells_lib.check_methods(_settings(methods=names))
 
   def test_wrong_coefficients_are_refused_before_any_cell_runs(self):
-    wrong = dataclasses.replace(
-        SETTINGS.run.stage2,
-        objective={"name": "stage2", "kl_coef": -1.0, "bonus_coef": 10.0},
-    )
-    run = dataclasses.replace(SETTINGS.run, stage2=wrong)
+    wrong = _settings(run__stage2__objective__kl_coef=-1.0, methods=["score"])
     with self.assertRaisesRegex(ValueError, "stage2.objective: kl_coef is -1"):
-      cells_lib.check_methods(_settings(run=run, methods=["score"]))
+      cells_lib.check_methods(wrong)
 
   @parameterized.parameters("score", "score/x", "sore/1", "")
   def test_cells_that_there_are_not(self, text):
