@@ -101,7 +101,7 @@ class MakeObjectiveTest(parameterized.TestCase):
     self.assertEqual(objectives.make_objective(STAGE2, PATH), Stage2(0.5, 10.0))
     self.assertEqual(STAGE1["name"], "stage1")  # still there
 
-  @parameterized.parameters("stage3", None, {"stage1": 1})
+  @parameterized.parameters("stage3", None, [["stage1"]])
   def test_an_unknown_name_is_refused(self, name):
     message = (
         f"^config: {PATH}.name is {re.escape(repr(name))}, expected one of"
