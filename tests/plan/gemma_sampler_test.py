@@ -1,11 +1,17 @@
 """Gemma 2 2B samples on 16 v5e chips, as its compiler sees it."""
 
+import contextlib
+
 from absl.testing import absltest
 import pytest
 
 from score_jax.plan import programs
 from score_jax.plan import topologies
 from tests.helpers import plan_jobs
+
+
+class _EnoughError(Exception):
+  """What the tests look at is compiled."""
 
 
 @pytest.mark.slow
@@ -18,9 +24,14 @@ class GemmaSamplerTest(absltest.TestCase):
       return
     cls.job = plan_jobs.gemma_2b("v5e:4x4")
     cls.programs = {}
-    programs.sampling_programs(
-        cls.job, lambda program: cls.programs.update({program.name: program})
-    )
+
+    def keep(program):
+      cls.programs[program.name] = program
+      if program.name == "decode":
+        raise _EnoughError  # the others take long to compile
+
+    with contextlib.suppress(_EnoughError):
+      programs.sampling_programs(cls.job, keep)
 
   def setUp(self):
     super().setUp()
