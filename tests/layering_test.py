@@ -12,6 +12,7 @@ import sys
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -109,6 +110,7 @@ class LayeringTest(parameterized.TestCase):
     self.assertEmpty(wrong)
 
   @parameterized.parameters(*ONLY.items())
+  @pytest.mark.slow
   def test_parts_that_import_little(self, part, allowed):
     wrong = [
         f"{path} imports {imported}"
@@ -128,6 +130,7 @@ class LayeringTest(parameterized.TestCase):
     self.assertEmpty(wrong)
 
   @parameterized.parameters(*ONLY_IN.items())
+  @pytest.mark.slow
   def test_packages_stay_where_they_belong(self, package, places):
     wrong = [
         path

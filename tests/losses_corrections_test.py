@@ -13,6 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from score_jax import losses
 from score_jax import shaping
@@ -130,6 +131,7 @@ def _variance(gradients, probabilities):
 class SharedFirstAttemptsTest(Float64TestCase):
 
   @parameterized.named_parameters(named([(1, "free"), (3, "shared")]))
+  @pytest.mark.slow
   def test_conditional_baseline_is_unbiased(self, max_tokens, policy):
     case = Case(max_tokens, policy)
     gradients, probabilities = _outcome_gradients(case, 4, 2, case.ids)
@@ -149,6 +151,7 @@ class SharedFirstAttemptsTest(Float64TestCase):
     )
 
   @parameterized.parameters((2, 4, 0.542), (2, 2, 1.131), (4, 2, 1.626))
+  @pytest.mark.slow
   def test_variance_of_attempt_2_falls_with_enough_corrections(
       self, distinct, corrections, expected
   ):
@@ -165,6 +168,7 @@ class SharedFirstAttemptsTest(Float64TestCase):
     """Fewer of them are seen. Measured: 1.37."""
     self.assertGreater(self._variance_ratio(Case(1, "free"), 4, 2), 1.3)
 
+  @pytest.mark.slow
   def test_no_noise_of_the_first_reward_is_left(self):
     """In each outcome, not in the mean: 1 + alpha times the plain gradient."""
     case = Bandit()

@@ -21,6 +21,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from score_jax import losses
 from score_jax import shaping
@@ -235,6 +236,7 @@ class PolicyGradientTest(Float64TestCase):
   @parameterized.named_parameters(
       named(SOME_CASES, [2]) + named([(3, "free")], [3])
   )
+  @pytest.mark.slow
   def test_stage1_has_gradient_of_its_objective(
       self, max_tokens, policy, samples
   ):

@@ -9,6 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from score_jax import policy
 from score_jax.models import transformer
@@ -105,6 +106,7 @@ class TokenLogprobsTest(parameterized.TestCase):
 
   # Of 24 positions: one, some that do not divide, more than there are.
   @parameterized.parameters(1, 5, 1024)
+  @pytest.mark.slow
   def test_any_chunk_equals_log_softmax_of_logits(self, chunk):
     np.testing.assert_allclose(
         _token_logprobs(
@@ -118,11 +120,13 @@ class TokenLogprobsTest(parameterized.TestCase):
         atol=1e-5,
     )
 
+  @pytest.mark.slow
   def test_gradient_equals_that_of_log_softmax(self):
     _, actual = _value_and_gradient(_params(), TOKENS)
     expected = jax.grad(lambda p: jnp.sum(WEIGHTS * _direct_logprobs(p)))
     chex.assert_trees_all_close(actual, expected(_params()), atol=1e-5)
 
+  @pytest.mark.slow
   def test_mixed_lengths_equal_one_by_one(self):
     """Holes and padding on both sides."""
     batch = _token_logprobs(_params(), CONFIG, TOKENS, MASK)
@@ -176,6 +180,7 @@ class TokenLogprobsTest(parameterized.TestCase):
 class KlTest(parameterized.TestCase):
 
   @parameterized.parameters(1.0, 0.7)
+  @pytest.mark.slow
   def test_kl_equals_the_sum_over_the_vocabulary(self, temperature):
     logprobs, kl = _with_kl(
         _params(), _params(1), CONFIG, TOKENS, MASK, temperature=temperature
@@ -192,6 +197,7 @@ class KlTest(parameterized.TestCase):
     _, kl = _with_kl(_params(), _params(), CONFIG, TOKENS, MASK)
     np.testing.assert_allclose(kl, 0, atol=1e-6)
 
+  @pytest.mark.slow
   def test_the_policy_gets_the_gradient_of_kl_and_the_reference_none(self):
     """A dead anchor has no gradient at all."""
 

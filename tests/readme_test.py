@@ -6,6 +6,7 @@ import re
 import tempfile
 
 from absl.testing import absltest
+import pytest
 
 _README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
 
@@ -19,6 +20,7 @@ def _python_blocks(text):
 
 class ReadmeTest(absltest.TestCase):
 
+  @pytest.mark.slow
   def test_python_blocks_run(self):
     text = _README.read_text("utf-8")
     blocks = list(_python_blocks(text))

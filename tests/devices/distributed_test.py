@@ -11,6 +11,7 @@ import jax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
 import numpy as np
+import pytest
 
 from score_jax.devices import distributed
 from tests.helpers import two_process_job
@@ -97,6 +98,7 @@ class TwoProcessesTest(parameterized.TestCase):
         self.assertNotIn("lost", pair.output(index))
 
   @parameterized.product(program=("collective", "python"), victim=(0, 1))
+  @pytest.mark.slow
   def test_a_process_that_is_killed_stops_the_other_one(self, program, victim):
     with Processes(program) as pair:
       pair.wait_until_ready()
@@ -108,6 +110,7 @@ class TwoProcessesTest(parameterized.TestCase):
       self._assert_names(pair, victim, "died")
 
   @parameterized.parameters(0, 1)
+  @pytest.mark.slow
   def test_a_process_that_hangs_stops_the_other_one(self, victim):
     with Processes("python") as pair:
       pair.wait_until_ready()
@@ -120,6 +123,7 @@ class TwoProcessesTest(parameterized.TestCase):
       self.assertEqual(pair.wait(victim)[0], -signal.SIGKILL)
 
   @parameterized.parameters(0, 1)
+  @pytest.mark.slow
   def test_an_error_of_one_process_stops_both(self, victim):
     with Processes("fail", str(victim)) as pair:
       for index in range(2):

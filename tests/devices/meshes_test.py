@@ -12,6 +12,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from score_jax import shaping
 from score_jax.devices import sharding
@@ -182,6 +183,7 @@ class MeshesTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(*_powers_of_two())
+  @pytest.mark.slow
   def test_update_is_that_of_one_device(self, *sizes):
     state, metrics, donated = _update(CONFIG, _mesh(*sizes))
     self.assert_same_update((state, metrics), _reference(CONFIG))
@@ -190,25 +192,30 @@ class MeshesTest(parameterized.TestCase):
   @parameterized.parameters(
       *((data, tensor) for data, fsdp, tensor in _powers_of_two() if fsdp == 1)
   )
+  @pytest.mark.slow
   def test_samples_are_those_of_one_device(self, data, tensor):
     self.assert_same_samples(_sample(CONFIG, data, tensor), _sample(CONFIG))
 
+  @pytest.mark.slow
   def test_corrections_are_those_of_one_device(self):
     options = dict(samples=4, corrections=2)
     self.assert_same_samples(
         _sample(CONFIG, 4, 2, **options), _sample(CONFIG, **options)
     )
 
+  @pytest.mark.slow
   def test_an_untied_model_with_grouped_heads_and_exact_kl(self):
     options = dict(estimator="exact", remat="full")
     found = _update(UNTIED, _mesh(2, 2, 2), **options)[:2]
     self.assert_same_update(found, _reference(UNTIED, estimator="exact"))
     self.assert_same_samples(_sample(UNTIED, 2, 4), _sample(UNTIED))
 
+  @pytest.mark.slow
   def test_two_slices(self):
     found = _update(CONFIG, _mesh(1, 2, 2, slices=2))[:2]
     self.assert_same_update(found, _reference(CONFIG))
 
+  @pytest.mark.slow
   def test_sizes_that_the_devices_do_not_divide(self):
     """Rows, vocabulary and tokens stay whole where they must."""
     odd = dataclasses.replace(CONFIG, vocab_size=31)
@@ -216,6 +223,7 @@ class MeshesTest(parameterized.TestCase):
     self.assert_same_update(found, _reference(odd, rows=10))
     self.assert_same_samples(_sample(odd, 3, 2), _sample(odd))
 
+  @pytest.mark.slow
   def test_what_is_divided(self):
     """Parameters, gradients and moments; nothing is whole on every device."""
     mesh = _mesh(1, 4, 2)
@@ -228,6 +236,7 @@ class MeshesTest(parameterized.TestCase):
       shard = tree["embedding"].addressable_shards[0].data
       self.assertEqual(shard.size * 8, tree["embedding"].size)
 
+  @pytest.mark.slow
   def test_bfloat16_computes_alike(self):
     """Rounded, but alike: no sum has moved to another place."""
     options = dict(dtype=np.dtype("bfloat16"), rows=8)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 import numpy as np
+import pytest
 
 from score_jax.devices import sharding
 from score_jax.devices.sharding import MeshShape
@@ -112,6 +113,7 @@ class CheckMeshTest(absltest.TestCase):
     with self.assertRaisesRegex(ValueError, "16 devices does not.*num_heads 8"):
       placement.check_mesh(CONFIG, 16)
 
+  @pytest.mark.slow
   def test_every_parameter_has_its_axes(self):
     params = transformer.init_params(jax.random.key(0), CONFIG)
     places = sharding.tree_shardings(

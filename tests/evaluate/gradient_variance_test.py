@@ -10,6 +10,7 @@ from absl.testing import parameterized
 import jax
 from ml_collections import ConfigDict
 import numpy as np
+import pytest
 
 from experiments import gradient_variance as experiment
 from score_jax.evaluate import gradient_variance
@@ -94,6 +95,7 @@ class ParityTask(AdditionTask):
     return [Grade(r, "correct" if r else "wrong", "") for r in is_right]
 
 
+@pytest.mark.slow
 class ExperimentTest(parameterized.TestCase):
 
   @classmethod

@@ -89,6 +89,7 @@ class ArgumentsTest(parameterized.TestCase):
   @parameterized.parameters(
       "evaluate", "gradient_variance", "plan", "run", "study"
   )
+  @pytest.mark.slow
   def test_a_command_ends_in_one_line_with_status_1(self, name):
     done = subprocess.run(
         [

@@ -15,6 +15,7 @@ from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 from ml_collections import config_flags
+import pytest
 
 from experiments import run
 from score_jax import settings
@@ -79,6 +80,7 @@ class ConfigsTest(parameterized.TestCase):
     self.assertEqual(rollout.temperature, 1.0)
 
 
+@pytest.mark.slow
 class SmokeTest(absltest.TestCase):
 
   @classmethod

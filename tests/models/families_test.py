@@ -9,6 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from score_jax import policy
 from score_jax.models import hf
@@ -135,6 +136,7 @@ def _weighted_sum(params, config, tokens):
 class FamiliesTest(parameterized.TestCase):
 
   @parameterized.named_parameters(*FAMILIES.items())
+  @pytest.mark.slow
   def test_logits_equal_those_of_the_slow_decoder(self, config):
     expected = _expected(config)
     self.assertGreater(expected[MASK].std(), 0.5)
@@ -142,6 +144,7 @@ class FamiliesTest(parameterized.TestCase):
     np.testing.assert_allclose(actual[MASK], expected[MASK], atol=1e-4)
 
   @parameterized.named_parameters(*FAMILIES.items())
+  @pytest.mark.slow
   def test_cached_logits_equal_those_of_the_slow_decoder(self, config):
     """A prefill and two pieces, with holes in all of them."""
     params = _params(config)
@@ -155,6 +158,7 @@ class FamiliesTest(parameterized.TestCase):
       )
 
   @parameterized.named_parameters(*FAMILIES.items())
+  @pytest.mark.slow
   def test_gradient_equals_differences_of_the_slow_decoder(self, config):
     """Along a random direction through all parameters."""
     params = jax.tree.map(lambda a: np.asarray(a, np.float64), _params(config))
@@ -177,6 +181,7 @@ class FamiliesTest(parameterized.TestCase):
     np.testing.assert_allclose(actual, expected, rtol=1e-3)
 
   @parameterized.named_parameters(*FAMILIES.items())
+  @pytest.mark.slow
   def test_padding_reaches_neither_logits_nor_gradients(self, config):
     """Also with a row that is nothing but padding."""
     params = _params(config)
@@ -245,6 +250,7 @@ _PAIRS = [
 
 class CappedPolicyTest(absltest.TestCase):
 
+  @pytest.mark.slow
   def test_log_probabilities_are_those_of_the_capped_logits(self):
     """Values and gradients, over holes, in chunks that do not fit."""
     weights, temperature = _WEIGHTS[:, 1:, 0], 0.7

@@ -7,6 +7,7 @@ import math
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
+import pytest
 import transformers
 
 from score_jax.models import hf
@@ -64,6 +65,7 @@ def _transformers(content):
 class PublishedTest(parameterized.TestCase):
 
   @parameterized.parameters(*PUBLISHED)
+  @pytest.mark.slow
   def test_shapes_hold_as_many_parameters_as_published(self, name):
     content, num_parameters = PUBLISHED[name]
     shapes = hf.parameter_shapes(_read(content))

@@ -166,11 +166,13 @@ class _DirectoryTestCase(parameterized.TestCase):
 class RoundTripTest(_DirectoryTestCase):
 
   @parameterized.named_parameters(*FAMILIES.items(), ("tied", TIED))
+  @pytest.mark.slow
   def test_loading_what_was_saved_is_bit_exact(self, config):
     self._save(config)
     self._assert_loads(config)
 
   @parameterized.named_parameters(*FAMILIES.items())
+  @pytest.mark.slow
   def test_bfloat16_is_bit_exact(self, config):
     half = _cast(_params(config), jnp.bfloat16)
     hf.save(self.path, config, half)
@@ -368,6 +370,7 @@ class OtherLayoutsTest(_DirectoryTestCase):
       ("language_model.", "", False),
       ("model.language_model.", "model.", False),
   )
+  @pytest.mark.slow
   def test_the_text_part_of_a_multimodal_model(self, prefix, other, is_tied):
     config = dataclasses.replace(GEMMA3, is_tied=is_tied)
     self._save(config)
@@ -495,6 +498,7 @@ class ShardingTest(_DirectoryTestCase):
   @parameterized.product(
       config=(UNTIED, GEMMA3), dtype=(jnp.float32, jnp.bfloat16)
   )
+  @pytest.mark.slow
   def test_a_load_onto_a_mesh_is_the_same_model(self, config, dtype):
     self._save(config)
     shardings = self._shardings(config)

@@ -400,6 +400,7 @@ class FamiliesTest(parameterized.TestCase):
           ("token_by_token", (0,) + (1,) * COLUMNS),
       )
   )
+  @pytest.mark.slow
   def test_cached_logits_equal(self, name, sizes):
     """Over padding and holes."""
     _, _, config, params, expected = self.checkpoint(name)
@@ -421,6 +422,7 @@ class FamiliesTest(parameterized.TestCase):
     self._assert_close(logits[seen], spread[:, sizes[0] :][seen])
 
   @parameterized.named_parameters((name, name) for name in DECODED)
+  @pytest.mark.slow
   def test_greedy_text_equals_generate(self, name):
     """Mixed prompt lengths in one batch against one prompt at a time.
 
@@ -439,6 +441,7 @@ class FamiliesTest(parameterized.TestCase):
     self.assertGreater(len({t for tokens, _ in written for t in tokens}), 1)
 
   @_EACH_FAMILY
+  @pytest.mark.slow
   def test_an_export_is_the_same_model(self, name):
     _, original, config, params, expected = self.checkpoint(name)
     path = self.parent / f"{name}-export"
@@ -454,6 +457,7 @@ class FamiliesTest(parameterized.TestCase):
     self.assertEqual(hf.load_config(path), config)
 
   @_EACH_FAMILY
+  @pytest.mark.slow
   def test_an_export_in_bfloat16_is_the_rounded_model(self, name):
     _, original, config, params, _ = self.checkpoint(name)
     path = self.parent / f"{name}-half"
@@ -473,6 +477,7 @@ class FamiliesTest(parameterized.TestCase):
     self._assert_close(np.asarray(actual)[MASK], expected[MASK])
 
   @_EACH_FAMILY
+  @pytest.mark.slow
   def test_both_layouts_of_the_config_are_one_model(self, name):
     path, _, config, _, expected = self.checkpoint(name)
     self.assertIn("rope_parameters", (path / "config.json").read_text())

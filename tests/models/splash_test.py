@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 import numpy as np
+import pytest
 
 from score_jax.devices import sharding
 from score_jax.models import layers
@@ -110,6 +111,7 @@ class SplashTest(parameterized.TestCase):
       ((4, 2, 200, 128), 50.0, 64),
       ((2, 1, 128, 256), 50.0, None),
   )
+  @pytest.mark.slow
   def test_equals_xla_over_blocks(self, shape, cap, window):
     # Small blocks, so that short rows have several.
     with mock.patch.object(splash, "_BLOCKS", (128,)):
@@ -119,13 +121,16 @@ class SplashTest(parameterized.TestCase):
       ((4, 2, 200, 64), 50.0, None),
       ((2, 1, 700, 64), None, 64),
   )
+  @pytest.mark.slow
   def test_equals_xla_with_real_blocks(self, shape, cap, window):
     self._compare(shape, cap, window, jnp.float32, 1e-5)
 
+  @pytest.mark.slow
   def test_equals_xla_in_bfloat16(self):
     # Numbers that are one apart in the last place differ by up to 2^-7.
     self._compare((4, 2, 200, 64), 50.0, 64, jnp.bfloat16, 2**-7)
 
+  @pytest.mark.slow
   def test_padding_cannot_leak(self):
     length = 128
     mask = _mask(length)
@@ -167,6 +172,7 @@ class SplashTest(parameterized.TestCase):
       ("key_value_heads_copied", 2, 4, 2, 8, 2),
       ("rows_that_do_not_divide", 2, 2, 3, 2, 2),
   )
+  @pytest.mark.slow
   def test_mesh_changes_nothing(self, fsdp, tensor, rows, heads, kv_heads):
     length = 128
     *qkv, weights = _inputs(rows, heads, kv_heads, length, 64)
@@ -228,6 +234,7 @@ class CompileTest(parameterized.TestCase):
       ("v5e:1x1", sharding.MeshShape(), 4096),
       ("v5e:2x2", sharding.MeshShape(fsdp=2, tensor=2), None),
   )
+  @pytest.mark.slow
   def test_holds_no_scores(self, topology, mesh_shape, window):
     devices = topologies.devices(topologies.parse(topology))
     mesh = sharding.make_mesh(mesh_shape, devices)

@@ -9,6 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from score_jax.models import decoding
 from score_jax.models import layers
@@ -83,6 +84,7 @@ def _spread(tokens, mask, padding):
 
 class CausalityTest(absltest.TestCase):
 
+  @pytest.mark.slow
   def test_a_position_sees_itself_and_all_before_and_nothing_after(self):
     # All tokens differ, so a row of the embedding table is one position.
     tokens = np.arange(LENGTH)[None]
@@ -111,6 +113,7 @@ class PaddingTest(parameterized.TestCase):
       )
       np.testing.assert_allclose(padded[r][MASK[r]], alone[0], atol=1e-5)
 
+  @pytest.mark.slow
   def test_padding_content_reaches_neither_logits_nor_gradients(self):
     rng = np.random.default_rng(1)
     weights = rng.normal(size=(*MASK.shape, CONFIG.vocab_size))
@@ -157,6 +160,7 @@ class ArchitectureTest(absltest.TestCase):
         atol=1e-5,
     )
 
+  @pytest.mark.slow
   def test_scanned_layers_equal_a_loop_over_layers(self):
     params, tokens = _params(), _spread(TOKENS, MASK, 0)
     positions = layers.positions_of(MASK)
@@ -193,6 +197,7 @@ class CacheTest(parameterized.TestCase):
   @parameterized.parameters(
       ((9,),), ((4, 5),), ((4, 2, 2, 1),), ((0,) + (1,) * 9,)
   )
+  @pytest.mark.slow
   def test_any_pieces_equal_the_full_forward(self, sizes):
     tokens = _spread(TOKENS, MASK, 11)
     full = _hidden(_params(), CONFIG, tokens, MASK)
@@ -247,6 +252,7 @@ class LayersTest(absltest.TestCase):
         layers.rms_norm(x, scale, 12.5), [[1.2, 8.0]], rtol=1e-6
     )
 
+  @pytest.mark.slow
   def test_rotation_by_hand(self):
     # One pair per wavelength: angle p for the first, p / sqrt(theta) for the
     # second; pairs are (i, i + head_dim / 2).

@@ -11,6 +11,7 @@ import sys
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
+import pytest
 
 from score_jax import settings as settings_lib
 from score_jax.models import hf
@@ -348,6 +349,7 @@ class ShippedConfigsTest(parameterized.TestCase):
       ("llama_math", "3b", "v5e:4x4"),
       ("llama_math", "8b", "v5e:8x8"),
   )
+  @pytest.mark.slow
   def test_goes_with_its_slice(self, name, size, topology):
     if not topologies.is_available():
       self.skipTest("libtpu is not installed")
@@ -396,6 +398,7 @@ class VerdictTest(parameterized.TestCase):
     )
     return outcome.make_plan(changed, model, where)
 
+  @pytest.mark.slow
   def test_residents_that_are_too_large_are_refused_by_arithmetic(self):
     plan = self._plan()
     self.assertFalse(plan.fits)
@@ -412,11 +415,13 @@ class VerdictTest(parameterized.TestCase):
     self.assertFalse(found["fits"])
     self.assertEqual(found["programs"], {})
 
+  @pytest.mark.slow
   def test_most_saving_advice_comes_first(self):
     lines = advice.advice(self._plan())
     self.assertStartsWith(lines[0], "--config.mesh.sampler_tensor=4")
 
 
+@pytest.mark.slow
 class TpuPlanTest(parameterized.TestCase):
   """A small model, through the compiler for TPUs."""
 
@@ -557,6 +562,7 @@ class CorrectionsTest(parameterized.TestCase):
         delta=1,
     )
 
+  @pytest.mark.slow
   def test_programs_of_sampling_on_these_devices(self):
     found = []
     programs.sampling_programs(job(rollout=self.ROLLOUT), found.append)
@@ -584,6 +590,7 @@ class CorrectionsTest(parameterized.TestCase):
       self.assertEqual(flops.total, 0)
     self.assertEqual(found["repeat"].flops.total, 0)
 
+  @pytest.mark.slow
   def test_plan_on_a_slice(self):
     if not topologies.is_available():
       self.skipTest("libtpu is not installed")
@@ -626,11 +633,13 @@ class CommandTest(parameterized.TestCase):
         check=False,
     )
 
+  @pytest.mark.slow
   def test_unknown_topology(self):
     done = self._run("--config=configs/gemma_math.py", "--topology=v5e-16")
     self.assertEqual(done.returncode, 1)
     self.assertIn("write v5e:4x4", done.stderr)
 
+  @pytest.mark.slow
   def test_plan_that_does_not_fit(self):
     if not topologies.is_available():
       self.skipTest("libtpu is not installed")

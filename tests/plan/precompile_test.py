@@ -122,6 +122,7 @@ class PrecompileTest(absltest.TestCase):
     self.assertEmpty(late)
     return sorted(name for name in events[:ahead] if name in _PROGRAMS)
 
+  @pytest.mark.slow
   def test_a_run_on_a_mesh_compiles_nothing_twice(self):
     root = pathlib.Path(self.create_tempdir().full_path)
     config = _config(root)

@@ -230,6 +230,7 @@ class AsSampledTest(parameterized.TestCase):
           {"num_attempts": 3, "offline_first_attempt_fraction": 1.0},
       ),
   )
+  @pytest.mark.slow
   def test_reinforcement_and_evaluation(self, changes):
     settings = _settings(**{f"rollout__{k}": v for k, v in changes.items()})
     phases = phases_lib.score(settings)

@@ -7,6 +7,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import matplotlib.image
 import numpy as np
+import pytest
 
 from score_jax.report import figures
 from tests.helpers import made_up_study
@@ -35,6 +36,7 @@ class FiguresTest(parameterized.TestCase):
     rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     return int((self._pixels(name) == rgb).all(-1).sum())
 
+  @pytest.mark.slow
   def test_every_figure_is_drawn_in_its_colors(self):
     paths = figures.plot_all(self.study, self.directory)
     names = ["methods.png", "budget_curves.png", "edit_distance.png"]

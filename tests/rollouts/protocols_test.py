@@ -6,6 +6,7 @@ import json
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from score_jax.models import transformer
 from score_jax.rollouts import protocols
@@ -40,11 +41,13 @@ def _own_attempts():
 
 class ProtocolsTest(absltest.TestCase):
 
+  @pytest.mark.slow
   def test_every_problem_is_rolled_out_once(self):
     parts = _own_attempts()
     ids = [p.id for part in parts for p in part.conversations.problems]
     self.assertEqual(ids, [p.id for p in PROBLEMS])
 
+  @pytest.mark.slow
   def test_second_attempts_see_the_given_ones(self):
     """Each is the greedy continuation of the whole conversation before it."""
     params = model_params()
@@ -58,6 +61,7 @@ class ProtocolsTest(absltest.TestCase):
           likeliest[is_second], c.tokens[:, 1:][is_second]
       )
 
+  @pytest.mark.slow
   def test_given_attempts_stand_where_own_ones_would(self):
     texts = ["12", "", "1234"]
     parts = [r.conversations for r in _repairs(texts)]
@@ -73,6 +77,7 @@ class ProtocolsTest(absltest.TestCase):
       )
       self.assertFalse(c.is_truncated[i, 0, 0])
 
+  @pytest.mark.slow
   def test_given_attempts_are_graded(self):
     right = f"{PROBLEMS[0].answer}1"
     graded = _repairs([right, "9", "9"], problems_per_batch=3)[0]
@@ -121,6 +126,7 @@ class SampledAttemptsTest(absltest.TestCase):
     self.assertEqual([len(r.grades) for r in parts], [8, 4])
     self.assertLen(_rows(parts), 12)
 
+  @pytest.mark.slow
   def test_batches_do_not_matter(self):
     self.assertEqual(_rows(_sampled(8)), _rows(_sampled(1)))
 
@@ -133,6 +139,7 @@ class SampledAttemptsTest(absltest.TestCase):
 
 class TestTimeTest(parameterized.TestCase):
 
+  @pytest.mark.slow
   def test_what_is_asked_for(self):
     result, greedy, sampled = protocols.test_time(
         model_params(),

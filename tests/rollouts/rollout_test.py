@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from score_jax import policy
 from score_jax.grading.errors import GraderError
@@ -269,6 +270,7 @@ class SampleTest(absltest.TestCase):
     np.testing.assert_array_equal(reversed_c.attempt_ids, c.attempt_ids[order])
     self.assertEqual(reversed_c.texts, tuple(c.texts[r] for r in order))
 
+  @pytest.mark.slow
   def test_another_step_gives_other_rows(self):
     self.assertFalse(np.array_equal(_sample(step=1).tokens, _sample().tokens))
 
@@ -385,6 +387,7 @@ class OfflineFirstAttemptsTest(parameterized.TestCase):
         online.trained_attempt_ids, online.attempt_ids
     )
 
+  @pytest.mark.slow
   def test_three_attempts(self):
     spec = dataclasses.replace(SPEC, num_attempts=3)
     online = _sample(spec=spec)
@@ -405,6 +408,7 @@ class OfflineFirstAttemptsTest(parameterized.TestCase):
       _sample(spec=spec, first_params=other_params())
 
   @parameterized.product(spec=(SPEC, SHARED), num_prompt_buckets=(1, 2))
+  @pytest.mark.slow
   def test_later_attempts_start_from_whole_conversations(
       self, spec, num_prompt_buckets
   ):
@@ -428,6 +432,7 @@ class OfflineFirstAttemptsTest(parameterized.TestCase):
       prompt = later[2].tokens[r // copies][later[2].mask[r // copies]]
       np.testing.assert_array_equal(prompt, c.tokens[r, :start])
 
+  @pytest.mark.slow
   def test_corrections_of_a_batch_that_is_cut_share_first_attempts(self):
     """As they do where it is not."""
     options = dict(spec=SHARED, first_params=other_params())

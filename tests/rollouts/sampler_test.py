@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from score_jax import policy
 from score_jax.models import decoding
@@ -200,6 +201,7 @@ class ReferenceTest(parameterized.TestCase):
       self.assertFalse(attempt.is_truncated.all())
 
   @parameterized.parameters(*SPECS)
+  @pytest.mark.slow
   def test_equals_a_plain_loop_over_rows_and_tokens(self, spec):
     attempts = _sample(spec=spec)
     for r in range(len(PROMPTS) * SAMPLES):
@@ -275,6 +277,7 @@ class CorrectionsTest(parameterized.TestCase):
             atol=1e-4,
         )
 
+  @pytest.mark.slow
   def test_corrections_share_their_first_attempt_and_differ(self):
     first, second = _sample(corrections_per_attempt=4)
     for b in range(len(PROMPTS)):
@@ -301,6 +304,7 @@ class CorrectionsTest(parameterized.TestCase):
       rows = second.tokens[b * SAMPLES : (b + 1) * SAMPLES]
       self.assertGreater(len(set(map(tuple, rows))), 2)
 
+  @pytest.mark.slow
   def test_conversations_go_on_as_if_they_had_not_stopped(self):
     """The second prompt read at once, row by row, and not from the cache."""
     attempts = _sample(corrections_per_attempt=2)
@@ -345,10 +349,12 @@ class InvarianceTest(parameterized.TestCase):
     rows = range(SAMPLES, 2 * SAMPLES)
     _assert_same_samples(_rows(others, rows), _rows(_sample(), rows))
 
+  @pytest.mark.slow
   def test_a_problem_alone_gets_the_same_samples(self):
     alone = _sample(PROMPTS[1:2], IDS[1:2])
     _assert_same_samples(alone, _rows(_sample(), range(SAMPLES, 2 * SAMPLES)))
 
+  @pytest.mark.slow
   def test_more_samples_and_prompt_padding_change_nothing(self):
     """The first samples of a problem stay the same."""
     rows = [b * SAMPLES + k for b in range(3) for k in range(2)]
@@ -356,6 +362,7 @@ class InvarianceTest(parameterized.TestCase):
     _assert_same_samples(fewer, _rows(_sample(), rows))
 
   @parameterized.parameters({"check_every": 1, "pad_id": 7}, {"pad_id": EOS})
+  @pytest.mark.slow
   def test_padding_id_and_check_every_change_nothing(self, **changes):
     """The padding id may be the EOS id."""
     spec = dataclasses.replace(SPEC, **changes)
@@ -546,6 +553,7 @@ class DecodeTest(parameterized.TestCase):
       ({3: 4, 4: EOS}, 1, 2),
       ({3: 4, 4: 4}, 4, 30),
   )
+  @pytest.mark.slow
   def test_decoding_stops_when_all_rows_are_done(
       self, successors, check_every, steps
   ):
@@ -568,6 +576,7 @@ class DecodeTest(parameterized.TestCase):
           attempt.behaviour_logprobs[r][mask], score[-mask.sum() :], atol=1e-4
       )
 
+  @pytest.mark.slow
   def test_frequencies_match_the_softmax(self):
     """Nothing is cut off the distribution."""
     rng = np.random.default_rng(5)
@@ -640,6 +649,7 @@ class ProgramsTest(parameterized.TestCase):
     ):
       np.testing.assert_array_equal(found, np.repeat(expected, 3, axis=0))
 
+  @pytest.mark.slow
   def test_what_goes_on_takes_the_state_over(self):
     """A cache is updated where it lies; a start is still there to repeat."""
     layout = decoding.layout(_params(), CONFIG)
@@ -659,6 +669,7 @@ class ProgramsTest(parameterized.TestCase):
       (1, 1, "prefill keys decode"),
       (1, 3, "prefill keys decode turn keys decode turn keys decode"),
   )
+  @pytest.mark.slow
   def test_programs_of_a_conversation(self, corrections, attempts, expected):
     names = []
 

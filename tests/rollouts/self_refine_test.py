@@ -6,6 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from score_jax import policy
 from score_jax.rollouts import protocols
@@ -32,6 +33,7 @@ def _self_refine(num_attempts=2, **changes):
 
 class SelfRefineTest(parameterized.TestCase):
 
+  @pytest.mark.slow
   def test_a_conversation_is_attempt_request_remarks_request_attempt(self):
     _, (r,) = _self_refine()
     self.assertEqual(r.rewards.shape, (3, 1, 2))
@@ -69,6 +71,7 @@ class SelfRefineTest(parameterized.TestCase):
         atol=1e-4,
     )
 
+  @pytest.mark.slow
   def test_first_attempts_are_those_without_remarks(self):
     collector, (r,) = _self_refine()
     (own,) = protocols.own_attempts(model_params(), collector, PROBLEMS)
@@ -76,6 +79,7 @@ class SelfRefineTest(parameterized.TestCase):
     self.assertEqual([t[0] for t in refined], [t[0] for t in plain])
     self.assertNotEqual([t[1] for t in refined], [t[1] for t in plain])
 
+  @pytest.mark.slow
   def test_batches_do_not_matter(self):
     _, whole = _self_refine()
     _, parts = _self_refine(problems_per_batch=2)

@@ -8,6 +8,7 @@ from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from experiments import evaluate
 from score_jax.models import hf
@@ -24,6 +25,7 @@ def _write(path, rows):
   return str(path)
 
 
+@pytest.mark.slow
 class EvaluationRunTest(parameterized.TestCase):
 
   @classmethod

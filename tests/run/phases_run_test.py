@@ -6,6 +6,7 @@ import tempfile
 
 from absl.testing import absltest
 import numpy as np
+import pytest
 import safetensors.numpy
 
 from score_jax import settings as settings_lib
@@ -19,6 +20,7 @@ from tests.helpers import smoke
 from tests.helpers import smoke_study
 
 
+@pytest.mark.slow
 class PhasesRunTest(absltest.TestCase):
 
   @classmethod

@@ -13,6 +13,7 @@ from absl.testing import parameterized
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
+import pytest
 import safetensors.numpy
 
 from score_jax import settings as settings_lib
@@ -83,6 +84,7 @@ def _cache_programs(cls, path):
   cls.addClassCleanup(compilation_cache.reset_cache)
 
 
+@pytest.mark.slow
 class RecipeTest(parameterized.TestCase):
 
   @classmethod
@@ -313,6 +315,7 @@ class RecipeTest(parameterized.TestCase):
 class TinyBaseTest(parameterized.TestCase):
   """What is known of the tiny base model before it is made."""
 
+  @pytest.mark.slow
   def test_description_is_what_is_read_back(self):
     root = pathlib.Path(self.create_tempdir().full_path)
     values = smoke.settings(
@@ -392,12 +395,14 @@ class CommandTest(parameterized.TestCase):
       ("--workdir=/dev/null/x", "cannot be written"),
       ("--config.task.num_digits=0", "num_digits is 0"),
   )
+  @pytest.mark.slow
   def test_mistakes_end_the_command_with_a_message(self, flag, message):
     flags = [] if "workdir" in flag else [f"--workdir={self.path / 'run'}"]
     result = self._command(flag, *flags)
     self.assertNotEqual(result.returncode, 0)
     self.assertIn(message, result.stderr)
 
+  @pytest.mark.slow
   def test_wrong_coefficients_leave_no_run_directory(self):
     """With one, the command with the right ones would be another run."""
     flag = f"--workdir={self.path / 'run'}"
@@ -408,6 +413,7 @@ class CommandTest(parameterized.TestCase):
     )
     self.assertFalse((self.path / "run").exists())
 
+  @pytest.mark.slow
   def test_a_missing_checkpoint_is_named(self):
     result = self._command(
         f"--workdir={self.path / 'run'}",
@@ -417,6 +423,7 @@ class CommandTest(parameterized.TestCase):
     self.assertNotEqual(result.returncode, 0)
     self.assertIn("'/nowhere/at/all' does not exist", result.stderr)
 
+  @pytest.mark.slow
   def test_a_workdir_of_another_config_is_refused(self):
     Workdir(self.path / "run", {"seed": 5})
     result = self._command(f"--workdir={self.path / 'run'}")

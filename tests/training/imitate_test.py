@@ -8,6 +8,7 @@ import tempfile
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
+import pytest
 import safetensors.numpy
 
 from configs import tiny_study
@@ -51,6 +52,7 @@ def _task(settings):
   return _Lottery(**{k: v for k, v in settings.task.items() if k != "name"})
 
 
+@pytest.mark.slow
 class SftTest(parameterized.TestCase):
 
   @classmethod

@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from score_jax import policy
 from score_jax import settings
@@ -104,6 +105,7 @@ def _batch():
 class ScoringTest(parameterized.TestCase):
 
   @parameterized.parameters(1, 2, 4)
+  @pytest.mark.slow
   def test_pieces_have_the_log_probabilities_of_the_whole(self, count):
     """Those of `policy`, at the temperature and with the chunk of the run."""
     scoring = _scoring(logprob_chunk=5)
@@ -115,6 +117,7 @@ class ScoringTest(parameterized.TestCase):
 class LossTest(parameterized.TestCase):
 
   @parameterized.parameters(*scoring_lib.KL_ESTIMATORS)
+  @pytest.mark.slow
   def test_reported_is_the_kl_of_each_attempt(self, name):
     """Summed over its tokens, whatever the loss makes of them."""
     estimator = scoring_lib.KL_ESTIMATORS[name]
@@ -134,6 +137,7 @@ class LossTest(parameterized.TestCase):
     np.testing.assert_allclose(list(metrics.values()), expected, atol=1e-5)
 
   @parameterized.parameters(*scoring_lib.KL_ESTIMATORS)
+  @pytest.mark.slow
   def test_only_the_kl_in_the_reward_is_no_term_of_the_loss(self, name):
     estimator = scoring_lib.KL_ESTIMATORS[name]
     self.assertEqual(estimator.is_in_reward, name == "k1_in_reward")

@@ -16,6 +16,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
 import numpy as np
 import optax
+import pytest
 
 from score_jax import losses
 from score_jax.training import optim
@@ -221,6 +222,7 @@ class TrainStepTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(1, 2)
+  @pytest.mark.slow
   def test_second_call_does_not_trace_again(self, num_microbatches):
     optimizer = _optimizer()
     traces = []
@@ -241,6 +243,7 @@ class TrainStepTest(parameterized.TestCase):
     self.assertEqual(step._cache_size(), 1)
 
   @parameterized.parameters(1, 2)
+  @pytest.mark.slow
   def test_rows_on_many_devices_give_the_same_update(self, num_microbatches):
     """Global means over all devices, unlike lengths on each."""
     expected, expected_metrics = self._run(num_microbatches=num_microbatches)

@@ -11,6 +11,7 @@ import time
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from score_jax.grading import math_answer
 from score_jax.grading import worker_pool
@@ -285,6 +286,7 @@ class MathGraderTest(parameterized.TestCase):
       with self.assertRaisesRegex(ValueError, r"pip install -e \.\[math\]"):
         MathGrader()
 
+  @pytest.mark.slow
   def test_the_trainer_imports_no_sympy_and_the_workers_no_jax(self):
     program = (
         "import sys; import score_jax.grading.{};"

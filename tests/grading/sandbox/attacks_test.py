@@ -7,6 +7,7 @@ import subprocess
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from score_jax.grading.sandbox import Tier
 from tests.helpers.attacks import kinds
@@ -51,6 +52,7 @@ class GraderTest(parameterized.TestCase):
       for who, tier in WALLS
       for attack in kinds.ATTACKS
   )
+  @pytest.mark.slow
   def test_attack(self, attack, who, tier):
     statuses = self._report(who, tier).statuses[attack.name]
     self.assertContainsSubset(statuses, attack.allowed)
@@ -67,6 +69,7 @@ class GraderTest(parameterized.TestCase):
     self.assertEmpty(self._report(*wall).damage)
 
   @parameterized.product(wall=WALLS)
+  @pytest.mark.slow
   def test_no_process_and_no_file_stays(self, wall):
     self.assertEmpty(self._report(*wall).leftovers)
 

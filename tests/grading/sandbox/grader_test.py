@@ -7,6 +7,7 @@ import threading
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from experiments import bench_graders
 from score_jax.grading import errors
@@ -94,6 +95,7 @@ CASES = (
 class HumanEvalTest(parameterized.TestCase):
 
   @parameterized.parameters(*TIERS)
+  @pytest.mark.slow
   def test_programs_known_to_be_right_pass_and_stubs_fail(self, tier):
     right = grader(tier).grade(*bench_graders.human_eval())
     self.assertEqual(
@@ -108,6 +110,7 @@ class HumanEvalTest(parameterized.TestCase):
 class StatusTest(parameterized.TestCase):
 
   @parameterized.parameters(*TIERS)
+  @pytest.mark.slow
   def test_says_what_happened(self, tier):
     expected, solutions = zip(*CASES, strict=True)
     count = len(CASES)

@@ -6,6 +6,7 @@ something where there is no wall.
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from tests.helpers.attacks import kinds
 from tests.helpers.attacks import naive
@@ -19,10 +20,12 @@ class NaiveTest(parameterized.TestCase):
       for attack in kinds.FORGERIES
       for protocol in attack.fools
   )
+  @pytest.mark.slow
   def test_forgery_fools(self, attack, protocol):
     self.assertTrue(naive.is_fooled(protocol, attack))
 
   @parameterized.named_parameters((a.name, a) for a in kinds.PROBES)
+  @pytest.mark.slow
   def test_probe_reaches_what_is_open(self, attack):
     with world.make_world() as outside:
       # What stays there is removed with the folder.

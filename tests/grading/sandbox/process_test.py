@@ -12,6 +12,7 @@ from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from score_jax.grading.errors import GraderError
 from score_jax.grading.sandbox import CodeGrader
@@ -40,6 +41,7 @@ def quick(count):
 class LifeTest(parameterized.TestCase):
 
   @parameterized.parameters(*TIERS)
+  @pytest.mark.slow
   def test_no_process_is_left_after_close(self, tier):
     before = set(sandbox_cases.worker_sessions())
     with make_grader(tier, num_workers=2, timeout_s=1.0) as grader:
@@ -89,6 +91,7 @@ class LifeTest(parameterized.TestCase):
   @parameterized.parameters(
       (TIERS[0], True), (TIERS[1], True), (TIERS[1], False)
   )
+  @pytest.mark.slow
   def test_no_process_outlives_a_killed_trainer(self, tier, is_pipe_held):
     make_grader(tier, num_workers=1).close()  # or skip
     code = f"""
@@ -127,6 +130,7 @@ grader.grade([{_SLOW.format(60)!r}], ["candidate(1)"], ["f"])
         if held:
           os.kill(held, signal.SIGKILL)
 
+  @pytest.mark.slow
   def test_nothing_leaks_over_many_verdicts(self):
     with make_grader(TIERS[1], num_workers=2) as grader:
       grade(grader, *quick(20))
@@ -150,6 +154,7 @@ def _open_files(pid="self"):
 class FailureTest(parameterized.TestCase):
 
   @parameterized.parameters(*TIERS)
+  @pytest.mark.slow
   def test_killed_worker_is_replaced_and_its_verdict_repeated(self, tier):
     with make_grader(tier, num_workers=1, timeout_s=20.0) as grader:
       (first,) = sandbox_cases.worker_sessions()

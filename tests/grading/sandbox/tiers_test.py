@@ -7,6 +7,7 @@ from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from score_jax.grading.sandbox import CodeGrader
 from score_jax.grading.sandbox import Tier
@@ -84,12 +85,14 @@ class ChoiceTest(parameterized.TestCase):
       (("unshare",), "seccomp"),
       (("mount",), "seccomp"),
   )
+  @pytest.mark.slow
   def test_takes_the_strongest_tier_that_holds(self, calls, expected):
     for is_nobody in (False, True) if os.getuid() == 0 else (False,):
       code = _WITHOUT_CALLS.format(is_nobody=is_nobody, calls=calls)
       (tier,) = ast.literal_eval(sandbox_cases.output_of(code))
       self.assertEqual(tier, expected)
 
+  @pytest.mark.slow
   def test_refuses_with_every_reason_and_the_remedies(self):
     code = _WITHOUT_CALLS.format(is_nobody=False, calls=("unshare", "prctl"))
     (message,) = ast.literal_eval(sandbox_cases.output_of(code))
@@ -97,6 +100,7 @@ class ChoiceTest(parameterized.TestCase):
     self.assertRegex(message, r"seccomp: .*refused: Operation not permitted")
     self.assertIn("allow_unsandboxed=True", message)
 
+  @pytest.mark.slow
   def test_namespaces_do_not_show_outside(self):
     # As on machines with systemd: what is mounted in one shows in all.
     _need_root()
@@ -158,6 +162,7 @@ print([grade.status, before == during == mounts.read_text()])
 
 class UnprivilegedTest(absltest.TestCase):
 
+  @pytest.mark.slow
   def test_human_eval_is_graded_alike_by_a_user_without_rights(self):
     _need_root()
     code = """

@@ -476,6 +476,7 @@ class TinyConversionTest(parameterized.TestCase):
     _is_installed("smollm2-135m"),
     convert_gguf.MODELS["smollm2-135m"].source.install,
 )
+@pytest.mark.slow
 class SmolLM2Test(parameterized.TestCase):
   """One conversion of the real model, looked at from all sides."""
 

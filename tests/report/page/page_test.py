@@ -13,6 +13,7 @@ import tempfile
 import unittest
 
 from absl.testing import absltest
+import pytest
 
 from experiments import report as report_command
 from score_jax.output import files
@@ -229,6 +230,7 @@ class BrowserTest(absltest.TestCase):
     console = re.findall(r".*CONSOLE.*", done.stderr)
     return json.loads(html.unescape(found[1])), console
 
+  @pytest.mark.slow
   def test_reader_uses_a_report(self):
     path = _directory(self)
     study = made_up_study.make_study(path)
