@@ -141,6 +141,7 @@ class SharedFirstAttemptsTest(Float64TestCase):
         _exact_gradient(case),
     )
 
+  @pytest.mark.slow
   def test_the_plain_baseline_estimates_the_same(self):
     """So their variances, below, can be compared."""
     case = Case(1, "free")
@@ -164,6 +165,7 @@ class SharedFirstAttemptsTest(Float64TestCase):
     print(f"K1 {distinct} K2 {corrections}: {ratio:.3f} of the plain variance")
     self.assertAlmostEqual(ratio, expected, places=3)
 
+  @pytest.mark.slow
   def test_variance_rises_where_first_attempts_teach_different_things(self):
     """Fewer of them are seen. Measured: 1.37."""
     self.assertGreater(self._variance_ratio(Case(1, "free"), 4, 2), 1.3)
@@ -222,6 +224,7 @@ class OfflineFirstAttemptsTest(Float64TestCase):
     return gradient(case.params)
 
   @parameterized.named_parameters(named([(2, "free"), (3, "shared")]))
+  @pytest.mark.slow
   def test_attempt_2_is_trained_on_first_attempts_of_the_reference(
       self, max_tokens, policy
   ):

@@ -100,6 +100,7 @@ class AnchorTest(Float64TestCase):
   """Stage I with zero rewards pulls both attempts to the reference."""
 
   @parameterized.named_parameters(named(CASES, ["exact", "k2"]))
+  @pytest.mark.slow
   def test_kl_loss_has_gradient_of_sequence_kl(
       self, max_tokens, policy, estimator
   ):
@@ -110,6 +111,7 @@ class AnchorTest(Float64TestCase):
     )
 
   @parameterized.named_parameters(named(CASES))
+  @pytest.mark.slow
   def test_k1_in_reward_has_gradient_of_sequence_kl(self, max_tokens, policy):
     case = Case(max_tokens, policy)
 
@@ -254,6 +256,7 @@ class PolicyGradientTest(Float64TestCase):
   @parameterized.named_parameters(
       named(SOME_CASES, [2]) + named([(3, "free")], [3])
   )
+  @pytest.mark.slow
   def test_stage2_has_gradient_of_its_objective(
       self, max_tokens, policy, samples
   ):
@@ -301,6 +304,7 @@ class PolicyGradientTest(Float64TestCase):
     )
 
   @parameterized.named_parameters(named(SOME_CASES))
+  @pytest.mark.slow
   def test_bonus_only_scales_the_second_attempt(self, max_tokens, policy):
     """E[shaped gradient] = (1 + alpha) x plain: -alpha r_1 is a baseline.
 

@@ -8,6 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from score_jax import losses
 from score_jax import shaping
@@ -132,6 +133,7 @@ class MaskTest(Float64TestCase):
     )
 
   @parameterized.named_parameters(named(NAMES, REDUCE))
+  @pytest.mark.slow
   def test_attempts_without_tokens_are_finite(self, name, reduce):
     ids = self.case.ids.copy()
     ids[::3][ids[::3] == 1] = 0

@@ -169,6 +169,7 @@ class TokenLogprobsTest(parameterized.TestCase):
     )
     self.assertAlmostEqual(float(jnp.exp(logprobs[:, -1]).sum()), 1, places=5)
 
+  @pytest.mark.slow
   def test_temperature_divides_logits(self):
     actual = _token_logprobs(_params(), CONFIG, TOKENS, MASK, temperature=0.7)
     expected = _direct_logprobs(_params(), 0.7)
@@ -193,6 +194,7 @@ class KlTest(parameterized.TestCase):
     )
     self.assertGreater(kl[IS_SCORED].min(), 1e-3)
 
+  @pytest.mark.slow
   def test_equal_policies_have_no_kl(self):
     _, kl = _with_kl(_params(), _params(), CONFIG, TOKENS, MASK)
     np.testing.assert_allclose(kl, 0, atol=1e-6)

@@ -10,6 +10,7 @@ from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from score_jax.datasets import gsm8k_files
 from score_jax.datasets import human_eval_files
@@ -86,6 +87,7 @@ class PreparedTest(parameterized.TestCase):
   def _prepare(self, name):
     return prepared.prepare_and_load(name, self.data_dir, str(self.manual_dir))
 
+  @pytest.mark.slow
   def test_rows_come_back_in_the_order_of_the_file(self):
     self._write_gsm8k()
     splits = self._prepare("gsm8k")

@@ -89,6 +89,7 @@ class OneProcessTest(parameterized.TestCase):
 
 class TwoProcessesTest(parameterized.TestCase):
 
+  @pytest.mark.slow
   def test_what_they_share(self):
     with Processes("tools") as pair:
       for index in range(2):

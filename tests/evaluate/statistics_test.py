@@ -3,6 +3,7 @@
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from score_jax.evaluate import statistics
 from score_jax.evaluate.statistics import Difference
@@ -57,6 +58,7 @@ class SeedSummaryTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(0.0, 0.02)
+  @pytest.mark.slow
   def test_intervals_hold_the_truth_often_enough(self, spread):
     """Of 200 made-up studies with three seeds, 95 % should do."""
     rng = np.random.default_rng(1)

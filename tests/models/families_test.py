@@ -217,6 +217,7 @@ class FamiliesTest(parameterized.TestCase):
 class SlidingWindowTest(parameterized.TestCase):
 
   @parameterized.parameters(1, 3)
+  @pytest.mark.slow
   def test_a_window_counts_positions_and_not_columns(self, window):
     config = dataclasses.replace(
         MISTRAL, num_layers=1, is_local=(True,), sliding_window=window

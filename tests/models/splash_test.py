@@ -148,6 +148,7 @@ class SplashTest(parameterized.TestCase):
     for gradient in after[1:]:
       np.testing.assert_array_equal(gradient * ~tokens, 0)
 
+  @pytest.mark.slow
   def test_rows_of_padding_are_finite(self):
     *qkv, weights = _inputs(2, 2, 1, 128, 64)
     mask = jnp.zeros((2, 128), bool).at[0, :60].set(True)

@@ -130,6 +130,7 @@ class PaddingTest(parameterized.TestCase):
       chex.assert_tree_all_finite(actual)
       chex.assert_trees_all_close(actual, expected, rtol=1e-6, atol=1e-6)
 
+  @pytest.mark.slow
   def test_batch_mates_change_nothing(self):
     expected = _logits(_params(), CONFIG, _spread(TOKENS, MASK, 11), MASK)
     others = np.concatenate([TOKENS[:1], (TOKENS[1:] + 3) % 13])
@@ -177,6 +178,7 @@ class ArchitectureTest(absltest.TestCase):
         atol=1e-5,
     )
 
+  @pytest.mark.slow
   def test_tied_head_is_the_embedding_table(self):
     config = dataclasses.replace(CONFIG, is_tied=True)
     tied = {k: v for k, v in _params().items() if k != "head"}

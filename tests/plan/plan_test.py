@@ -242,6 +242,7 @@ class ArchitecturesTest(parameterized.TestCase):
       ("qwen_math", "1.5b"),
       ("qwen_math", "7b"),
   )
+  @pytest.mark.slow
   def test_models_of_the_configs_are_known(self, name, size):
     module = importlib.import_module(f"configs.{name}")
     path = module.get_config(size).model.path

@@ -261,6 +261,7 @@ class AsSampledTest(parameterized.TestCase):
         {spec, spec.greedy(2), first, later},
     )
 
+  @pytest.mark.slow
   def test_imitation(self):
     settings = _settings(rollout__corrections_per_attempt=2)
     phase = _sft_phase(settings)

@@ -8,6 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 import matplotlib.image
 import numpy as np
+import pytest
 
 from score_jax.report import curves
 
@@ -83,6 +84,7 @@ class LearningCurvesTest(absltest.TestCase):
     self.assertLess(curves._smooth(noise).std(), 0.5 * noise.std())
     self.assertEqual(curves._smooth(np.zeros(0)).shape, (0,))
 
+  @pytest.mark.slow
   def test_short_and_partial_runs_are_drawn(self):
     one_step = [{"stage": "stage1", "step": 1, "train/accuracy_t1": 0.5}]
     base = [{"stage": "base", "step": 0, "validation/accuracy_t1": 0.5}]

@@ -130,6 +130,7 @@ class SampledAttemptsTest(absltest.TestCase):
   def test_batches_do_not_matter(self):
     self.assertEqual(_rows(_sampled(8)), _rows(_sampled(1)))
 
+  @pytest.mark.slow
   def test_samples_differ_unless_it_is_cold(self):
     for temperature, expected in ((1.0, 4), (1e-4, 1)):
       rows = _rows(_sampled(8, temperature=temperature))

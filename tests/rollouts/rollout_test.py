@@ -316,6 +316,7 @@ class CorrectionsTest(parameterized.TestCase):
         atol=1e-4,
     )
 
+  @pytest.mark.slow
   def test_a_shared_first_attempt_is_judged_once(self):
     task, c = TagTask(), _sample(spec=SHARED)
     graded = rollout.grade(task, c)

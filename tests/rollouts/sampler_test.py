@@ -453,6 +453,7 @@ class EndOfAttemptTest(parameterized.TestCase):
     self.assertEqual(first.tokens[0].tolist(), [4, 5, 6, 7, 0, EOS])
     self.assertFalse(first.is_truncated.any())
 
+  @pytest.mark.slow
   def test_any_stop_id_ends_an_attempt_and_stays_in_it(self):
     chain = {3: 4, 4: 6, 6: 6, 7: 7, TURN[-1]: 7}
     first, second = _sample_bigram(chain, stop_ids=(EOS, 6, 7))
@@ -462,6 +463,7 @@ class EndOfAttemptTest(parameterized.TestCase):
       self.assertEqual(attempt.mask.sum(1).tolist(), [length] * 12)
       self.assertFalse(attempt.is_truncated.any())
 
+  @pytest.mark.slow
   def test_an_attempt_that_another_stop_id_ended_is_not_closed(self):
     """The scorer agrees only where no EOS stands between attempt and turn."""
     stop_ids = (EOS, 4)
@@ -633,6 +635,7 @@ def _is_deleted(tree):
 
 class ProgramsTest(parameterized.TestCase):
 
+  @pytest.mark.slow
   def test_rows_of_a_problem_start_alike(self):
     one, many = _start(copies=1), _start(copies=3)
     repeated, message = sampler.repeat(one, _message(3), copies=3)

@@ -57,6 +57,7 @@ class SelfRefineTest(parameterized.TestCase):
     seen = {text for _, text in collector.task.seen}
     self.assertEqual(seen, {text for texts in rows for text in texts})
 
+  @pytest.mark.slow
   def test_the_scorer_agrees_with_the_sampler(self):
     """So the second attempt was written with the remarks in sight."""
     _, (r,) = _self_refine()

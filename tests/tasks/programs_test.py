@@ -4,6 +4,7 @@ import contextlib
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from score_jax.grading.errors import GraderError
 from score_jax.grading.sandbox import CodeGrader
@@ -119,6 +120,7 @@ class ProgramGraderTest(absltest.TestCase):
         },
     )
 
+  @pytest.mark.slow
   def test_a_limit_met_by_an_own_program_is_no_reason_to_leave_it_out(self):
     slow = "def f(x):\n  while True: pass"
     problems = [

@@ -105,6 +105,7 @@ class TrainStepTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(1, 2, 4)
+  @pytest.mark.slow
   def test_microbatches_have_the_gradient_of_the_batch(self, num_microbatches):
     """Also where attempts of the pieces differ in length."""
 
@@ -124,6 +125,7 @@ class TrainStepTest(parameterized.TestCase):
         atol=1e-6,
     )
 
+  @pytest.mark.slow
   def test_microbatches_lead_to_the_same_parameters(self):
     expected, expected_metrics = self._run()
     for num_microbatches in (2, 4):
@@ -135,6 +137,7 @@ class TrainStepTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "8 rows is not divisible into 3"):
       self._run(num_microbatches=3)
 
+  @pytest.mark.slow
   def test_step_is_clipped_adam_on_the_gradient(self):
     """The update against optax by hand, from the second gradient on too."""
     state, _ = self._run(steps=2)
@@ -148,6 +151,7 @@ class TrainStepTest(parameterized.TestCase):
       params = optax.apply_updates(params, updates)
     chex.assert_trees_all_close(state.params, params, atol=1e-5)
 
+  @pytest.mark.slow
   def test_grad_norm_is_reported_before_clipping(self):
     self.batch["advantages"] = 100 * self.batch["advantages"]
     _, metrics = self._run(steps=1)
@@ -155,6 +159,7 @@ class TrainStepTest(parameterized.TestCase):
     self.assertGreater(norm, 10.0)
     chex.assert_trees_all_close(metrics["grad_norm"], norm, rtol=1e-5)
 
+  @pytest.mark.slow
   def test_loss_is_reported_before_the_update(self):
     _, metrics = self._run(steps=1)
     loss, _ = _loss(self.params, self.ref_params, self.batch)

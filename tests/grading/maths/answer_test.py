@@ -192,6 +192,7 @@ class MathGraderTest(parameterized.TestCase):
     self.assertGreater(signal.getitimer(signal.ITIMER_REAL)[0], 900.0)
     self.assertIs(signal.getsignal(signal.SIGALRM), mine)
 
+  @pytest.mark.slow
   def test_batch_mates_order_workers_and_cache_change_nothing(self):
     pairs = [(f"so \\boxed{{{a}}}", g) for g, a, _ in SLOW_PAIRS] * 3
     pairs += [(rf"\boxed{{{a}}}", r"\sqrt{2}") for a in math_hostile.COSTLY]
@@ -232,6 +233,7 @@ class MathGraderTest(parameterized.TestCase):
       grades = self.grader.grade([r"\boxed{\sqrt{7}}"], [r"\sqrt{11}"])
     self.assertEqual(_statuses(grades), ["timeout"])
 
+  @pytest.mark.slow
   def test_a_worker_killed_in_the_middle_of_a_batch_changes_no_grade(self):
     answers = [rf"(x+{i})^{{2}}-x^{{2}}" for i in range(400)]
     golds = [f"{2 * i}x+{i * i}" for i in range(400)]

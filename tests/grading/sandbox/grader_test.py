@@ -217,6 +217,7 @@ class ExceptionTest(parameterized.TestCase):
       ("crash", "import os\ndef f(x):\n  while True: os.write(3, b'junk')"),
       ("timeout", "def f(x):\n  while True: pass"),
   )
+  @pytest.mark.slow
   def test_tests_that_catch_everything_do_not_save_a_dead_one(
       self, expected, solution
   ):

@@ -56,6 +56,7 @@ class ProbeTest(parameterized.TestCase):
     self.assertNotIn("fork", found)
 
   @parameterized.parameters(*probe.ESCAPES)
+  @pytest.mark.slow
   def test_one_escape_is_enough_to_refuse_a_tier(self, name):
     solution = probe._SOLUTION + f"\ndef {name}(*args): return True"
     with mock.patch.object(probe, "_SOLUTION", solution):

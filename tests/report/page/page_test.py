@@ -167,6 +167,7 @@ class PageTest(absltest.TestCase):
     size = len(page.render(data.collect(path)).encode())
     self.assertBetween(size, 1_500_000, 2_000_000)
 
+  @pytest.mark.slow
   def test_command_writes_page_and_figures(self):
     path = _directory(self)
     made_up_study.make_study(path, seeds=(0,), n=10)
