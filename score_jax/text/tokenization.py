@@ -46,6 +46,8 @@ class ConversationTokenizer:
 
   Attributes:
     tokenizer: the transformers tokenizer.
+    template: its chat template, with options and date written into it; None for
+      a base model.
     markers: texts around the contents of a conversation.
     eos_id: the token that ends a turn: that of the chat template, or EOS where
       there is none. It is written behind an attempt that was cut off.
@@ -56,6 +58,7 @@ class ConversationTokenizer:
   """
 
   tokenizer: Any
+  template: str | None
   markers: TurnMarkers
   eos_id: int
   stop_ids: tuple[int, ...]
@@ -197,8 +200,9 @@ def load(
 
   Args:
     path: the directory.
-    template_options: handed to the chat template, such as `enable_thinking` of
-      Qwen 3.
+    template_options: values for the chat template, such as `enable_thinking` of
+      Qwen 3. `date_string` is the date that a template writes, such as
+      '26 Jul 2024', which it is where none is given.
 
   Raises:
     ValueError: there is no tokenizer in the directory, it needs code of its
@@ -235,7 +239,7 @@ def wrap(
   Args:
     tokenizer: a transformers tokenizer. If it has no pad token, the token that
       ends a turn fills arrays.
-    template_options: handed to the chat template.
+    template_options: values for the chat template, see `load`.
     stop_ids: ids that end an attempt, beside the end of turn and EOS.
 
   Raises:
@@ -247,6 +251,7 @@ def wrap(
   stops = dict.fromkeys([eos_id, *stop_ids, tokenizer.eos_token_id])
   return ConversationTokenizer(
       tokenizer=tokenizer,
+      template=chat_templates.fixed_template(tokenizer, template_options),
       markers=markers,
       eos_id=eos_id,
       stop_ids=tuple(i for i in stops if i is not None),
