@@ -23,21 +23,31 @@ _WANTED = ("*.json", "model*.safetensors", "*.jinja", "*.model", "*.txt")
 # What PEFT writes: weights that stand for nothing without a base model.
 _ADAPTER_CONFIG = "adapter_config.json"
 _ADAPTER = re.compile(r"adapter_(config\.json|model.*\.(safetensors|bin))")
+# Where the hub's library puts a model: .../snapshots/<commit>.
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def resolve(path: str | os.PathLike) -> str:
+def resolve(path: str | os.PathLike, revision: str | None = None) -> str:
   """A local directory, downloaded first if `path` is a hub id.
 
   Args:
     path: directory, or "organisation/name" of a model on the Hugging Face hub.
+    revision: commit, tag or branch of a model on the hub; None for its newest
+      commit.
 
   Raises:
-    ValueError: `path` is neither a directory nor a hub id, or the model cannot
-      be downloaded (no network, no such model, no access).
+    ValueError: `path` is neither a directory nor a hub id, a directory is given
+      with a revision, or the model cannot be downloaded (no network, no such
+      model or revision, no access).
   """
   path = os.fspath(path)
   if os.path.isdir(path):
+    if revision is not None:
+      raise ValueError(
+          f"{path!r} is a directory, which has no revision {revision!r}: leave"
+          " the revision out (None), or give the id of a model on the hub"
+      )
     return path
   if os.path.exists(path):
     raise ValueError(f"{path!r} is a file, expected a Hugging Face directory")
@@ -48,17 +58,32 @@ def resolve(path: str | os.PathLike) -> str:
         " model on the Hugging Face hub such as google/gemma-2-2b-it"
     )
   try:
-    return huggingface_hub.snapshot_download(path, allow_patterns=_WANTED)
+    return huggingface_hub.snapshot_download(
+        path, revision=revision, allow_patterns=_WANTED
+    )
   # Any failure counts: no network, no access, no such model, a connection that
   # breaks. Their classes change with the hub's HTTP library.
   except Exception as error:
     raise ValueError(
-        f"{path!r} is no directory here and cannot be had from the Hugging"
+        f"{path!r}{_at(revision)} is no directory here and cannot be had from"
+        " the Hugging"
         f" Face hub ({type(error).__name__}: {_first_line(error)}). Without a"
         " network, copy the model's files into a directory and give its path;"
         " for a gated model, accept its licence on the hub and run `hf auth"
         " login`."
     ) from error
+
+
+def commit(directory: str | os.PathLike) -> str | None:
+  """The commit that a download from the hub holds, None for other directories."""
+  directory = os.path.abspath(directory)
+  parent, name = os.path.split(directory)
+  is_snapshot = os.path.basename(parent) == "snapshots"
+  return name if is_snapshot and _COMMIT.fullmatch(name) else None
+
+
+def _at(revision: str | None) -> str:
+  return "" if revision is None else f" at revision {revision!r}"
 
 
 def read_object(file: str) -> dict[str, Any]:

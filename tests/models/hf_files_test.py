@@ -155,6 +155,27 @@ class ResolveTest(_DirectoryTestCase):
         hf_files.resolve("google/gemma")
     self.assertNotIn("\n", str(caught.exception))
 
+  def test_a_revision_is_asked_for_and_its_commit_is_known(self):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = self.path / "models--a--b" / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    with mock.patch.object(
+        huggingface_hub, "snapshot_download", return_value=str(snapshot)
+    ) as download:
+      directory = hf_files.resolve("a/b", "v1.0")
+    self.assertEqual(download.call_args.kwargs["revision"], "v1.0")
+    self.assertEqual(hf_files.commit(directory), commit)
+    for other in (self.path, self.path / "snapshots" / "main", snapshot.parent):
+      self.assertIsNone(hf_files.commit(other))
+
+  def test_a_revision_that_is_not_there_is_named(self):
+    with self._assert_refused("'nobody/no-such-model'", "at revision 'v9'"):
+      hf_files.resolve("nobody/no-such-model", "v9")
+
+  def test_a_directory_has_no_revision(self):
+    with self._assert_refused(repr(str(self.path)), "has no revision 'main'"):
+      hf_files.resolve(self.path, "main")
+
   def test_a_hub_id_is_downloaded_without_pickles(self):
     with mock.patch.object(
         huggingface_hub, "snapshot_download", return_value=str(self.path)
@@ -183,7 +204,8 @@ class ResolveTest(_DirectoryTestCase):
         "tf_model.h5",
     ]
     asked = huggingface_hub.utils.filter_repo_objects(
-        wanted + unwanted, **download.call_args.kwargs
+        wanted + unwanted,
+        allow_patterns=download.call_args.kwargs["allow_patterns"],
     )
     self.assertCountEqual(asked, wanted)
 
