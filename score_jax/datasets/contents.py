@@ -37,8 +37,8 @@ def check(content: bytes, name: str) -> None:
 def _fault(content: bytes, name: str) -> str | None:
   """What is wrong with the content, and what to do; None if nothing is."""
   if not content.strip(b"\x00"):
-    found = "zero bytes alone" if content else "nothing (0 bytes)"
-    return f"holds {found}: it was not copied whole, fetch it again"
+    found = "holds zero bytes alone" if content else "has no rows: it is empty"
+    return f"{found}, it was not copied whole: fetch it again"
   for start, fault in _STARTS.items():
     if content.startswith(start):
       return fault

@@ -125,14 +125,6 @@ def read_bytes(path: epath.Path) -> bytes:
     ) from error
 
 
-def require_files(paths: Sequence[epath.Path], instructions: str) -> None:
-  """Raises ValueError with instructions where one of the files is absent."""
-  for path in paths:
-    with needs_gcsfs(path):
-      if not path.is_file():
-        raise ValueError(f"there is no file {path}. {instructions}")
-
-
 def text_of(record: Record, column: str) -> str:
   """A value as text; ValueError unless it is a text or a finite number."""
   value = value_of(record, column)

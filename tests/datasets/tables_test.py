@@ -192,8 +192,8 @@ class TablesTest(parameterized.TestCase):
     )
 
   @parameterized.named_parameters(
-      ("nothing", "t.jsonl", b"", r"t.jsonl holds nothing \(0 bytes\).*again"),
-      ("zeros", "t.parquet", bytes(99), "zero bytes alone: .*fetch it again"),
+      ("nothing", "t.jsonl", b"", "t.jsonl has no rows: it is empty.*again"),
+      ("zeros", "t.parquet", bytes(99), "zero bytes alone, .*fetch it again"),
       ("page", "t.jsonl", b"\n <!DOCTYPE html><p>", "web page.*the raw one"),
       ("page_2", "t.parquet", b"<html><body>", "t.parquet is a web page"),
       ("page_3", "t.json", b'\xef\xbb\xbf<?xml version="1.0"?>', "web page"),
