@@ -6,6 +6,7 @@ stay as they are published.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import hashlib
 from typing import NamedTuple
 
@@ -209,11 +210,11 @@ def correct(row: Row) -> Row:
   return row if fault is None else {**row, "answer": fault.corrected}
 
 
-def corrected(rows: Mapping[str, list[Row]]) -> list[str]:
-  """Names of the rows, of all splits, that hold a corrected answer."""
+def corrected(splits: Mapping[str, Sequence[Row]]) -> list[str]:
+  """Names of the rows, of all splits, whose answer is a corrected one."""
   return [
       row["id"]
-      for those in rows.values()
+      for those in splits.values()
       for row in those
       if _is_corrected(row)
   ]
