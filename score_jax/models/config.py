@@ -5,6 +5,7 @@
 
 import dataclasses
 import enum
+from typing import Any
 
 import jax
 
@@ -172,3 +173,28 @@ class ModelConfig:
   def query_scale(self) -> float:
     """Factor of queries before their products with keys."""
     return (self.query_pre_attn_scalar or self.head_dim) ** -0.5
+
+
+def description(config: ModelConfig) -> dict[str, Any]:
+  """A configuration as JSON has it: equal for equal models, and for no others.
+
+  Fields with their defaults are left out, so that a mechanism that is added
+  later changes no description. A part that is a class of its own, such as a
+  scaling of rotary embeddings, is an object with the class's name as `kind`.
+  """
+  return {
+      field.name: _plain(vars(config)[field.name])
+      for field in dataclasses.fields(config)
+      if vars(config)[field.name] != field.default
+  }
+
+
+def _plain(value: Any) -> Any:
+  if isinstance(value, enum.Enum):
+    return value.value
+  if isinstance(value, tuple):
+    return [_plain(v) for v in value]
+  if dataclasses.is_dataclass(value):
+    parts = {name: _plain(part) for name, part in vars(value).items()}
+    return {"kind": type(value).__name__, **parts}
+  return value

@@ -463,6 +463,17 @@ class BrokenDirectoryTest(_DirectoryTestCase):
     with self.assertRaisesRegex(ValueError, "config.json: .*'mamba'"):
       hf.load_config(self.path)
 
+  def test_an_adapter_is_refused_before_anything_else(self):
+    self._save()
+    (self.path / "adapter_config.json").write_text("{}")
+    for load in (hf.load, hf.load_config):
+      with self.assertRaisesRegex(ValueError, "has a PEFT adapter beside"):
+        load(self.path)
+    for name in ("config.json", "model.safetensors"):
+      (self.path / name).unlink()
+    with self.assertRaisesRegex(ValueError, "is a PEFT adapter and no model"):
+      hf.load(self.path)
+
   def test_tensors_that_are_no_floats_are_refused(self):
     self._save(UNTIED)
     tensors = self._tensors()
