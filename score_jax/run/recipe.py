@@ -118,7 +118,7 @@ def _check_manifest(
       lambda: workdir_lib.check_manifest(workdir.manifest, manifest)
   )
   for line in tables.manifest_lines(manifest):
-    console.print(line)
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def _write_end(
