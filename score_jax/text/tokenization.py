@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import functools
+import hashlib
+import json
 import os
 import re
 import types
@@ -59,6 +61,23 @@ class ConversationTokenizer:
   stop_ids: tuple[int, ...]
   pad_id: int
   vocab_size: int
+
+  def description(self) -> dict[str, Any]:
+    """What ids and texts depend on, as JSON: the same for the same tokenizer.
+
+    The tokenizer is there as the hash of its tokenizer.json, as it was loaded.
+    """
+    content = json.loads(self.tokenizer.backend_tokenizer.to_str())
+    # A call may set these, and the ids of texts do not depend on them.
+    content |= {"truncation": None, "padding": None}
+    encoded = json.dumps(content, sort_keys=True).encode()
+    return {
+        "tokenizer_sha256": hashlib.sha256(encoded).hexdigest(),
+        "markers": self.markers._asdict(),
+        "eos_id": self.eos_id,
+        "stop_ids": list(self.stop_ids),
+        "pad_id": self.pad_id,
+    }
 
   def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:
     """Ids of first prompts, up to where the first attempt starts.

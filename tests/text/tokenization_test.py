@@ -115,6 +115,59 @@ class CharacterTokenizerTest(absltest.TestCase):
         tokenization.load(missing)
 
 
+class DescriptionTest(parameterized.TestCase):
+  """Two tokenizers with one description give the same ids and texts."""
+
+  def test_it_is_json_and_names_markers_and_ids(self):
+    found = _chat_tokenizer().description()
+    self.assertEqual(json.loads(json.dumps(found)), found)
+    self.assertEqual(
+        found["markers"],
+        {
+            "opening": "<|im_start|>user\n",
+            "reply": "<|im_end|>\n<|im_start|>assistant\n",
+            "between": "<|im_end|>\n<|im_start|>user\n",
+        },
+    )
+    end = 4 + len(CHARACTERS)
+    self.assertEqual(
+        (found["eos_id"], found["stop_ids"], found["pad_id"]), (end, [end], 0)
+    )
+
+  def test_it_survives_save_load_and_use(self):
+    tokenizer = _chat_tokenizer()
+    expected = tokenizer.description()
+    path = self.enterContext(tempfile.TemporaryDirectory())
+    tokenizer.tokenizer.save_pretrained(path)
+    loaded = tokenization.load(path)
+    self.assertEqual(loaded.description(), expected)
+    loaded.tokenizer(["1", "12"], padding=True, truncation=True, max_length=9)
+    self.assertEqual(loaded.description(), expected)
+    self.assertEqual(_chat_tokenizer().description(), expected)
+
+  @parameterized.named_parameters(
+      ("template", lambda t: setattr(t, "chat_template", "<eos>" + CHATML)),
+      ("eos", lambda t: setattr(t, "eos_token", "<eos>")),
+      ("pad", lambda t: setattr(t, "pad_token", "<eos>")),
+      ("vocabulary", lambda t: t.add_tokens(["+="])),
+      ("special", lambda t: t.add_tokens(["+"], special_tokens=True)),
+      (
+          "normalizer",
+          lambda t: setattr(
+              t.backend_tokenizer,
+              "normalizer",
+              tokenizers.normalizers.Lowercase(),
+          ),
+      ),
+  )
+  def test_it_tells_tokenizers_apart(self, change):
+    raw = _chat_tokenizer().tokenizer
+    change(raw)
+    self.assertNotEqual(
+        tokenization.wrap(raw).description(), _chat_tokenizer().description()
+    )
+
+
 class PaddingIdTest(absltest.TestCase):
   """The padding token may be EOS, as in SmolLM2."""
 
