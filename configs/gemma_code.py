@@ -38,7 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # of data order and sampling
   config.model = create(
       path="google/gemma-2-2b-it",  # Hugging Face directory, or a hub id
-      dtype="float32",  # of the parameters that are trained
+      revision=None,  # commit, tag or branch on the hub; None for the newest
       compute_dtype="bfloat16",  # in use, sampling, and the reference
       chat_template_options=create(),
   )

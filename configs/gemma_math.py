@@ -67,7 +67,7 @@ def get_config(size: str = "2b") -> ml_collections.ConfigDict:
   config.seed = 0  # of data order and sampling
   config.model = create(
       path=sized["path"],
-      dtype="float32",  # of the parameters that are trained
+      revision=None,  # commit, tag or branch on the hub; None for the newest
       compute_dtype="bfloat16",  # in use, sampling, and the reference
       chat_template_options=create(),
   )

@@ -20,7 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # of data order and sampling
   config.model = create(
       path="models/smollm2-135m",  # Hugging Face directory, or a hub id
-      dtype="float32",
+      revision=None,
       compute_dtype="float32",
       chat_template_options=create(),
   )

@@ -7,14 +7,19 @@ Where the published files are missing, the error says where to get them. A data
 set that is prepared already is only described.
 """
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import sys
 
 from absl import app
 from absl import flags
 from absl import logging
 
+from score_jax.datasets import math_faults
 from score_jax.datasets import prepared
+from score_jax.datasets.rows import Row
 from score_jax.datasets.rows import fingerprint
+from score_jax.datasets.rows import listed
 from score_jax.output.progress import console
 
 
@@ -29,12 +34,31 @@ def _main(argv: list[str]) -> None:
     )
   except ValueError as error:
     sys.exit(f"error: {error}")
+  for line in _lines(values.dataset, splits):
+    console.print(line, markup=False, soft_wrap=True)
+
+
+def _lines(dataset: str, splits: Mapping[str, Sequence[Row]]) -> list[str]:
+  """What is in a data set, and what is not as it was published."""
+  lines = [
+      f"{dataset} {split}: {len(rows)} rows, sha256 {fingerprint(rows)}"
+      for split, rows in splits.items()
+  ]
   for split, rows in splits.items():
-    console.print(
-        f"{values.dataset} {split}: {len(rows)} rows, sha256"
-        f" {fingerprint(rows)}",
-        soft_wrap=True,
+    names = [r["id"] for r in rows if r.get("answer") == ""]
+    if names:
+      lines.append(
+          f"{dataset} {split}: {len(names)} rows state no answer, runs leave"
+          f" them out: {listed(names)}"
+      )
+  names = math_faults.corrected(splits) if dataset == "math" else []
+  if names:
+    lines.append(
+        f"{dataset}: {len(names)} answers are corrected, which are published"
+        f" wrong or not at all (score_jax/datasets/math_faults.py):"
+        f" {listed(names)}"
     )
+  return lines
 
 
 if __name__ == "__main__":

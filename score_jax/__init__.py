@@ -1,3 +1,3 @@
 """SCoRe: training language models to self-correct, in JAX."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

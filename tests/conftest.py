@@ -1,6 +1,9 @@
 """Strict settings for all tests, made before JAX starts."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 from score_jax.plan import topologies
 
@@ -12,6 +15,17 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_force_host_platform_device_count=8"
 )
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# Many tests run the same small programs: one process compiles each, the others
+# of this session, and the commands that they start, read it from disk.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+  _cache = tempfile.mkdtemp(prefix="score_jax_programs_")
+  atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+  os.environ |= {
+      "JAX_COMPILATION_CACHE_DIR": _cache,
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+      "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+  }
 
 from absl import flags  # noqa: E402
 import jax  # noqa: E402

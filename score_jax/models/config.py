@@ -5,6 +5,7 @@
 
 import dataclasses
 import enum
+from typing import Any
 
 import jax
 
@@ -59,6 +60,35 @@ class Llama3Scaling:
 
 
 @dataclasses.dataclass(frozen=True)
+class YarnScaling:
+  """YaRN: pairs that turn seldom are stretched, fast ones are not.
+
+  Between the two the factor is blended, along the index of the pair.
+
+  Attributes:
+    factor: factor by which long wavelengths grow.
+    original_max_positions: positions of the first pre-training, in tokens.
+    attention_factor: factor of rotated queries and keys, each.
+    beta_fast: pairs with more turns than this, over the original positions,
+      keep their wavelength.
+    beta_slow: pairs with fewer turns than this grow by the whole factor.
+    has_whole_bounds: the bounds of the blend are rounded to whole pairs.
+  """
+
+  factor: float
+  original_max_positions: int
+  attention_factor: float
+  beta_fast: float = 32.0
+  beta_slow: float = 1.0
+  has_whole_bounds: bool = True
+
+  @property
+  def max_positions(self) -> int:
+    """Positions that the scaling reaches to."""
+    return int(self.factor * self.original_max_positions)
+
+
+@dataclasses.dataclass(frozen=True)
 class Rope:
   """Rotary position embedding.
 
@@ -68,7 +98,14 @@ class Rope:
   """
 
   theta: float
-  scaling: LinearScaling | Llama3Scaling | None = None
+  scaling: LinearScaling | Llama3Scaling | YarnScaling | None = None
+
+  @property
+  def amplitude(self) -> float:
+    """Factor of what is rotated."""
+    if isinstance(self.scaling, YarnScaling):
+      return self.scaling.attention_factor
+    return 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +127,8 @@ class ModelConfig:
     rope: rotary embedding of layers that see all earlier positions.
     norm_eps: added to the mean square in RMS norms.
     is_tied: the output head is the transposed embedding table.
-    max_positions: longest sequence the model was made for, in tokens.
+    max_positions: longest sequence the model was made for, in tokens; see
+      `position_limit`.
     activation: activation of the gated feed-forward layer.
     norm_offset: added to the scales of RMS norms: 1 where files hold scale - 1.
     has_scaled_embedding: embeddings are multiplied by sqrt(D).
@@ -169,6 +207,42 @@ class ModelConfig:
       )
 
   @property
+  def position_limit(self) -> int:
+    """Longest sequence that the model can be given, in tokens.
+
+    Files with YaRN name the original length or the one that it reaches to.
+    """
+    scaling = self.rope.scaling
+    if isinstance(scaling, YarnScaling):
+      return max(self.max_positions, scaling.max_positions)
+    return self.max_positions
+
+  @property
   def query_scale(self) -> float:
     """Factor of queries before their products with keys."""
     return (self.query_pre_attn_scalar or self.head_dim) ** -0.5
+
+
+def description(config: ModelConfig) -> dict[str, Any]:
+  """A configuration as JSON has it: equal for equal models, and for no others.
+
+  Fields with their defaults are left out, so that a mechanism that is added
+  later changes no description. A part that is a class of its own, such as a
+  scaling of rotary embeddings, is an object with the class's name as `kind`.
+  """
+  return {
+      field.name: _plain(vars(config)[field.name])
+      for field in dataclasses.fields(config)
+      if vars(config)[field.name] != field.default
+  }
+
+
+def _plain(value: Any) -> Any:
+  if isinstance(value, enum.Enum):
+    return value.value
+  if isinstance(value, tuple):
+    return [_plain(v) for v in value]
+  if dataclasses.is_dataclass(value):
+    parts = {name: _plain(part) for name, part in vars(value).items()}
+    return {"kind": type(value).__name__, **parts}
+  return value

@@ -85,8 +85,15 @@ def load(
 
 
 def load_config(path: str | os.PathLike) -> ModelConfig:
-  """Reads config.json of a Hugging Face directory or hub id."""
-  file = os.path.join(hf_files.resolve(path), "config.json")
+  """Reads config.json of a Hugging Face directory or hub id.
+
+  Raises:
+    ValueError: there is no model, its configuration is not supported, or there
+      is an adapter.
+  """
+  directory = hf_files.resolve(path)
+  hf_files.refuse_adapter(directory)
+  file = os.path.join(directory, "config.json")
   return hf_config.from_hf(hf_files.read_object(file), file)
 
 

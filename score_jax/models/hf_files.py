@@ -20,21 +20,34 @@ SINGLE = "model.safetensors"
 # Files that are downloaded from the hub: neither pickles nor the weights of
 # other frameworks.
 _WANTED = ("*.json", "model*.safetensors", "*.jinja", "*.model", "*.txt")
+# What PEFT writes: weights that stand for nothing without a base model.
+_ADAPTER_CONFIG = "adapter_config.json"
+_ADAPTER = re.compile(r"adapter_(config\.json|model.*\.(safetensors|bin))")
+# Where the hub's library puts a model: .../snapshots/<commit>.
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def resolve(path: str | os.PathLike) -> str:
+def resolve(path: str | os.PathLike, revision: str | None = None) -> str:
   """A local directory, downloaded first if `path` is a hub id.
 
   Args:
     path: directory, or "organisation/name" of a model on the Hugging Face hub.
+    revision: commit, tag or branch of a model on the hub; None for its newest
+      commit.
 
   Raises:
-    ValueError: `path` is neither a directory nor a hub id, or the model cannot
-      be downloaded (no network, no such model, no access).
+    ValueError: `path` is neither a directory nor a hub id, a directory is given
+      with a revision, or the model cannot be downloaded (no network, no such
+      model or revision, no access).
   """
   path = os.fspath(path)
   if os.path.isdir(path):
+    if revision is not None:
+      raise ValueError(
+          f"{path!r} is a directory, which has no revision {revision!r}: leave"
+          " the revision out (None), or give the id of a model on the hub"
+      )
     return path
   if os.path.exists(path):
     raise ValueError(f"{path!r} is a file, expected a Hugging Face directory")
@@ -45,17 +58,32 @@ def resolve(path: str | os.PathLike) -> str:
         " model on the Hugging Face hub such as google/gemma-2-2b-it"
     )
   try:
-    return huggingface_hub.snapshot_download(path, allow_patterns=_WANTED)
+    return huggingface_hub.snapshot_download(
+        path, revision=revision, allow_patterns=_WANTED
+    )
   # Any failure counts: no network, no access, no such model, a connection that
   # breaks. Their classes change with the hub's HTTP library.
   except Exception as error:
     raise ValueError(
-        f"{path!r} is no directory here and cannot be had from the Hugging"
+        f"{path!r}{_at(revision)} is no directory here and cannot be had from"
+        " the Hugging"
         f" Face hub ({type(error).__name__}: {_first_line(error)}). Without a"
         " network, copy the model's files into a directory and give its path;"
         " for a gated model, accept its licence on the hub and run `hf auth"
         " login`."
     ) from error
+
+
+def commit(directory: str | os.PathLike) -> str | None:
+  """The commit that a download from the hub holds, None for other directories."""
+  directory = os.path.abspath(directory)
+  parent, name = os.path.split(directory)
+  is_snapshot = os.path.basename(parent) == "snapshots"
+  return name if is_snapshot and _COMMIT.fullmatch(name) else None
+
+
+def _at(revision: str | None) -> str:
+  return "" if revision is None else f" at revision {revision!r}"
 
 
 def read_object(file: str) -> dict[str, Any]:
@@ -76,6 +104,45 @@ def read_object(file: str) -> dict[str, Any]:
   if not isinstance(content, dict):
     raise ValueError(f"{file} holds a {type(content).__name__}, no JSON object")
   return content
+
+
+def refuse_adapter(directory: str) -> None:
+  """Refuses a directory with a PEFT adapter, alone or beside full weights.
+
+  transformers loads an adapter that lies beside a model; without it the model
+  would be another one.
+
+  Raises:
+    ValueError: there is an adapter; the message says how to merge it.
+  """
+  found = sorted(n for n in os.listdir(directory) if _ADAPTER.fullmatch(n))
+  if not found:
+    return
+  beside = [n for n in (SINGLE, INDEX, "config.json") if _has(directory, n)]
+  where = "is a PEFT adapter and no model"
+  if beside:
+    where = f"has a PEFT adapter beside {', '.join(beside)}"
+  raise ValueError(
+      f"{directory} {where} ({', '.join(found)}{_base_model(directory)}), and"
+      " adapters are not loaded. Merge it, in Python:\n"
+      f"  adapter = {directory!r}\n"
+      "  model = peft.AutoPeftModelForCausalLM.from_pretrained(adapter)\n"
+      '  model.merge_and_unload().save_pretrained("merged")\n'
+      "and copy the tokenizer's files to merged. If full weights beside it"
+      f" hold the adapter already, remove {' and '.join(found)}."
+  )
+
+
+def _base_model(directory: str) -> str:
+  """The model that an adapter was trained on, to follow its file names."""
+  if not _has(directory, _ADAPTER_CONFIG):
+    return ""
+  content = read_object(os.path.join(directory, _ADAPTER_CONFIG))
+  return f", of {content.get('base_model_name_or_path')!r}"
+
+
+def _has(directory: str, name: str) -> bool:
+  return os.path.isfile(os.path.join(directory, name))
 
 
 def weight_files(directory: str) -> list[str]:

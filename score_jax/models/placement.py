@@ -67,13 +67,6 @@ def compute_dtype(settings: RunSettings) -> jnp.dtype | None:
   return settings.model and jnp.dtype(settings.model.compute_dtype)
 
 
-def param_dtype(settings: RunSettings) -> jnp.dtype:
-  """Type of the policy's parameters."""
-  return jnp.dtype(
-      "float32" if settings.model is None else settings.model.dtype
-  )
-
-
 def make_placement(
     config: ModelConfig,
     settings: MeshSettings | None = None,

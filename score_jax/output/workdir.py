@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import importlib.metadata
+import json
 import os
 import pathlib
 import platform
@@ -13,6 +14,9 @@ from score_jax.output import files
 
 # In a run directory: the version that made it. The first one wrote none.
 _VERSION, _FIRST_VERSION = "version.txt", "0.1.0"
+
+# What a resumed run is held to, of the manifest.
+_HELD = ("reference_sha256", "data_sha256", "model_config", "tokenizer")
 
 
 class Workdir:
@@ -150,19 +154,23 @@ def check_manifest(path: pathlib.Path, manifest: Mapping[str, Any]) -> None:
   """Writes what a run is made with, or holds a resumed run to it.
 
   Raises:
-    ValueError: the reference policy or the data are not those that the run was
-      started with.
+    ValueError: the base model, its tokenizer or the data are not those that the
+      run was started with; every difference is listed.
   """
   if not path.exists():
     files.write_json(path, manifest)
     return
   before = files.read_json(path)
-  for key in ("reference_sha256", "data_sha256"):
-    if before[key] != manifest[key]:
-      raise ValueError(
-          f"{path}: {key} was {before[key]}, is now {manifest[key]}: the run"
-          " cannot be continued with another base model or other data"
-      )
+  now = json.loads(json.dumps(manifest))  # lists where there are tuples
+  differences = _differences(
+      {key: before[key] for key in _HELD}, {key: now[key] for key in _HELD}
+  )
+  if differences:
+    raise ValueError(
+        f"{path}: {'; '.join(differences)}: the run cannot be continued with"
+        " another base model, another tokenizer or other data. Give it what it"
+        " was started with, or choose another --workdir"
+    )
 
 
 def versions() -> dict[str, str]:

@@ -33,6 +33,7 @@ from score_jax.rollouts.spec import ConversationSpec
 from score_jax.rollouts.spec import TokenIds
 from score_jax.settings import RunSettings
 from score_jax.training import context
+from score_jax.training import optim
 from score_jax.training import phases as phases_lib
 from score_jax.training import reinforce
 from score_jax.training import scoring as scoring_lib
@@ -162,7 +163,7 @@ def parameters(job: Job, dtype: str | jnp.dtype) -> Any:
 def train_state(job: Job, phase: RlPhase) -> train.TrainState:
   """Shapes of a phase's training state: parameters and moments."""
   optimizer = context.optimizer(phase.optimizer, job.settings.train)
-  params = parameters(job, placement.param_dtype(job.settings))
+  params = parameters(job, optim.PARAM_DTYPE)
   shapes = jax.eval_shape(
       lambda params: train.init_train_state(params, optimizer), params
   )
@@ -305,7 +306,7 @@ def conversation_programs(
       return compile_program(name, program, args, mesh).outputs
     return compiled(name, program, *args)
 
-  trained = parameters(job, placement.param_dtype(job.settings))
+  trained = parameters(job, optim.PARAM_DTYPE)
   copy = compiled("reshard", job.placement.copy, trained, ambient=None)
   sampler.sample_messages(
       copy,

@@ -14,6 +14,7 @@ import rich.table
 import rich.text
 
 from score_jax import scalars
+from score_jax.datasets.rows import listed
 from score_jax.output.progress import console
 from score_jax.output.progress import is_terminal
 from score_jax.scalars import Format
@@ -53,11 +54,13 @@ def manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _brief(value: Any) -> str:
-  """Lists by their length, for a line on a terminal."""
+  """Lists by their length and first items, for a line on a terminal."""
   if isinstance(value, Mapping):
     parts = [f"{name} {_brief(v)}" for name, v in value.items()]
     return f"({', '.join(parts)})" if parts else "none"
-  return str(len(value)) if isinstance(value, list) else str(value)
+  if isinstance(value, list):
+    return f"{len(value)}: {listed(value)}" if value else "0"
+  return str(value)
 
 
 def results_table(

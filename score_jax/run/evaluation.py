@@ -146,7 +146,7 @@ def run(
     test = context.problems.splits["test"]
     given = read_first_attempts(request.first_attempts, test)
     context = _with_test(context, [p for p in test if p.id in given])
-  params = context.load_base()
+  params = context.load_frozen()
   _write_manifest(context, params, checkpoint, output, request)
   result, rollouts, sampled = _roll_out(context, params, request, given)
   grades = [g for r in rollouts for row in r.grades for g in row]
@@ -181,12 +181,12 @@ def _write_manifest(
       "first_attempts": request.first_attempts,
       "test_time": None if more is None else dataclasses.asdict(more),
       "settings": dataclasses.asdict(context.settings),
-      **preparation.make_manifest(context.task, context.problems, params),
+      **preparation.make_manifest(context, params),
   }
   if distributed.is_main():
     files.write_json(output.manifest, manifest)
   for line in report_tables.manifest_lines(manifest):
-    console.print(line)
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def _roll_out(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from score_jax import settings as settings_lib
 from score_jax.models import hf
-from score_jax.models import placement as placement_lib
+from score_jax.models import hf_files
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import Params
 from score_jax.output import files
@@ -16,6 +16,7 @@ from score_jax.output import workdir as workdir_lib
 from score_jax.output.workdir import Workdir
 from score_jax.settings import RunSettings
 from score_jax.training import checkpoint
+from score_jax.training import optim
 from score_jax.training import phases
 from score_jax.training.checkpoint import Checkpointer
 
@@ -52,13 +53,22 @@ def export_run(
     raise ValueError(
         f"{os.fspath(path)!r} holds no checkpoint of {' or '.join(names)} yet"
     )
-  base = workdir.base if settings.model is None else settings.model.path
+  base = _base(workdir, settings)
   config = hf.load_config(base)
-  like = _abstract(config, placement_lib.param_dtype(settings))
+  like = _abstract(config, jnp.dtype(optim.PARAM_DTYPE))
   with Checkpointer(workdir.checkpoints(found[0])) as checkpointer:
     params = checkpointer.restore_params(like)
   hf.save(output, config, params, dtype=dtype and jnp.dtype(dtype), like=base)
   return found
+
+
+def _base(workdir: Workdir, settings: RunSettings) -> str | os.PathLike:
+  """Directory of the model that a run started from, at the run's commit."""
+  if settings.model is None:
+    return workdir.base
+  commit = files.read_json(workdir.manifest)["model"]["commit"]
+  revision = commit or settings.model.revision
+  return hf_files.resolve(settings.model.path, revision)
 
 
 def _open_run(

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from score_jax.devices import distributed
+from score_jax.models import hf_config
 from score_jax.models import hf_files
 from score_jax.models import placement as placement_lib
 from score_jax.models.transformer import Params
@@ -35,8 +36,19 @@ def base_model(settings: RunSettings, workdir: Workdir) -> BaseModel:
   """The model that a run starts from; a tiny one need not be made yet."""
   if settings.model is None:
     return tiny_base.describe(settings.tiny_model, workdir.base)
-  path = hf_files.resolve(settings.model.path)
+  path = hf_files.resolve(settings.model.path, settings.model.revision)
+  _check_commit(settings, path)
   return context_lib.read_base(settings, path)
+
+
+def _check_commit(settings: RunSettings, path: str) -> None:
+  """Refuses hosts that found different commits of a model on the hub."""
+  commits = distributed.gather_json(hf_files.commit(path))
+  if len(set(commits)) > 1:
+    raise ValueError(
+        f"the hosts found different commits of {settings.model.path!r}:"
+        f" {commits}; pin one with config.model.revision"
+    )
 
 
 def open_run(settings: RunSettings, task: Task, workdir: Workdir) -> RunContext:
@@ -77,13 +89,29 @@ def job(context: RunContext) -> Job:
   return Job(context.settings, context.base.config, context.placement, ids)
 
 
-def make_manifest(
-    task: Task, problems: RunProblems, ref_params: Params
-) -> dict[str, Any]:
-  """What the numbers of a run depend on beside its config.
+def make_manifest(context: RunContext, ref_params: Params) -> dict[str, Any]:
+  """What the numbers of a run depend on beside its config."""
+  base, task, problems = context.base, context.task, context.problems
+  splits = problems.splits.items()
+  return {
+      "reference_sha256": params_sha256(ref_params),
+      "data_sha256": data_sha256(task, problems),
+      "model_config": hf_config.to_hf(base.config),
+      "tokenizer": base.tokenizer.description(),
+      "model": {
+          "directory": base.directory.name,
+          "commit": hf_files.commit(base.directory),
+      },
+      "num_problems": {split: len(those) for split, those in splits},
+      "num_long_prompts_dropped": dict(problems.num_dropped),
+      "task": {"name": task.name, **task.provenance()},
+      "devices": [str(d) for d in jax.devices()],
+      "versions": workdir_lib.versions(),
+  }
 
-  The hash of the data covers the prompts, which may come from a file.
-  """
+
+def data_sha256(task: Task, problems: RunProblems) -> str:
+  """Hash of all problems and prompts; prompts may come from a file."""
   rows = {
       split: [
           {**dataclasses.asdict(p), "first_prompt": task.first_prompt(p)}
@@ -93,15 +121,7 @@ def make_manifest(
   }
   content = {"problems": rows, "correction_prompt": task.correction_prompt}
   encoded = json.dumps(content, sort_keys=True).encode()
-  return {
-      "reference_sha256": params_sha256(ref_params),
-      "data_sha256": hashlib.sha256(encoded).hexdigest(),
-      "num_problems": {split: len(those) for split, those in rows.items()},
-      "num_long_prompts_dropped": dict(problems.num_dropped),
-      "task": {"name": task.name, **task.provenance()},
-      "devices": [str(d) for d in jax.devices()],
-      "versions": workdir_lib.versions(),
-  }
+  return hashlib.sha256(encoded).hexdigest()
 
 
 def params_sha256(params: Mapping[str, Any]) -> str:

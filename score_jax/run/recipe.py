@@ -113,12 +113,12 @@ def _check_manifest(
     context: RunContext, params: Params, workdir: Workdir
 ) -> None:
   """Writes what the run is made with, or holds a resumed run to it."""
-  manifest = preparation.make_manifest(context.task, context.problems, params)
+  manifest = preparation.make_manifest(context, params)
   distributed.on_main(
       lambda: workdir_lib.check_manifest(workdir.manifest, manifest)
   )
   for line in tables.manifest_lines(manifest):
-    console.print(line)
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def _write_end(

@@ -15,7 +15,9 @@ from score_jax.settings.strict import check_fraction
 from score_jax.settings.strict import check_not_negative
 from score_jax.settings.strict import check_positive
 
-# Types of parameters: Adam's small steps are lost in bfloat16 parameters.
+# Types that models are computed in, and of Adam's first moment. Parameters that
+# are trained are float32 always: at the paper's learning rates an update is a
+# ten-thousandth of a weight, which bfloat16 rounds away.
 DTYPES = ("float32", "bfloat16")
 
 # Where the reference policy waits until a step needs it.
@@ -44,7 +46,8 @@ class ModelSettings:
 
   Attributes:
     path: Hugging Face directory, or the id of a model on the hub.
-    dtype: type of the parameters that are trained, one of DTYPES.
+    revision: commit, tag or branch of a model on the hub; None for a directory,
+      or for the newest commit, whose name goes to the manifest.
     compute_dtype: type of weights and activations in use, in training and
       sampling, and of the reference policy; one of DTYPES.
     chat_template_options: variables of the chat template, such as
@@ -53,12 +56,11 @@ class ModelSettings:
   """
 
   path: str
-  dtype: str
+  revision: str | None
   compute_dtype: str
   chat_template_options: Mapping[str, Any]
 
   def __post_init__(self):
-    check_choice(self, "dtype", DTYPES)
     check_choice(self, "compute_dtype", DTYPES)
 
 

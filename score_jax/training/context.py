@@ -180,7 +180,7 @@ class RunContext:
       ValueError: the longest conversation has more tokens than the model has
         positions.
     """
-    limit = self.base.config.max_positions
+    limit = self.base.config.position_limit
     if spec.max_tokens > limit:
       raise ValueError(
           f"a conversation may have {spec.max_tokens} tokens, the model was"
@@ -223,11 +223,18 @@ class RunContext:
 
   def load_base(self) -> Params:
     """The base model's parameters, in the type that is trained."""
-    _, params = hf.load(
-        self.base.directory,
-        placement_lib.param_dtype(self.settings),
-        self.placement.params,
-    )
+    return self._load(jnp.dtype(optim.PARAM_DTYPE))
+
+  def load_frozen(self) -> Params:
+    """The base model's parameters, in the type that they are computed in.
+
+    For what is not trained: half the memory where that is bfloat16.
+    """
+    dtype = placement_lib.compute_dtype(self.settings)
+    return self._load(dtype or jnp.dtype(optim.PARAM_DTYPE))
+
+  def _load(self, dtype: jnp.dtype) -> Params:
+    _, params = hf.load(self.base.directory, dtype, self.placement.params)
     return params
 
   def frozen(self, params: Params) -> Params:

@@ -3,6 +3,11 @@
 import jax.numpy as jnp
 import optax
 
+# Type of parameters that are trained, and of Adam's second moment: an update of
+# the paper's learning rates is a ten-thousandth of a weight, and changes the
+# moment by a thousandth, both less than bfloat16 can tell apart.
+PARAM_DTYPE = "float32"
+
 
 def make_optimizer(
     *,
@@ -18,8 +23,7 @@ def make_optimizer(
     warmup_steps: updates of the warm-up; 0 for none.
     max_grad_norm: gradients of a larger global norm are scaled down to it.
     moment_dtype: type of Adam's first moment; None for the parameters' type.
-      The second moment always has the parameters' type: an update changes it by
-      a thousandth of its value, less than bfloat16 can tell apart.
+      The second moment always has the parameters' type.
   """
   schedule = optax.join_schedules(
       [

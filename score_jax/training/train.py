@@ -12,6 +12,9 @@ import optax
 
 from score_jax.devices import sharding
 from score_jax.models.transformer import Params
+from score_jax.training import optim
+
+_MANTISSA_BITS = jnp.finfo(optim.PARAM_DTYPE).nmant
 
 
 @flax.struct.dataclass
@@ -81,7 +84,11 @@ def init_train_state(
     params: the policy's parameters; copy what must live on.
     optimizer: the optax chain.
     param_shardings: where each parameter lies; None without a mesh.
+
+  Raises:
+    ValueError: parameters of a type in which small updates are lost.
   """
+  _check_dtypes(params)
   places = state_shardings(optimizer, param_shardings)
 
   def init(params):
@@ -90,6 +97,17 @@ def init_train_state(
   if places is not None:
     init = jax.jit(init, out_shardings=(places.opt_state, places.step))
   return TrainState(params, *init(params))
+
+
+def _check_dtypes(params: Params) -> None:
+  dtypes = {str(a.dtype) for a in jax.tree.leaves(params)}
+  wrong = sorted(d for d in dtypes if jnp.finfo(d).nmant < _MANTISSA_BITS)
+  if wrong:
+    raise ValueError(
+        f"parameters of type {', '.join(wrong)} cannot be trained, their small"
+        " updates would be rounded away: train float32 parameters, and choose"
+        " the type that they are computed in with Execution.dtype"
+    )
 
 
 def make_train_step(

@@ -16,6 +16,7 @@ from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
 from score_jax.models.config import Rope
+from score_jax.models.config import YarnScaling
 from tests.helpers.published_configs import PUBLISHED
 
 LLAMA = PUBLISHED["meta-llama/Llama-3.2-1B"].config
@@ -225,6 +226,55 @@ class RopeTest(parameterized.TestCase):
         )
 
 
+class YarnTest(parameterized.TestCase):
+
+  def test_qwen_s_recipe(self):
+    """Factor 4 over 32,768 positions, from its model cards."""
+    scaling = {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 32768,
+    }
+    config = _read(QWEN3 | {"rope_scaling": scaling})
+    self.assertEqual(
+        config.rope.scaling,
+        YarnScaling(4.0, 32768, 0.1 * math.log(4.0) + 1.0),
+    )
+    self.assertEqual(config.max_positions, 40960)
+    self.assertEqual(config.position_limit, 131072)
+
+  def test_a_length_that_is_given_in_full_is_the_limit(self):
+    scaling = {
+        "type": "yarn",
+        "factor": 2.0,
+        "original_max_position_embeddings": 4096,
+    }
+    changes = {"max_position_embeddings": 131072, "rope_scaling": scaling}
+    self.assertEqual(_read(QWEN3 | changes).position_limit, 131072)
+
+  def test_without_yarn_the_limit_is_the_length_of_the_file(self):
+    self.assertEqual(_read(LLAMA).position_limit, 131072)
+    self.assertEqual(_read(GEMMA2).position_limit, 8192)
+
+  def test_every_number_survives(self):
+    scaling = {
+        "rope_type": "yarn",
+        "factor": 3.0,
+        "original_max_position_embeddings": 4096,
+        "attention_factor": 1.25,
+        "beta_fast": 16,
+        "beta_slow": 2,
+        "truncate": False,
+    }
+    config = _read(QWEN3 | {"rope_scaling": scaling})
+    self.assertEqual(
+        config.rope.scaling, YarnScaling(3.0, 4096, 1.25, 16.0, 2.0, False)
+    )
+    written = hf_config.to_hf(config)
+    self.assertEqual(_read(written), config)
+    self.assertEqual(_read(_transformers(written).to_dict()), config)
+
+
 class LayerTypesTest(parameterized.TestCase):
 
   def test_gemma_3_given_absent_and_by_pattern(self):
@@ -328,7 +378,7 @@ class WrittenTest(parameterized.TestCase):
     self.assertEqual(_read(_transformers(written).to_dict()), config)
 
   def test_null_heads_are_those_of_the_queries(self):
-    config = _read(_without(MISTRAL, "num_key_value_heads"))
+    config = _read(MISTRAL | {"num_key_value_heads": None})
     self.assertEqual(config.num_kv_heads, 32)
     config = _read(LLAMA | {"num_key_value_heads": None, "head_dim": None})
     self.assertEqual((config.num_kv_heads, config.head_dim), (32, 64))
@@ -345,7 +395,12 @@ class RefusalTest(parameterized.TestCase):
       (LLAMA, "hidden_act", "relu", "hidden_act is 'relu'.* 'silu', 'gelu_"),
       (LLAMA, "hidden_act", None, "hidden_act is None"),
       (GEMMA3, "hidden_activation", "gelu", "hidden_activation is 'gelu'"),
-      (LLAMA, "sliding_window", 128, "sliding_window is 128.*llama"),
+      (
+          LLAMA,
+          "sliding_window",
+          128,
+          "'llama': sliding_window is 128.*remove sl",
+      ),
       (GEMMA2, "sliding_window", 0, "sliding_window is 0"),
       (GEMMA3, "sliding_window_pattern", 0, "sliding_window_pattern is 0"),
       (LLAMA, "head_dim", 5, "head_dim 5 is odd"),
@@ -374,12 +429,16 @@ class RefusalTest(parameterized.TestCase):
       _read(content | {name: value})
 
   def test_an_unknown_family_is_told_the_known_ones(self):
-    with self.assertRaisesRegex(ValueError, "'mamba' is not") as caught:
+    with self.assertRaisesRegex(
+        ValueError, "'mamba': the family is not .*state-space"
+    ) as caught:
       _read(LLAMA | {"model_type": "mamba"})
     families = ("gemma2", "gemma3", "gemma3_text", "llama", "mistral")
     for family in (*families, "qwen2", "qwen3"):
       self.assertRegex(str(caught.exception), rf"\b{family}\b")
-    with self.assertRaisesRegex(ValueError, "None is not supported"):
+    with self.assertRaisesRegex(
+        ValueError, "None: the family is not supported"
+    ):
       _read(_without(LLAMA, "model_type"))
 
   def test_a_quantized_text_part_is_refused(self):
@@ -392,7 +451,13 @@ class RefusalTest(parameterized.TestCase):
       _read(MULTIMODAL | {"quantization_config": {"bits": 4}})
 
   @parameterized.parameters(
-      ({"rope_type": "yarn", "factor": 2.0}, "rope type 'yarn'.*'llama3'"),
+      ({"rope_type": "ntk", "factor": 2.0}, "rope type 'ntk'.*'llama3'"),
+      ({"rope_type": "yarn"}, "field 'factor' is missing"),
+      ({"rope_type": "yarn", "factor": 2.0, "truncate": 1}, "truncate is 1"),
+      (
+          {"rope_type": "yarn", "factor": 2.0, "beta_fast": -1},
+          "beta_fast is -1.0",
+      ),
       ({"type": "dynamic", "factor": 2.0}, "rope type 'dynamic'"),
       ({"rope_type": "linear"}, "field 'factor' is missing"),
       ({"rope_type": "linear", "factor": None}, "factor is None"),
@@ -433,7 +498,9 @@ class RefusalTest(parameterized.TestCase):
   )
   def test_a_missing_field_is_named(self, content, name):
     with self.assertRaisesRegex(
-        ValueError, f"^some/config.json: field '{name}' is missing"
+        ValueError,
+        f"^some/config.json: model_type '{content['model_type']}': field"
+        f" '{name}' is missing",
     ):
       _read(_without(content, name))
 

@@ -155,6 +155,27 @@ class ResolveTest(_DirectoryTestCase):
         hf_files.resolve("google/gemma")
     self.assertNotIn("\n", str(caught.exception))
 
+  def test_a_revision_is_asked_for_and_its_commit_is_known(self):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = self.path / "models--a--b" / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    with mock.patch.object(
+        huggingface_hub, "snapshot_download", return_value=str(snapshot)
+    ) as download:
+      directory = hf_files.resolve("a/b", "v1.0")
+    self.assertEqual(download.call_args.kwargs["revision"], "v1.0")
+    self.assertEqual(hf_files.commit(directory), commit)
+    for other in (self.path, self.path / "snapshots" / "main", snapshot.parent):
+      self.assertIsNone(hf_files.commit(other))
+
+  def test_a_revision_that_is_not_there_is_named(self):
+    with self._assert_refused("'nobody/no-such-model'", "at revision 'v9'"):
+      hf_files.resolve("nobody/no-such-model", "v9")
+
+  def test_a_directory_has_no_revision(self):
+    with self._assert_refused(repr(str(self.path)), "has no revision 'main'"):
+      hf_files.resolve(self.path, "main")
+
   def test_a_hub_id_is_downloaded_without_pickles(self):
     with mock.patch.object(
         huggingface_hub, "snapshot_download", return_value=str(self.path)
@@ -183,7 +204,8 @@ class ResolveTest(_DirectoryTestCase):
         "tf_model.h5",
     ]
     asked = huggingface_hub.utils.filter_repo_objects(
-        wanted + unwanted, **download.call_args.kwargs
+        wanted + unwanted,
+        allow_patterns=download.call_args.kwargs["allow_patterns"],
     )
     self.assertCountEqual(asked, wanted)
 
@@ -290,6 +312,49 @@ class WeightFilesTest(_DirectoryTestCase):
         self.path / "model.safetensors", r"found \['config.json'\]"
     ):
       hf_files.weight_files(str(self.path))
+
+
+class AdapterTest(_DirectoryTestCase):
+
+  def test_an_adapter_alone_is_named_with_the_way_to_merge_it(self):
+    self._write(
+        "adapter_config.json",
+        {"peft_type": "LORA", "base_model_name_or_path": "some/base"},
+    )
+    self._write("adapter_model.safetensors", b"")
+    with self._assert_refused(
+        self.path,
+        r"is a PEFT adapter and no model \(adapter_config.json,"
+        r" adapter_model.safetensors, of 'some/base'\).*"
+        r"\n  adapter = '.*'"
+        r"\n.*AutoPeftModelForCausalLM.from_pretrained\(adapter\)"
+        r"\n.*merge_and_unload\(\).save_pretrained",
+    ):
+      hf_files.refuse_adapter(str(self.path))
+
+  @parameterized.parameters(
+      "adapter_config.json",
+      "adapter_model.safetensors",
+      "adapter_model.bin",
+      "adapter_model-00001-of-00002.safetensors",
+  )
+  def test_an_adapter_beside_a_model_is_not_passed_over(self, name):
+    self._write_weights()
+    self._write("config.json", {})
+    self._write(name, {})
+    with self._assert_refused(
+        self.path,
+        "has a PEFT adapter beside model.safetensors, config.json"
+        f"(?s:.*)remove {name}",
+    ):
+      hf_files.refuse_adapter(str(self.path))
+
+  @parameterized.parameters(
+      "config.json", "model.safetensors", "adapter.md", "adapters.json"
+  )
+  def test_other_files_are_no_adapter(self, name):
+    self._write(name, {})
+    hf_files.refuse_adapter(str(self.path))
 
 
 class OpenedTest(_DirectoryTestCase):

@@ -53,15 +53,32 @@ class WorkdirTest(absltest.TestCase):
         Workdir(path, {})
 
   # The reference must stay the base model after a resume.
-  def test_another_reference_or_other_data_stop_a_resumed_run(self):
+  def test_another_model_tokenizer_or_data_stop_a_resumed_run(self):
     Workdir(self.path, {})
     file = self.path / "manifest.json"
-    manifest = {"reference_sha256": "a", "data_sha256": "b", "devices": ["c"]}
+    manifest = {
+        "reference_sha256": "a",
+        "data_sha256": "b",
+        "model_config": {"num_heads": 4, "windows": (2, None)},
+        "tokenizer": {"stop_ids": (1, 2), "pad_id": 0},
+        "devices": ["c"],
+    }
     workdir_lib.check_manifest(file, manifest)
     workdir_lib.check_manifest(file, manifest | {"devices": ["other"]})
-    for key in ("reference_sha256", "data_sha256"):
-      with self.assertRaisesRegex(ValueError, f"{key} was ., is now x"):
-        workdir_lib.check_manifest(file, manifest | {key: "x"})
+    for change, message in (
+        ({"reference_sha256": "x"}, "reference_sha256: 'a' -> 'x'"),
+        ({"data_sha256": "x"}, "data_sha256: 'b' -> 'x'"),
+        (
+            {"model_config": {"num_heads": 8, "windows": (2, None)}},
+            "model_config.num_heads: 4 -> 8",
+        ),
+        (
+            {"tokenizer": {"stop_ids": (1,), "pad_id": 1}},
+            r"pad_id: 0 -> 1; tokenizer.stop_ids: \[1, 2\] -> \[1\]",
+        ),
+    ):
+      with self.assertRaisesRegex(ValueError, message):
+        workdir_lib.check_manifest(file, manifest | change)
 
 
 class FilesTest(absltest.TestCase):

@@ -63,7 +63,7 @@ def settings(*, mesh=None, attention="xla", **changes):
   values["tiny_model"] = None
   values["model"] = {
       "path": "tiny",
-      "dtype": "float32",
+      "revision": None,
       "compute_dtype": "bfloat16",
       "chat_template_options": {},
   }

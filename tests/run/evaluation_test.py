@@ -94,6 +94,15 @@ class EvaluationRunTest(parameterized.TestCase):
     self.assertEqual(manifest["settings"]["rollout"]["max_new_tokens"], 40)
     self.assertLen(manifest["data_sha256"], 64)
 
+  def test_weights_are_held_in_the_type_that_they_are_computed_in(self):
+    """Nothing is trained: bfloat16 halves the memory."""
+    config = self._config()
+    config.model.compute_dtype = "bfloat16"
+    run, path = str(self.root / "run"), str(self.root / "half")
+    with mock.patch.object(hf, "load", wraps=hf.load) as load:
+      evaluate.evaluate(config, run, path, None)
+    self.assertEqual(load.call_args.args[1], "bfloat16")
+
   def test_a_run_without_an_export_is_refused(self):
     with self.assertRaisesRegex(ValueError, "has not come to its end"):
       self._evaluate("early", checkpoint="unfinished")

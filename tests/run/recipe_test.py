@@ -261,6 +261,50 @@ class RecipeTest(parameterized.TestCase):
       again = (path / "base" / name).read_bytes()
       self.assertEqual(again, (self.base / name).read_bytes())
 
+  def test_a_resumed_run_is_held_to_its_model_and_tokenizer(self):
+    model, path = self.root / "model", self.root / "pretrained"
+    shutil.copytree(self.base, model)
+    values = smoke.settings(
+        tiny_model=None,
+        model={
+            "path": str(model),
+            "revision": None,
+            "compute_dtype": "float32",
+            "chat_template_options": {},
+        },
+        stage1__steps=1,
+        stage2__steps=0,
+    )
+    settings = settings_lib.from_mapping(RunSettings, values)
+    task = make.make_task(settings.task)
+    recipe.run(settings, task, Workdir(path, values))
+    for file, change, message in (
+        ("config.json", {"rope_theta": 200.0}, "model_config.*100.0 -> 200.0"),
+        (
+            "generation_config.json",
+            {"eos_token_id": [1, 3]},
+            r"tokenizer.stop_ids: \[1\] -> \[1, 3\]",
+        ),
+        (
+            "tokenizer_config.json",
+            {"pad_token": "<unk>"},
+            "tokenizer.pad_id: 0 -> 2",
+        ),
+        (
+            "tokenizer.json",
+            {"normalizer": {"type": "Lowercase"}},
+            "tokenizer.tokenizer_sha256",
+        ),
+    ):
+      before = (model / file).read_text()
+      (model / file).write_text(json.dumps(json.loads(before) | change))
+      with self.assertRaisesRegex(ValueError, message):
+        recipe.run(settings, task, Workdir(path, values))
+      (model / file).write_text(before)
+    recipe.run(settings, task, Workdir(path, values))
+    exported = export.export_run(path, self.root / "pretrained_export")
+    self.assertEqual(exported, ("stage1", 1))
+
   # Nothing that fails is passed over.
   def test_a_failing_grader_stops_the_run(self):
     task = make.make_task(smoke.settings()["task"])
@@ -364,7 +408,7 @@ class ManifestTest(absltest.TestCase):
     )
 
     def sha256():
-      return preparation.make_manifest(task, problems, {})["data_sha256"]
+      return preparation.data_sha256(task, problems)
 
     before = sha256()
     self.assertEqual(before, sha256())

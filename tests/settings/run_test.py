@@ -113,7 +113,7 @@ class SettingsTest(parameterized.TestCase):
           {
               "model": {
                   "path": "x",
-                  "dtype": "float32",
+                  "revision": None,
                   "compute_dtype": "float32",
                   "chat_template_options": {},
               }
@@ -125,12 +125,12 @@ class SettingsTest(parameterized.TestCase):
           {
               "model": {
                   "path": "x",
-                  "dtype": "float16",
-                  "compute_dtype": "float32",
+                  "revision": None,
+                  "compute_dtype": "float16",
                   "chat_template_options": {},
               }
           },
-          "dtype is 'float16', expected one of float32, bfloat16",
+          "compute_dtype is 'float16', expected one of float32, bfloat16",
       ),
   )
   def test_wrong_values_are_errors(self, keys, message):

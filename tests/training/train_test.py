@@ -186,6 +186,35 @@ class TrainStepTest(parameterized.TestCase):
     self.assertFalse(self.ref_params["logits"].is_deleted())
     self.assertFalse(self.batch["advantages"].is_deleted())
 
+  @parameterized.parameters("bfloat16", "float16")
+  def test_parameters_that_round_small_updates_away_are_refused(self, dtype):
+    params = {"a": jnp.ones(2), "b": jnp.ones(2, dtype)}
+    with self.assertRaisesRegex(ValueError, f"{dtype} cannot be trained"):
+      train.init_train_state(params, _optimizer())
+
+  def test_small_updates_of_a_model_in_bfloat16_add_up(self):
+    """At the paper's learning rate, with rounded weights in the loss."""
+    optimizer = optim.make_optimizer(
+        learning_rate=1e-5,
+        warmup_steps=0,
+        max_grad_norm=1.0,
+        moment_dtype=jnp.bfloat16,
+    )
+
+    def loss(params, ref_params, batch):
+      weights = params["w"].astype(jnp.bfloat16).astype(jnp.float32)
+      return jnp.mean(batch @ weights), {}
+
+    weights = jax.random.uniform(jax.random.key(0), (256,), minval=0.5)
+    state = train.init_train_state({"w": jnp.copy(weights)}, optimizer)
+    (adam,) = [s for s in state.opt_state[1] if hasattr(s, "nu")]
+    self.assertEqual(adam.nu["w"].dtype, jnp.float32)
+    step = train.make_train_step(loss, optimizer)
+    for _ in range(100):
+      state, _ = step(state, None, jnp.ones((1, 256)))
+    moved = weights - state.params["w"]
+    np.testing.assert_allclose(moved, 100 * 1e-5, rtol=0.05)
+
   def test_reference_stays(self):
     """Bit for bit, over several steps of a moving policy."""
     before = np.array(self.ref_params["logits"])
