@@ -81,15 +81,15 @@ def find_markers(tokenizer: Any, options: Mapping[str, Any]) -> TurnMarkers:
   template = fixed_template(tokenizer, options)
   if template is None:
     return _plain_markers(tokenizer)
-  first = _pieces(tokenizer, template, _STAND_INS[:1])
-  pieces = _pieces(tokenizer, template, _STAND_INS)
+  first = pieces(tokenizer, template, _STAND_INS[:1])
+  found = pieces(tokenizer, template)
   # An earlier answer may be introduced in another way than the one to come:
   # Qwen 3 without thinking puts an empty think block before the latter alone.
-  opening, _, between, _, between_again, reply = pieces
+  opening, _, between, _, between_again, reply = found
   if [opening, reply] != first or between != between_again:
     raise ValueError(
         f"the chat template of {_name(tokenizer)} changes with the length of"
-        f" the conversation: found {first} around one question and {pieces}"
+        f" the conversation: found {first} around one question and {found}"
         " around three, expected the same opening, turns and generation prompt"
     )
   return TurnMarkers(opening, reply, between)
@@ -123,16 +123,44 @@ def _template(tokenizer: Any) -> str | None:
   return template["default"]
 
 
-def _pieces(
-    tokenizer: Any, template: str, contents: Sequence[str]
+def pieces(
+    tokenizer: Any, template: str, contents: Sequence[str] = _STAND_INS
 ) -> list[str]:
-  """The texts that the template writes around given contents, in order."""
+  """The texts that a template writes around contents, in order.
+
+  Args:
+    tokenizer: a transformers tokenizer.
+    template: a chat template.
+    contents: questions and answers in turn, distinct words.
+
+  Raises:
+    ValueError: the template raises an error, or does not render the contents
+      one after the other.
+  """
   messages = [
       {"role": ("user", "assistant")[i % 2], "content": content}
       for i, content in enumerate(contents)
   ]
+  text = render(tokenizer, template, messages)
+  pattern = "|".join(map(re.escape, contents))
+  if re.findall(pattern, text) != list(contents):
+    raise ValueError(
+        f"the chat template of {_name(tokenizer)} does not render contents one"
+        f" after the other: found {text!r} for {list(contents)}"
+    )
+  return re.split(pattern, text)
+
+
+def render(
+    tokenizer: Any, template: str, messages: Sequence[Mapping[str, str]]
+) -> str:
+  """A conversation as a template writes it, up to where an answer starts.
+
+  Raises:
+    ValueError: the template raises an error.
+  """
   try:
-    text = tokenizer.apply_chat_template(
+    return tokenizer.apply_chat_template(
         messages,
         chat_template=template,
         tokenize=False,
@@ -143,13 +171,6 @@ def _pieces(
         f"the chat template of {_name(tokenizer)} does not take a conversation"
         f" of user and assistant in turn: {error}"
     ) from error
-  pattern = "|".join(map(re.escape, contents))
-  if re.findall(pattern, text) != list(contents):
-    raise ValueError(
-        f"the chat template of {_name(tokenizer)} does not render contents one"
-        f" after the other: found {text!r} for {list(contents)}"
-    )
-  return re.split(pattern, text)
 
 
 def _name(tokenizer: Any) -> str:
