@@ -27,7 +27,8 @@ class Verdict:
   """What a worker says of a solution.
 
   Attributes:
-    status: status of the grade, or 'unjudgeable' where the tests are at fault.
+    status: status of the grade, or where the tests are at fault 'unjudgeable',
+      or 'uncalled' if they passed without a call of the function.
     reason: what is wrong with the tests.
   """
 
