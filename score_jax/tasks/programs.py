@@ -82,7 +82,7 @@ def split_by_judgeability(
   Raises:
     GraderError: not one program passes: something is wrong with the sandbox.
     ValueError: a program meets the limit of time or memory. If it were left
-      out, the data would depend on how busy the machine is.
+      out, the data would depend on the machine.
   """
   own_names, rest = [], []
   for p in problems:

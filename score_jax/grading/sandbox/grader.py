@@ -53,8 +53,10 @@ class CodeGrader:
 
     Args:
       num_workers: verdicts at a time, by default the number of CPUs.
-      timeout_s: limit of one verdict in seconds of wall clock, loading
-        included.
+      timeout_s: limit of one verdict in seconds of processor time, of the
+        solution and the tests together, loading included. It does not depend on
+        how busy the machine is. A solution that sleeps is stopped by the clock,
+        after ten times as long.
       memory_mb: address space in MB of the solution's process, and of the
         tests' process.
       allow_unsandboxed: whether to go on where no wall holds. A solution may
