@@ -60,6 +60,35 @@ class Llama3Scaling:
 
 
 @dataclasses.dataclass(frozen=True)
+class YarnScaling:
+  """YaRN: pairs that turn seldom are stretched, fast ones are not.
+
+  Between the two the factor is blended, along the index of the pair.
+
+  Attributes:
+    factor: factor by which long wavelengths grow.
+    original_max_positions: positions of the first pre-training, in tokens.
+    attention_factor: factor of rotated queries and keys, each.
+    beta_fast: pairs with more turns than this, over the original positions,
+      keep their wavelength.
+    beta_slow: pairs with fewer turns than this grow by the whole factor.
+    has_whole_bounds: the bounds of the blend are rounded to whole pairs.
+  """
+
+  factor: float
+  original_max_positions: int
+  attention_factor: float
+  beta_fast: float = 32.0
+  beta_slow: float = 1.0
+  has_whole_bounds: bool = True
+
+  @property
+  def max_positions(self) -> int:
+    """Positions that the scaling reaches to."""
+    return int(self.factor * self.original_max_positions)
+
+
+@dataclasses.dataclass(frozen=True)
 class Rope:
   """Rotary position embedding.
 
@@ -69,7 +98,14 @@ class Rope:
   """
 
   theta: float
-  scaling: LinearScaling | Llama3Scaling | None = None
+  scaling: LinearScaling | Llama3Scaling | YarnScaling | None = None
+
+  @property
+  def amplitude(self) -> float:
+    """Factor of what is rotated."""
+    if isinstance(self.scaling, YarnScaling):
+      return self.scaling.attention_factor
+    return 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +127,8 @@ class ModelConfig:
     rope: rotary embedding of layers that see all earlier positions.
     norm_eps: added to the mean square in RMS norms.
     is_tied: the output head is the transposed embedding table.
-    max_positions: longest sequence the model was made for, in tokens.
+    max_positions: longest sequence the model was made for, in tokens; see
+      `position_limit`.
     activation: activation of the gated feed-forward layer.
     norm_offset: added to the scales of RMS norms: 1 where files hold scale - 1.
     has_scaled_embedding: embeddings are multiplied by sqrt(D).
@@ -168,6 +205,17 @@ class ModelConfig:
       raise ValueError(
           f"sliding_window is {self.sliding_window}, expected at least 1"
       )
+
+  @property
+  def position_limit(self) -> int:
+    """Longest sequence that the model can be given, in tokens.
+
+    Files with YaRN name the original length or the one that it reaches to.
+    """
+    scaling = self.rope.scaling
+    if isinstance(scaling, YarnScaling):
+      return max(self.max_positions, scaling.max_positions)
+    return self.max_positions
 
   @property
   def query_scale(self) -> float:

@@ -13,13 +13,14 @@ from typing import Any
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
 from score_jax.models.config import Rope
+from score_jax.models.config import YarnScaling
 from score_jax.models.hf_families import Family
 from score_jax.models.hf_families import RopeLayout
 
 LOCAL, GLOBAL = "sliding_attention", "full_attention"
 
 _PLAIN = {"rope_type": "default"}
-_KINDS = ("default", "linear", "llama3")
+_KINDS = ("default", "linear", "llama3", "yarn")
 # What some kinds do not give stands beside the scaling.
 _ORIGINAL = "original_max_position_embeddings"
 
@@ -39,6 +40,7 @@ def read(values: Mapping[str, Any], family: Family) -> tuple[Rope, Rope | None]:
   if family.rope_layout is RopeLayout.BY_KIND:
     far = {**_object(parameters, GLOBAL), **scaling}
     near = _object(parameters, LOCAL)
+    _refuse_truncate(parameters, far, near)
     return (
         _rope({"rope_theta": values["rope_theta"], **far}, values),
         _rope({"rope_theta": values["rope_local_base_freq"], **near}, values),
@@ -79,6 +81,16 @@ def _scaling(rope: Rope) -> dict[str, Any] | None:
     return None
   if isinstance(scaling, LinearScaling):
     return {"rope_type": "linear", "factor": scaling.factor}
+  if isinstance(scaling, YarnScaling):
+    return {
+        "rope_type": "yarn",
+        "factor": scaling.factor,
+        _ORIGINAL: scaling.original_max_positions,
+        "attention_factor": scaling.attention_factor,
+        "beta_fast": scaling.beta_fast,
+        "beta_slow": scaling.beta_slow,
+        "truncate": scaling.has_whole_bounds,
+    }
   return {
       "rope_type": "llama3",
       "factor": scaling.factor,
@@ -125,6 +137,8 @@ def _rope(parameters: Mapping[str, Any], values: Mapping[str, Any]) -> Rope:
     return Rope(theta, LinearScaling(_positive(parameters, "factor")))
   if kind == "llama3":
     return Rope(theta, _llama3(parameters, values))
+  if kind == "yarn":
+    return Rope(theta, _yarn(parameters, values))
   raise ValueError(
       f"rope type {kind!r} is not supported; supported:"
       f" {', '.join(map(repr, _KINDS))}"
@@ -140,6 +154,52 @@ def _llama3(
       high_freq_factor=_positive(parameters, "high_freq_factor"),
       original_max_positions=_original_length(parameters, values),
   )
+
+
+def _yarn(
+    parameters: Mapping[str, Any], values: Mapping[str, Any]
+) -> YarnScaling:
+  length = _original_length(parameters, values)
+  if parameters["factor"] is None:
+    factor = values["max_position_embeddings"] / length
+  else:
+    factor = _positive(parameters, "factor")
+  truncate = parameters.get("truncate", True)
+  if type(truncate) is not bool:
+    raise ValueError(f"truncate is {truncate!r}, expected true or false")
+  return YarnScaling(
+      factor=factor,
+      original_max_positions=length,
+      attention_factor=_attention_factor(parameters, factor),
+      beta_fast=_positive_or(parameters, "beta_fast", 32.0),
+      beta_slow=_positive_or(parameters, "beta_slow", 1.0),
+      has_whole_bounds=truncate,
+  )
+
+
+def _attention_factor(parameters: Mapping[str, Any], factor: float) -> float:
+  """YaRN's own, which grows with the logarithm of the factor, or the given."""
+  if parameters.get("attention_factor") is not None:
+    return _positive(parameters, "attention_factor")
+
+  def grown(share):
+    return 1.0 if factor <= 1 else 0.1 * share * math.log(factor) + 1.0
+
+  shares = [
+      _positive_or(parameters, name, 0.0)
+      for name in ("mscale", "mscale_all_dim")
+  ]
+  return grown(shares[0]) / grown(shares[1]) if all(shares) else grown(1.0)
+
+
+def _refuse_truncate(*parts: Mapping[str, Any]) -> None:
+  """Refuses what transformers does not find where kinds of layers differ."""
+  for part in parts:
+    if part.get("truncate", True) is not True:
+      raise ValueError(
+          f"truncate is {part['truncate']!r}, which transformers does not read"
+          " in this family: remove it from a copy of config.json"
+      )
 
 
 def _original_length(
@@ -159,3 +219,8 @@ def _positive(values: Mapping[str, Any], name: str) -> float:
   if value <= 0:
     raise ValueError(f"{name} is {value}, expected a number above 0")
   return value
+
+
+def _positive_or(values: Mapping[str, Any], name: str, default: float) -> float:
+  """A number above 0; the default where it is absent, null or 0."""
+  return _positive(values, name) if values.get(name) else default

@@ -1,6 +1,7 @@
 """The decoder's arithmetic as functions of arrays; no parameters live here."""
 
 from collections.abc import Callable
+import math
 from typing import NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
 from score_jax.models.config import Rope
+from score_jax.models.config import YarnScaling
 
 # Finite, so that a query without a single key (padding) stays finite too.
 _MASKED_SCORE = -1e30
@@ -16,6 +18,8 @@ _MASKED_SCORE = -1e30
 
 class Rotation(NamedTuple):
   """Sines and cosines that turn queries and keys to their positions.
+
+  Both may have a factor in common, see `Rope.amplitude`.
 
   Attributes:
     sin: float32[R, T, head_dim / 2].
@@ -61,6 +65,8 @@ def inverse_wavelengths(rope: Rope, head_dim: int) -> jax.Array:
     return plain / scaling.factor
   if isinstance(scaling, Llama3Scaling):
     return _llama3_scaled(plain, scaling)
+  if isinstance(scaling, YarnScaling):
+    return _yarn_scaled(plain, scaling, rope.theta)
   return plain
 
 
@@ -72,13 +78,36 @@ def _llama3_scaled(plain: jax.Array, scaling: Llama3Scaling) -> jax.Array:
   return keep * plain + (1 - keep) * plain / scaling.factor
 
 
+def _yarn_scaled(
+    plain: jax.Array, scaling: YarnScaling, theta: float
+) -> jax.Array:
+  """The first pairs keep their wavelength, the last grow by the factor."""
+  half = len(plain)
+
+  def pair_with(turns):
+    """Index of the pair with so many turns over the original positions."""
+    wavelength = scaling.original_max_positions / turns
+    return half * math.log(wavelength / (2 * math.pi)) / math.log(theta)
+
+  first, last = pair_with(scaling.beta_fast), pair_with(scaling.beta_slow)
+  if scaling.has_whole_bounds:
+    first, last = math.floor(first), math.ceil(last)
+  first, last = max(first, 0), min(last, 2 * half - 1)
+  width = last - first or 0.001
+  keep = 1 - jnp.clip((jnp.arange(half) - first) / width, 0.0, 1.0)
+  return keep * plain + (1 - keep) * plain / scaling.factor
+
+
 def rotation(positions: jax.Array, rope: Rope, head_dim: int) -> Rotation:
   """Sines and cosines of the angles of positions int32[R, T]."""
   angles = (
       positions[..., None].astype(jnp.float32)
       * inverse_wavelengths(rope, head_dim)[None, None, :]
   )
-  return Rotation(jnp.sin(angles), jnp.cos(angles))
+  sin, cos = jnp.sin(angles), jnp.cos(angles)
+  if rope.amplitude == 1.0:
+    return Rotation(sin, cos)
+  return Rotation(rope.amplitude * sin, rope.amplitude * cos)
 
 
 def rotate(x: jax.Array, rotation: Rotation) -> jax.Array:

@@ -180,7 +180,7 @@ class RunContext:
       ValueError: the longest conversation has more tokens than the model has
         positions.
     """
-    limit = self.base.config.max_positions
+    limit = self.base.config.position_limit
     if spec.max_tokens > limit:
       raise ValueError(
           f"a conversation may have {spec.max_tokens} tokens, the model was"

@@ -12,6 +12,7 @@ import numpy as np
 from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import YarnScaling
 
 
 def decode(params, config, row):
@@ -81,14 +82,16 @@ def _head(x, w, config, kind, number, position, rope):
   half = config.head_dim // 2
   # Pairs of numbers are points of a plane, which is turned.
   points = result[:half] + 1j * result[half:]
-  speeds = np.array([_speed(rope, i / half) for i in range(half)])
+  speeds = np.array([_speed(rope, i, half) for i in range(half)])
   points = points * np.exp(1j * position * speeds)
+  if isinstance(rope.scaling, YarnScaling):
+    points = points * rope.scaling.attention_factor
   return np.concatenate([points.real, points.imag])
 
 
-def _speed(rope, exponent):
+def _speed(rope, pair, half):
   """Radians per position of a pair."""
-  wavelength = 2 * math.pi * rope.theta**exponent
+  wavelength = 2 * math.pi * rope.theta ** (pair / half)
   scaling = rope.scaling
   if isinstance(scaling, LinearScaling):
     wavelength *= scaling.factor
@@ -100,7 +103,28 @@ def _speed(rope, exponent):
       share = length / wavelength - scaling.low_freq_factor
       share /= scaling.high_freq_factor - scaling.low_freq_factor
       wavelength /= share + (1 - share) / scaling.factor
+  if isinstance(scaling, YarnScaling):
+    slowed = 1 / scaling.factor
+    share = _yarn_share(rope, pair, half)
+    wavelength /= (1 - share) + share * slowed
   return 2 * math.pi / wavelength
+
+
+def _yarn_share(rope, pair, half):
+  """How much of YaRN's factor a pair gets: 0 for the fast ones, 1 for slow."""
+  scaling = rope.scaling
+  # theta^(bound / half) 2 pi turns = length
+  bounds = [
+      math.log(scaling.original_max_positions / (turns * 2 * math.pi))
+      / math.log(rope.theta ** (1 / half))
+      for turns in (scaling.beta_fast, scaling.beta_slow)
+  ]
+  if scaling.has_whole_bounds:
+    bounds = [math.floor(bounds[0]), math.ceil(bounds[1])]
+  low, high = max(bounds[0], 0), min(bounds[1], 2 * half - 1)
+  if low == high:
+    high += 1e-3
+  return min(max((pair - low) / (high - low), 0), 1)
 
 
 def _attend(query, keys, values, config):

@@ -19,6 +19,7 @@ from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import Rope
+from score_jax.models.config import YarnScaling
 from tests.helpers.compiling import fast_jit
 from tests.helpers.fast_models import fast_continue
 from tests.helpers.fast_models import fast_logits
@@ -86,9 +87,12 @@ GEMMA3 = dataclasses.replace(
     rope=Rope(100.0, LinearScaling(4.0)),
     local_rope=Rope(7.0),
 )
+QWEN3_YARN = dataclasses.replace(
+    QWEN3, rope=Rope(100.0, YarnScaling(4.0, 8, 1.5, 0.8, 0.05))
+)
 FAMILIES = {
     c.model_type: c for c in (LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3)
-}
+} | {"qwen3_yarn": QWEN3_YARN}
 
 # Padding on the left, on the right, holes inside of every window, no token.
 LAYOUTS = (

@@ -16,6 +16,7 @@ from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
 from score_jax.models.config import Rope
+from score_jax.models.config import YarnScaling
 from tests.helpers.published_configs import PUBLISHED
 
 LLAMA = PUBLISHED["meta-llama/Llama-3.2-1B"].config
@@ -225,6 +226,55 @@ class RopeTest(parameterized.TestCase):
         )
 
 
+class YarnTest(parameterized.TestCase):
+
+  def test_qwen_s_recipe(self):
+    """Factor 4 over 32,768 positions, from its model cards."""
+    scaling = {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 32768,
+    }
+    config = _read(QWEN3 | {"rope_scaling": scaling})
+    self.assertEqual(
+        config.rope.scaling,
+        YarnScaling(4.0, 32768, 0.1 * math.log(4.0) + 1.0),
+    )
+    self.assertEqual(config.max_positions, 40960)
+    self.assertEqual(config.position_limit, 131072)
+
+  def test_a_length_that_is_given_in_full_is_the_limit(self):
+    scaling = {
+        "type": "yarn",
+        "factor": 2.0,
+        "original_max_position_embeddings": 4096,
+    }
+    changes = {"max_position_embeddings": 131072, "rope_scaling": scaling}
+    self.assertEqual(_read(QWEN3 | changes).position_limit, 131072)
+
+  def test_without_yarn_the_limit_is_the_length_of_the_file(self):
+    self.assertEqual(_read(LLAMA).position_limit, 131072)
+    self.assertEqual(_read(GEMMA2).position_limit, 8192)
+
+  def test_every_number_survives(self):
+    scaling = {
+        "rope_type": "yarn",
+        "factor": 3.0,
+        "original_max_position_embeddings": 4096,
+        "attention_factor": 1.25,
+        "beta_fast": 16,
+        "beta_slow": 2,
+        "truncate": False,
+    }
+    config = _read(QWEN3 | {"rope_scaling": scaling})
+    self.assertEqual(
+        config.rope.scaling, YarnScaling(3.0, 4096, 1.25, 16.0, 2.0, False)
+    )
+    written = hf_config.to_hf(config)
+    self.assertEqual(_read(written), config)
+    self.assertEqual(_read(_transformers(written).to_dict()), config)
+
+
 class LayerTypesTest(parameterized.TestCase):
 
   def test_gemma_3_given_absent_and_by_pattern(self):
@@ -401,7 +451,13 @@ class RefusalTest(parameterized.TestCase):
       _read(MULTIMODAL | {"quantization_config": {"bits": 4}})
 
   @parameterized.parameters(
-      ({"rope_type": "yarn", "factor": 2.0}, "rope type 'yarn'.*'llama3'"),
+      ({"rope_type": "ntk", "factor": 2.0}, "rope type 'ntk'.*'llama3'"),
+      ({"rope_type": "yarn"}, "field 'factor' is missing"),
+      ({"rope_type": "yarn", "factor": 2.0, "truncate": 1}, "truncate is 1"),
+      (
+          {"rope_type": "yarn", "factor": 2.0, "beta_fast": -1},
+          "beta_fast is -1.0",
+      ),
       ({"type": "dynamic", "factor": 2.0}, "rope type 'dynamic'"),
       ({"rope_type": "linear"}, "field 'factor' is missing"),
       ({"rope_type": "linear", "factor": None}, "factor is None"),

@@ -32,6 +32,7 @@ from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import Rope
+from score_jax.models.config import YarnScaling
 from score_jax.text import tokenization
 
 # No two sizes agree, products of heads and head_dim included.
@@ -68,7 +69,11 @@ QWEN2 = dataclasses.replace(
     is_local=(False, True, True),
 )
 QWEN3 = dataclasses.replace(
-    QWEN2, model_type="qwen3", has_output_bias=True, has_qk_norm=True
+    QWEN2,
+    model_type="qwen3",
+    has_output_bias=True,
+    has_qk_norm=True,
+    rope=Rope(5000.0, YarnScaling(8.0, 16, 1.5, 16.0, 2.0, False)),
 )
 GEMMA2 = dataclasses.replace(
     TIED,

@@ -62,6 +62,19 @@ LLAMA3 = {
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
 }
+YARN = {
+    "rope_type": "yarn",
+    "factor": 4.0,
+    "original_max_position_embeddings": 8,
+    "beta_fast": 0.8,
+    "beta_slow": 0.05,
+}
+
+
+def _yarn(**changes):
+  return {"rope_scaling": YARN | changes}
+
+
 LOCAL_LAST = ["full_attention", "full_attention", "sliding_attention"]
 
 # Files that are read as transformers reads them: base, and what is changed.
@@ -145,6 +158,42 @@ READ = {
         {
             "original_max_position_embeddings": 16,
             "rope_scaling": LLAMA3 | {"original_max_position_embeddings": 32},
+        },
+    ),
+    "yarn": (LLAMA, _yarn()),
+    "yarn_by_type": (LLAMA, _yarn(type="yarn", rope_type="yarn")),
+    "yarn_flat": (LLAMA, {"rope_parameters": YARN | {"rope_theta": 9.0}}),
+    "yarn_attention_factor": (LLAMA, _yarn(attention_factor=1.6)),
+    "yarn_other_attn_factor": (LLAMA, _yarn(attn_factor=0.7)),
+    "yarn_mscale": (LLAMA, _yarn(mscale=3.0)),
+    "yarn_mscales": (LLAMA, _yarn(mscale=3.0, mscale_all_dim=0.5)),
+    "yarn_zero_mscale": (LLAMA, _yarn(mscale=1.0, mscale_all_dim=0.0)),
+    "yarn_null_factor": (LLAMA, _yarn(factor=None)),
+    "yarn_small_factor": (LLAMA, _yarn(factor=0.5)),
+    "yarn_null_betas": (LLAMA, _yarn(beta_fast=None, beta_slow=None)),
+    "yarn_not_truncated": (LLAMA, _yarn(truncate=False)),
+    "yarn_equal_bounds": (LLAMA, _yarn(beta_fast=64, beta_slow=64)),
+    "yarn_of_the_model_s_length": (
+        LLAMA,
+        {
+            "rope_scaling": {"rope_type": "yarn", "factor": 2.0},
+            "max_position_embeddings": 8,
+        },
+    ),
+    "yarn_with_its_length_outside": (
+        LLAMA,
+        _yarn() | {"original_max_position_embeddings": 16},
+    ),
+    "yarn_wide_heads": (QWEN3, _yarn()),
+    "yarn_qwen2": (QWEN2, _yarn()),
+    "yarn_gemma3": (GEMMA3, _yarn()),
+    "yarn_gemma3_by_kind": (
+        GEMMA3,
+        {
+            "rope_parameters": {
+                "full_attention": YARN,
+                "sliding_attention": YARN,
+            }
         },
     ),
     "mistral": (MISTRAL, {}),
@@ -296,6 +345,19 @@ REFUSED = {
         {"rope_scaling": LINEAR | {"factor": -2.0}},
         "factor is -2.0",
     ),
+    "yarn_without_factor": (
+        LLAMA,
+        {"rope_scaling": {"rope_type": "yarn"}},
+        "field 'factor' is missing",
+    ),
+    "yarn_length_is_no_number": (
+        LLAMA,
+        _yarn(original_max_position_embeddings=8.0),
+        "original_max_position_embeddings is 8.0",
+    ),
+    "yarn_null_truncate": (LLAMA, _yarn(truncate=None), "truncate is None"),
+    "yarn_gemma3_truncate": (GEMMA3, _yarn(truncate=False), "does not read"),
+    "yarn_negative_factor": (LLAMA, _yarn(attention_factor=-1), "factor is -1"),
     "eps_is_not_finite": (
         LLAMA,
         {"rms_norm_eps": float("nan")},

@@ -82,6 +82,16 @@ LLAMA3_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+YARN_ROPE = {
+    "rope_type": "yarn",
+    "rope_theta": 100.0,
+    "factor": 4.0,
+    # Rows are longer. Of five wavelengths one is short, one long, the others
+    # between.
+    "original_max_position_embeddings": 8,
+    "beta_fast": 0.8,
+    "beta_slow": 0.05,
+}
 GEMMA3_TEXT = WIDE | {
     "attention_bias": True,
     "query_pre_attn_scalar": 3,
@@ -146,9 +156,15 @@ FAMILIES = {
         tie_word_embeddings=True,
         rope_parameters=PLAIN_ROPE,
     ),
+    "qwen2_yarn": transformers.Qwen2Config(
+        **SIZES,
+        rope_parameters=YARN_ROPE
+        | {"truncate": False, "mscale": 2.0, "mscale_all_dim": 0.5},
+    ),
     "qwen3": transformers.Qwen3Config(
         **WIDE, attention_bias=True, rope_parameters=PLAIN_ROPE
     ),
+    "qwen3_yarn": transformers.Qwen3Config(**WIDE, rope_parameters=YARN_ROPE),
 }
 
 # Lengths of rows: two are full, two are padded on the left.
