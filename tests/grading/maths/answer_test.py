@@ -70,8 +70,6 @@ class StatedAnswerTest(parameterized.TestCase):
       r"\boxed{5",
       r"\boxed{}",
       r"\boxed{ $ $ . }",
-      r"\boxed 5",
-      r"\fbox{5}",
       r"The answer is 5. \boxed{}",
       "",
   )

@@ -118,7 +118,7 @@ class ParserTest(parameterized.TestCase):
       r"\sin x(y)",
       r"\sin(x)^2",
       r"\sin x/2",
-      "f(2)",
+      "f(2",
       "x'",
       "3e5x6",
       "f'(x)",

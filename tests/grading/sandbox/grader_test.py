@@ -128,10 +128,42 @@ class StatusTest(parameterized.TestCase):
     self.assertFalse(grade.is_correct)
     self.assertIsNone(grade.answer)
 
-  def test_tests_that_check_nothing_still_need_the_function(self):
-    self.assertEqual(status(_IDENTITY, tests=""), "pass")
-    self.assertEqual(status("def g(x): return x", tests=""), "load_error")
-    self.assertEqual(status("f(", tests=""), "load_error")
+  @parameterized.parameters(
+      "",
+      "assert True",
+      "def check(candidate):\n  assert candidate(5) == 6",
+      "def check(candidate):\n  assert candidate(5) == 6\ncheck",
+      "if f == 5:\n  assert f(5) == 6",
+      "f = None\ncandidate = lambda x: x\nassert candidate(5) == 5",
+      "assert callable(candidate)",
+      "try:\n  1 / 0\n  candidate(5)\nexcept Exception:\n  pass",
+      "[candidate(x) for x in ()]",
+  )
+  def test_tests_without_a_call_are_refused(self, tests):
+    for solution in (_IDENTITY, "def f(x): raise ValueError"):
+      with self.assertRaisesRegex(
+          errors.UnjudgeableTestsError, "those of 'f': they pass without a call"
+      ) as caught:
+        status(solution, tests)
+      self.assertEqual(caught.exception.uncalled, (0,))
+    self.assertEqual(status("def g(x): return x", tests), "load_error")
+    self.assertEqual(status("f(", tests), "load_error")
+
+  @parameterized.parameters(
+      ("fail", "assert False\ncandidate(5)"),
+      ("fail", "exit(0)\ncandidate(5)"),
+      ("fail", "raise ValueError"),
+      ("pass", "for x in range(3):\n  if x > 1: assert candidate(x) == x"),
+      ("pass", "candidate(5)"),
+      ("pass", "try:\n  candidate(1, 2)\nexcept TypeError:\n  pass"),
+  )
+  def test_one_call_is_enough_and_failures_need_none(self, expected, tests):
+    self.assertEqual(status(_IDENTITY, tests), expected)
+
+  def test_the_tests_calls_count_and_not_the_programs(self):
+    solution = _IDENTITY + "\nfor i in range(9): f(i)"
+    with self.assertRaises(errors.UnjudgeableTestsError):
+      status(solution, "assert True")
 
   @parameterized.parameters(
       "raise SystemExit(0)",
@@ -328,6 +360,7 @@ class BatchTest(absltest.TestCase):
     ) as caught:
       grader(TIERS[0]).grade([_IDENTITY] * 4, tests, ["f"] * 4)
     self.assertEqual(caught.exception.indices, (0, 2, 3))
+    self.assertEqual(caught.exception.uncalled, ())
 
   def test_batches_of_unequal_columns_are_refused(self):
     with self.assertRaises(ValueError):
