@@ -3,6 +3,11 @@ r"""Published answers of MATH that are missing or wrong, with the right ones.
 MATH has no column of answers: they are what the last \boxed{...} of a solution
 holds. None of these problems is among the 500 of the test split, whose answers
 stay as they are published.
+
+What else is odd in MATH needs no correction: two problems have the level '?'
+(train/geometry/377 and 471), and two texts stand there twice, both times among
+the training problems (train/geometry/6032 and test/precalculus/24307,
+train/algebra/2463 and 24377).
 """
 
 from collections.abc import Mapping

@@ -109,6 +109,8 @@ def _splits(
     # Some copies of the split hold the solutions, without a column of answers.
     return _tabled_rows(tabled, "math")
   if "test" not in found.chosen:
+    for records in found.original.values():
+      tables.value_of(records[0], "problem")  # rather name another layout
     raise ValueError(
         f"{folder} holds the original MATH, but not the problems of the test:"
         f" put MATH-500 there, as math500.jsonl. {INSTRUCTIONS}"

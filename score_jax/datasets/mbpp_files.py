@@ -10,6 +10,9 @@ Some of them no run can use. A run leaves them out when it starts
   full 533          tests hand the type int to the function
   sanitized 737,    their own programs return a match object of re, which does
   787, 794          not cross into the process of the tests
+
+The program of 123 takes some 3 seconds: where task.grader.timeout_s is too
+short for it, the run is refused, not changed.
 """
 
 import ast

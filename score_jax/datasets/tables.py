@@ -86,8 +86,8 @@ def read_records(path: str | os.PathLike) -> list[Record]:
     ValueError: there is no such file, its content is not of the form that its
       name says, or it has no rows.
   """
-  file = epath.Path(path)
-  name = os.fspath(path)
+  name = os.path.expanduser(path)
+  file = epath.Path(name)
   reader = _reader(name)
   records = list(reader(read_bytes(file), name))
   if not records:

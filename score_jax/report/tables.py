@@ -48,19 +48,24 @@ def manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
       for split, number in manifest["num_problems"].items()
   ]
   lines = [f"Problems: {', '.join(counts)}"]
-  for name, value in manifest["task"].items():
-    lines.append(f"Task {name}: {_brief(value)}")
+  facts = dict(manifest["task"])
+  left_out = facts.pop("left_out", {})
+  lines += [f"Task {name}: {_brief(value)}" for name, value in facts.items()]
+  lines += [
+      f"Left out of {split}, {reason.replace('_', ' ')}: {len(names)}"
+      f" ({listed(names)})"
+      for split, reasons in left_out.items()
+      for reason, names in reasons.items()
+  ]
   return lines
 
 
 def _brief(value: Any) -> str:
-  """Lists by their length and first items, for a line on a terminal."""
+  """Lists by their length, for a line on a terminal."""
   if isinstance(value, Mapping):
     parts = [f"{name} {_brief(v)}" for name, v in value.items()]
     return f"({', '.join(parts)})" if parts else "none"
-  if isinstance(value, list):
-    return f"{len(value)}: {listed(value)}" if value else "0"
-  return str(value)
+  return str(len(value)) if isinstance(value, list) else str(value)
 
 
 def results_table(

@@ -67,8 +67,10 @@ def split_by_judgeability(
 
   Tests run in another process than the program, and only plain data crosses
   between the two. So tests that build objects of the program's own classes, or
-  that hand functions to it, cannot be judged. Nor can tests that the data set's
-  own program fails, because it was written for another version of Python.
+  that hand functions to it, cannot be judged. Nor can tests that pass without
+  a call of the function: every program would be right. Nor can tests that the
+  data set's own program fails, because it was written for another version of
+  Python.
 
   Args:
     problems: the problems of a split.
@@ -80,14 +82,14 @@ def split_by_judgeability(
   Raises:
     GraderError: not one program passes: something is wrong with the sandbox.
     ValueError: a program meets the limit of time or memory. If it were left
-      out, the data would depend on how busy the machine is.
+      out, the data would depend on the machine.
   """
   own_names, rest = [], []
   for p in problems:
     tests = join(p.preamble, p.tests)
     is_own = sandbox.needs_solution_names(tests, p.entry_point)
     (own_names if is_own else rest).append(p)
-  rest, grades, not_plain = _grade_own_programs(rest, grader)
+  rest, grades, unjudgeable = _grade_own_programs(rest, grader)
   _check_limits(rest, grades)
   passing, failing = [], []
   for p, grade in zip(rest, grades, strict=True):
@@ -99,7 +101,7 @@ def split_by_judgeability(
     )
   left_out = {
       "tests_use_the_programs_own_classes": [p.source_id for p in own_names],
-      "tests_pass_more_than_plain_data": [p.source_id for p in not_plain],
+      **unjudgeable,
       "own_program_fails": [p.source_id for p in failing],
   }
   return passing, left_out
@@ -123,11 +125,24 @@ def _check_limits(
 
 def _grade_own_programs(
     problems: list[CodeProblem], grader: ProgramGrader
-) -> tuple[list[CodeProblem], list[Grade], list[CodeProblem]]:
+) -> tuple[list[CodeProblem], list[Grade], dict[str, list[str]]]:
   """Problems with their own programs' grades, and those without a verdict."""
+  uncalled, indices = (), ()
   try:
-    return problems, grader.run(problems, [p.answer for p in problems]), []
+    grades = grader.run(problems, [p.answer for p in problems])
   except UnjudgeableTestsError as error:
-    others = [problems[i] for i in error.indices]
-    kept = [p for i, p in enumerate(problems) if i not in error.indices]
-  return kept, grader.run(kept, [p.answer for p in kept]), others
+    uncalled, indices = error.uncalled, error.indices
+  kept = [p for i, p in enumerate(problems) if i not in indices]
+  if indices:
+    grades = grader.run(kept, [p.answer for p in kept])
+  names = [p.source_id for p in problems]
+  return (
+      kept,
+      grades,
+      {
+          "tests_pass_more_than_plain_data": [
+              names[i] for i in indices if i not in uncalled
+          ],
+          "tests_never_call_the_function": [names[i] for i in uncalled],
+      },
+  )

@@ -306,6 +306,21 @@ class MathTest(FilesTest):
         [f"Problem {i}?" for i in (1, 2, 10, 3, 5)],
     )
 
+  def test_rows_made_for_a_trainer_are_refused_with_their_columns(self):
+    row = {
+        "data_source": "math",
+        "prompt": [{"role": "user", "content": "Problem 1?"}],
+        "reward_model": {"ground_truth": "1", "style": "rule"},
+    }
+    for split in ("train", "test"):
+      self._write_table(f"math/{split}.parquet", [row])
+    with self.assertRaisesRegex(
+        ValueError,
+        "test.parquet, row 1: there is no column 'problem', only data_source,"
+        " prompt, reward_model",
+    ):
+      self._read()
+
   def test_originals_without_the_held_out_problems_are_refused(self):
     for split, ids in (("train", (1, 2, 10)), ("test", (3, 20, 4, 5))):
       self._write_table(f"math/{split}.parquet", [_original(i) for i in ids])
@@ -441,6 +456,24 @@ class MathTest(FilesTest):
     self._write_table("math/train.jsonl", train)
     self._write_test(_split_problem(4), _split_problem(1))
     with self.assertRaisesRegex(ValueError, f"train.jsonl, {message}"):
+      self._read()
+
+  @parameterized.parameters(
+      (b"", "it is empty"),
+      (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+      (b'{"problem": "Problem 2?", "lev', "no JSON.*cut off, fetch it again"),
+      (b'[{"problem": "Problem 2?"}]', "found list"),
+      (b"<!DOCTYPE html>", "web page"),
+      (b'{"problem": "\xe9"}', "not UTF-8"),
+      (b'{"problem": 1, "problem": 2}', "problem twice"),
+  )
+  def test_a_broken_file_of_the_tree_is_named(self, content, message):
+    self._write_tree()
+    pathlib.Path(self.folder, "math/MATH/train/counting/2.json").write_bytes(
+        content
+    )
+    self._write_test(_split_problem(20), _split_problem(4))
+    with self.assertRaisesRegex(ValueError, f"counting/2.json.*{message}"):
       self._read()
 
   @parameterized.parameters("problem", "solution")

@@ -232,6 +232,11 @@ class TablesTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       tables.read_table(self._write(name, content), ["id"])
 
+  def test_a_tilde_is_the_home_directory(self):
+    self._write("t.json", json.dumps(ROWS))
+    with mock.patch.dict("os.environ", {"HOME": str(self.folder)}):
+      self.assertEqual(tables.read_table("~/t.json", COLUMNS), ROWS)
+
   def test_a_directory_is_no_file(self):
     (self.folder / "t.jsonl").mkdir()
     with self.assertRaisesRegex(ValueError, "t.jsonl is a directory: name a"):

@@ -101,9 +101,9 @@ class ManifestLinesTest(absltest.TestCase):
         [
             "Problems: 12,000 train, 5 test (1 too long)",
             "Task name: code",
-            "Task left_out: (train (own_program_fails 2: a, b), validation"
-            f" (gold_cannot_be_read 23: {', '.join(names[:20])} and 3 more),"
-            " test none)",
+            "Left out of train, own program fails: 2 (a, b)",
+            "Left out of validation, gold cannot be read: 23"
+            f" ({', '.join(names[:20])} and 3 more)",
         ],
     )
 

@@ -1,6 +1,7 @@
 """Programs are found in attempts, and problems without a verdict left out."""
 
 import contextlib
+import dataclasses
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -8,6 +9,7 @@ import pytest
 
 from score_jax.datasets import human_eval_files
 from score_jax.grading.errors import GraderError
+from score_jax.grading.errors import UnjudgeableTestsError
 from score_jax.grading.sandbox import CodeGrader
 from score_jax.tasks import programs
 from score_jax.types import CodeProblem
@@ -82,6 +84,7 @@ class ProgramGraderTest(absltest.TestCase):
             _problem(1, "assert f(Pair()) is None", answer=pair),
             _problem(2, "assert f(print) == print"),
             _problem(3, "assert f(1) == 2"),
+            _problem(4, "def check(f):\n  assert f(1) == 2"),
         ],
         self.grader,
     )
@@ -91,6 +94,7 @@ class ProgramGraderTest(absltest.TestCase):
         {
             "tests_use_the_programs_own_classes": ["p/1"],
             "tests_pass_more_than_plain_data": ["p/2"],
+            "tests_never_call_the_function": ["p/4"],
             "own_program_fails": ["p/3"],
         },
     )
@@ -137,6 +141,16 @@ class HumanEvalTest(parameterized.TestCase):
       program = row["prompt"] + row["canonical_solution"]
       cls.right.append(program.rstrip())
       cls.stubs.append(row["prompt"].rstrip() + "\n    pass")
+
+  def test_tests_that_are_never_started_are_refused(self):
+    """A row's tests define `check`: without its call every program passes."""
+    problems = [
+        dataclasses.replace(p, tests=p.tests.replace("check(candidate)\n", ""))
+        for p in self.problems
+    ]
+    with self.assertRaises(UnjudgeableTestsError) as caught:
+      self.grader.run(problems[:16], self.stubs[:16])
+    self.assertEqual(caught.exception.uncalled, tuple(range(16)))
 
   def _num_right(self, style, programs_, others, every):
     attempts = map(style, programs_[::every], others[::every])

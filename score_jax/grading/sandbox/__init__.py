@@ -11,9 +11,9 @@ processes, sockets or other packages. What it changes in its arguments the tests
 do not see.
 
 Reading order: grader.py (the pool), process.py (one worker, from outside),
-worker.py (inside), judge.py and solver.py, then the wall: confine.py,
-namespaces.py, seccomp.py and probe.py, which tries to break out before anything
-is graded.
+worker.py (inside) and stopwatch.py, judge.py and solver.py, then the wall:
+confine.py, namespaces.py, seccomp.py and probe.py, which tries to break out
+before anything is graded.
 
 Not defended against: bugs of the kernel and side channels of the CPU. Memory is
 limited for each process, so all together may use workers x 2 x memory_mb.

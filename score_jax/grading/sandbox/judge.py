@@ -19,10 +19,12 @@ from score_jax.grading.sandbox.tiers import Tier
 # solution's, and the time before does not count as the solution's.
 READY = b"R"
 UNJUDGEABLE = "unjudgeable: "
+UNCALLED = "uncalled"
 
 # A solution must not raise exceptions in the tests that end a loop or a program
-# quietly, or that mean that a test failed. They become RuntimeErrors.
-_KEPT = (StopIteration, StopAsyncIteration, AssertionError, BaseExceptionGroup)
+# quietly. They become RuntimeErrors. An AssertionError is no way out: tests
+# that catch it let wrong answers pass as well.
+_KEPT = (StopIteration, StopAsyncIteration, BaseExceptionGroup)
 _PASSED_ON = {
     name: kind
     for name, kind in vars(builtins).items()
@@ -46,12 +48,14 @@ class _Solver:
   Attributes:
     verdict: the status once it is settled; later calls do not change it.
     is_out_of_memory: whether a call has failed for want of memory.
+    is_called: whether the tests have called the function.
   """
 
   def __init__(self, fd: int):
     self._fd = fd
     self.verdict: str | None = None
     self.is_out_of_memory = False
+    self.is_called = False
 
   def load(self, solution: str, entry_point: str) -> None:
     """Has the solver run the solution; _Over when it defines no function."""
@@ -64,6 +68,7 @@ class _Solver:
 
   def __call__(self, *args: Any, **kwargs: Any) -> Any:
     """Calls the solution's function with copies of plain arguments."""
+    self.is_called = True
     try:
       reply = self._ask(codec.encode((args, kwargs)))
     except codec.NotPlainError as error:
@@ -140,7 +145,8 @@ def judge(fd: int, solution: str, tests: str, entry_point: str) -> str:
   try:
     function.load(solution, entry_point)
     exec(code, namespace)
-    status = "pass"
+    # Tests without a call would pass whatever loads.
+    status = "pass" if function.is_called else UNCALLED
   except _Over as over:
     status = over.status
   # What the tests raise, SystemExit included, is how they say no.

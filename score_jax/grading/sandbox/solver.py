@@ -32,7 +32,8 @@ def serve_forks(
 
   Args:
     control: socket to the worker. START comes with the solver's end of a socket
-      to the judge; END is answered when the solver is gone.
+      to the judge and is answered with the solver's process id; END is answered
+      when the solver is gone.
     tier: the wall of this worker.
     limits: what one solver may use.
   """
@@ -45,6 +46,7 @@ def serve_forks(
     if pid == 0:
       _run(fds[0], tier, limits, server)
     os.close(fds[0])
+    frames.send(control.fileno(), pid)
     if control.recv(1) != END:
       return
     os.kill(pid, signal.SIGKILL)
