@@ -48,7 +48,10 @@ def _keeps(tokenizer: Any, text: str) -> bool:
 
 
 def _decoded(tokenizer: Any, text: str) -> str:
-  ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+  try:
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+  except Exception:  # some raise, a plain Exception, where they lack a token
+    return ""
   if tokenizer.backend_tokenizer.decoder is None:
     # It would put spaces between tokens.
     return "".join(tokenizer.convert_ids_to_tokens(ids))

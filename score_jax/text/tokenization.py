@@ -132,9 +132,10 @@ class ConversationTokenizer:
       ValueError: a text holds characters that the tokenizer or the model does
         not know.
     """
+    for text in texts:
+      self._refuse_lost_characters(text)
     encoded = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     for text, ids in zip(texts, encoded, strict=True):
-      self._refuse_lost_characters(text)
       self._refuse_ids_beyond(text, ids)
     return encoded
 

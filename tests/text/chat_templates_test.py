@@ -707,6 +707,13 @@ class SmolLM2Test(absltest.TestCase):
       self.assertEqual(_decode(self.tokenizer, x3), expected)
       self.assertEqual(x3, self.tokenizer.encode([expected])[0])
 
+  def test_a_byte_that_the_vocabulary_lacks_is_refused(self):
+    """Six control characters have no token; all else has."""
+    text = "na\u00efve \u03c0 \u2264 \u4e2d \U0001f600\t\x01\x7f\r\n|"
+    self.assertLen(self.tokenizer.prompt_ids([text]), 1)
+    with self.assertRaisesRegex(ValueError, r"'\\x04' is lost"):
+      self.tokenizer.prompt_ids([QUESTION, "6 \x04 7"])
+
   def test_the_end_of_turn_is_the_only_stop_and_fills_arrays(self):
     tokenizer = self.tokenizer
     self.assertEqual(

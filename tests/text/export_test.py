@@ -251,9 +251,7 @@ class OtherConversationsTest(ExportTestCase):
     template, options = FORMATS[name]
     template = (
         "\n {{ tools | default([], true) | length }}"
-        "{% macro f(x) %}{{ x }}{% endmacro %}{{ f(1) }}"
-        + template
-        + end
+        "{% macro f(x) %}{{ x }}{% endmacro %}{{ f(1) }}" + template + end
     )
     raw = _raw_tokenizer(template)
     self._export(raw, options)

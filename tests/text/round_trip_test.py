@@ -185,6 +185,22 @@ class LostTest(parameterized.TestCase):
     backend.decoder = decoders.Fuse()
     self.assertEqual(_lost(backend, "aba"), "b")
 
+  @parameterized.parameters(
+      models.WordLevel({"a": 0, "</s>": 1}, "[none]"),
+      models.Unigram([("a", -1.0)]),
+  )
+  def test_tokenizers_that_raise_lose_what_they_lack(self, model):
+    template = "{% for m in messages %}{{ m['content'] }}</s>{% endfor %}"
+    backend = tokenizers.Tokenizer(model)
+    backend.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    backend.decoder = decoders.Fuse()
+    self.assertIsNone(_lost(backend, "aa"))
+    self.assertEqual(_lost(backend, "aab"), "b")
+    with self.assertRaisesRegex(ValueError, "'b' is lost"):
+      tokenization.wrap(_wrapped(backend, chat_template=template)).encode(
+          ["ab"]
+      )
+
 
 class ConversationTest(absltest.TestCase):
   """Nothing that is trained on is lost."""
