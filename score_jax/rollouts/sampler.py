@@ -228,7 +228,7 @@ def ask(
     message: Attempt,
     eos_id: int,
 ) -> DecodeState:
-  """Appends a turn to all rows, behind an EOS where the message was truncated.
+  """Appends a turn to all rows, behind eos_id where the message was truncated.
 
   Args:
     params: as made by `decoding.make_copy`.

@@ -51,7 +51,8 @@ class ConversationTokenizer:
       a base model.
     markers: texts around the contents of a conversation.
     eos_id: the token that ends a turn: that of the chat template, or EOS where
-      there is none. It is written behind an attempt that was cut off.
+      there is none. Later turns read it behind every attempt, also one that
+      another stop id ended or that was cut off.
     stop_ids: the tokens that end an attempt; eos_id is the first of them.
     pad_id: fills arrays; masks tell padding, so it may equal eos_id.
     vocab_size: only smaller ids may be used. `check_vocabulary` sets it to the
