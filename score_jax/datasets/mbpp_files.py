@@ -53,7 +53,10 @@ _WHOLE = {"full": ("mbpp", ".jsonl"), "sanitized": ("sanitized-mbpp", ".json")}
 
 
 def read_full(manual_dir: epath.Path) -> dict[str, list[Row]]:
-  """Rows of the four splits of all problems; `setup` runs before the tests."""
+  """Rows of the four splits of all problems; `setup` runs before the tests.
+
+  The tests are those of `test_list`; no `challenge_test_list` is used.
+  """
   return _split(_row(r) for r in _read(manual_dir, "full"))
 
 

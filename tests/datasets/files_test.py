@@ -367,6 +367,9 @@ class MathTest(FilesTest):
       "extra.parquet",
       "train.csv",
       "MATH/train/counting/deeper/1.json",
+      "MATH/train/counting/notes.txt",
+      "README.json",
+      "train",
   )
   def test_a_file_of_no_known_kind_is_named(self, name):
     self._write_tree()
