@@ -52,10 +52,20 @@ class ExactLeaves:
 
 def compare(gold: Node, answer: Node, leaves: Leaves) -> bool | None:
   """Whether the answer is the gold; None when the leaves cannot tell."""
+  if isinstance(gold, Ordered):
+    answer = _alone(answer)
+  elif isinstance(answer, Ordered):
+    gold = _alone(gold)
   verdict = _compare_forms(gold, answer, leaves)
   if verdict is True or not _is_condition(gold) and not _is_condition(answer):
     return verdict
   return _any((verdict, _compare_sets_of_numbers(gold, answer, leaves)))
+
+
+def _alone(node: Node) -> Node:
+  r"""The interval I of x \in I, which is a union of one; others as they are."""
+  is_union = isinstance(node, Unordered) and node.kind == "union"
+  return node.items[0] if is_union and len(node.items) == 1 else node
 
 
 def _compare_forms(gold: Node, answer: Node, leaves: Leaves) -> bool | None:
@@ -220,23 +230,38 @@ def _compare_equation_with(
     gold: Relation, answer: Node, leaves: Leaves
 ) -> bool | None:
   """Compares an answer that is no relation with a gold that is one."""
-  if set(gold.operators) != {"="}:
-    return False
-  if all(map(_is_plain_number, gold.sides)):
-    # 0.56 = 56\% says the same number twice.
-    return _any(compare(side, answer, leaves) for side in gold.sides)
-  if len(gold.sides) == 2 and is_name(gold.sides[0]):
+  if _is_number_chain(gold):
+    return any(_is_same_number(side, answer) for side in gold.sides)
+  if gold.operators == ("=",) and is_name(gold.sides[0]):
     return compare(gold.sides[1], answer, leaves)
   return False
+
+
+def _is_number_chain(relation: Relation) -> bool:
+  r"""Whether a relation says one number several times: 0.56 = 56\%."""
+  is_equation = set(relation.operators) == {"="}
+  return is_equation and all(map(_is_plain_number, relation.sides))
 
 
 def _is_plain_number(node: Node) -> bool:
   return isinstance(node, Scalar) and parse_number(node.text) is not None
 
 
+def _is_same_number(gold: Scalar, answer: Node) -> bool:
+  """Whether a plain number has the value and the unit of another."""
+  if not _is_plain_number(answer) or gold.unit != answer.unit:
+    return False
+  return parse_number(gold.text) == parse_number(answer.text)
+
+
 def _compare_relations(
     gold: Relation, answer: Relation, leaves: Leaves
 ) -> bool | None:
+  if _is_number_chain(gold) and set(answer.operators) == {"="}:
+    return _all(
+        any(_is_same_number(side, other) for side in gold.sides)
+        for other in answer.sides
+    )
   names = gold.sides[0], answer.sides[0]
   is_named = all(map(is_name, names)) and names[0] == names[1]
   if is_named and gold.operators == ("=",) and set(answer.operators) == {"="}:

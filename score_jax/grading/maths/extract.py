@@ -13,7 +13,7 @@ import re
 from score_jax.grading.maths.phrases import without_comment
 
 # An escaped brace is none; the brace behind the line end \\ is one.
-_BOX = r"\\+(?:boxed|fbox|framebox)"
+_BOX = r"\\{1,2}(?:boxed|fbox|framebox)"
 _BRACES = re.compile(rf"{_BOX}\s*\{{|\\.|[{{}}]", re.DOTALL)
 _BARE_BOX = re.compile(
     rf"{_BOX}\s*([-+]?(?:[0-9][^\s$]*|[A-Za-z](?=\s*(?:[.$]|$))"
@@ -26,10 +26,16 @@ _TITLE = r"^[^a-zA-Z\n]{0,12}(?:the |my )?(?:final )?answer[^\w\n]{0,12}$"
 _VERB = (
     r"(?:is|are|equals|remains|becomes|(?:should|must|would|will)\s{1,4}be)\b"
 )
+# An earlier answer, or something of the answer: no statement of it.
+_OTHER = (
+    r"\b(?:previous|earlier|first|initial|original|old|other"
+    r"|(?:of|twice|half|double|triple|thrice|than|times|minus|plus|from|by)"
+    r"(?:\s{1,4}(?:the|my|our|this|your))?)\s{1,4}(?:(?:final|correct)\s{1,4})?"
+)
 _MARKER = re.compile(
-    r"(?P<earlier>\b(?:previous|earlier|first|initial|original|old|other)"
-    r"\s{1,4}(?:final\s{1,4})?)?\banswers?\b[*_`\"}]{0,4}(?:"
-    rf"\s{{1,8}}(?:to\s(?:the|this)\s\w{{1,20}}\s)?{_VERB}|\s{{0,8}}[:：=])"
+    rf"(?P<other>{_OTHER})?(?<![a-zA-Z])answers?(?![a-zA-Z])(?:"
+    rf"[*_`\"}}]{{0,4}}\s{{1,8}}(?:to\s(?:the|this)\s\w{{1,20}}\s)?{_VERB}"
+    r"|[*_`\"}]{0,4}\s{0,8}[:：]|\s{1,8}=)"
     rf"|(?P<title>{_TITLE})|(?P<hashes>\#\#\#\#+)",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -52,6 +58,7 @@ _ADVERB = re.compile(
 _HASHED_VALUE = re.compile(
     r"[*_`\s]*(?:\$[^$]+\$|\\\(.+?\\\)|[-+]?(?:\\?\$|[€£])? ?[-+]?"
     r"(?:[0-9][0-9.,/:]*|\.[0-9]+)(?: ?(?:\\?%|[a-z]+(?: [a-z]+){0,2}))?"
+    r"|-?[0-9.]+(?:, -?[0-9.]+)+"
     r"|[A-Za-z]|(?=\S*[0-9\\(])[^\s:]+)[*_`.\s]*"
 )
 _SENTENCE_END = re.compile(r"(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s")
@@ -59,6 +66,7 @@ _DISPLAYS = (("$$", "$$"), (r"\[", r"\]"))
 _BEFORE_VALUE = "*`_}: \t\r\n"
 # Longer statements than this are beyond every limit of size.
 _MAX_CHARS = 4000
+_MAX_HASHED_CHARS = 100
 _MAX_MARKERS = 100
 
 
@@ -117,7 +125,7 @@ def after_last_marker(text: str) -> str | None:
   line that is not empty counts. Of a displayed formula only the text between
   its delimiters counts.
   """
-  markers = [m for m in _MARKER.finditer(text) if not m["earlier"]]
+  markers = [m for m in _MARKER.finditer(text) if not m["other"]]
   for marker in reversed(markers[-_MAX_MARKERS:]):
     rest = text[marker.end() : marker.end() + _MAX_CHARS]
     statement = _hashed_value(rest) if marker["hashes"] else _statement(rest)
@@ -127,7 +135,7 @@ def after_last_marker(text: str) -> str | None:
 
 
 def _hashed_value(rest: str) -> str | None:
-  line = rest.partition("\n")[0]
+  line = rest.partition("\n")[0][:_MAX_HASHED_CHARS]
   return line.strip() if _HASHED_VALUE.fullmatch(line) else None
 
 
@@ -138,8 +146,12 @@ def _statement(rest: str) -> str | None:
     if rest.startswith(opening):
       return rest[len(opening) :].partition(closing)[0].strip()
   line = rest.partition("\n")[0]
-  sentence = _SENTENCE_END.split(line, maxsplit=1)[0].strip()
+  sentence = _SENTENCE_END.split(line, maxsplit=1)[0]
+  sentence = " ".join(sentence.split())
   if not sentence or _ABOUT_ANSWER.match(sentence):
     return None
   adverb = _ADVERB.match(sentence)
-  return without_comment(sentence[adverb.end() if adverb else 0 :])
+  statement = without_comment(sentence[adverb.end() if adverb else 0 :])
+  # Of \textbf{Answer: 5}.
+  num_closing = statement.count("}") - statement.count("{")
+  return statement[:-num_closing] if num_closing > 0 else statement

@@ -75,6 +75,8 @@ _TABLE = (
     }
 )
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
+# \\frac as it stands in JSON; a line break is not expected before a letter.
+_DOUBLED = re.compile(r"\\\\[a-zA-Z]{2}")
 # \right. sets no bracket, its period is none.
 _DELIMITER = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*\.?")
 
@@ -84,24 +86,28 @@ _TOKEN = r"[0-9a-zA-Z]|\\(?:pi|theta)(?![a-zA-Z])"
 _REWRITES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        (r"\\q?quad(?=[a-zA-Z])", " "),
         (r"(?<!\\)\\[,;:> ]|\\!|~", lambda m: " " * (m[0] != r"\!")),
         # What is not seen.
         (rf"\\[hv]?phantom\s*(?:{_GROUP}|[^\s{{}}\\])", ""),
         (rf"\\[hvm]space\*?\s*{_GROUP}", " "),
         (r"\\(?:text)?color\s*\{[a-zA-Z]+\}", " "),
         # 5$6 is no 56.
-        (r"(?<!\\)\$|\\[()]", " "),
+        (r"(?<!\\)((?:\\\\)*)\$", r"\1 "),
+        (r"(?<!\\)\\[()]", " "),
         (r"\\\\\s*\[[0-9.]+ ?(?:pt|ex|em|mm)\]", r"\\\\ "),
-        (r"(?:\\\\\s*)+$", ""),
+        (r"(?:\\\\\s*)+\.?$", ""),
         (r"\\text\s*\{[. ]*\}$|(?<!\\)\\$", ""),
         (r"\\text\s+\{", r"\\text{"),
         (r"\\operatorname\s*\{\s*([a-z]+)\s*\}", r"\\\1 "),
-        (r"\\text\{\s*(e|i|\\[$%]|\^\\circ|\\(?:euro|pounds))\s*\}", r"\1"),
+        (r"\\text\{\s*(e|i|-|\\[$%]|\^\\circ|\\(?:euro|pounds))\s*\}", r"\1"),
         (r"\^\s*\{\s*(?:\\circ|\\text\{\s*o\s*\})\s*\}", r"^\\circ "),
+        (r"(?<=[0-9])\^\{?o\}?(?![a-zA-Z])", r"^\\circ "),
         (r"\\textsuperscript\{([0-9]+)\}", r"^{\1}"),
         (r"(\\text\{[^{}]*)\^\{([0-9]+)\}", r"\1^\2"),
         (r"(\\[a-z]+)\s+(?=[0-9])", r"\1"),
-        (r"_\s*\{?\\text\{\s*([a-zA-Z]+)\s*\}\}?", r"_{\1}"),
+        (r"_\s*\{\s*\\text\{([^{}]*)\}([^{}]*)\}", r"_{\1\2}"),
+        (r"_\s*\\text\{([^{}]*)\}", r"_{\1}"),
         (r"_\s*\{\s*\\(max|min)\s*\}|_\s*\\(max|min)(?![a-z])",
          lambda m: f"_{{{m[1] or m[2]}}}"),
         (r"\\(?:overrightarrow|vec)(?=\s*\{?[a-z]\b)", r"\\vec"),
@@ -109,8 +115,9 @@ _REWRITES = tuple(
         (r"\\set\s*\{([^{}]*)\}", r"\\{\1\\}"),
         (r"\\\{\s*\\\}", r"\\emptyset "),
         (r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}", r"\\frac{\1}{\2}"),
+        (r"^([^{}\\]*)\\over(?![a-zA-Z])([^{}\\]*)$", r"\\frac{\1}{\2}"),
         (r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}"),
-        (r"\{([:,;])\}", r"\1"),
+        (r"\{([:,;-])\}", r"\1"),
         # \frac12, \frac1{72}, \frac{1}2 and \sqrt2.
         (rf"\\(frac|binom)\s*({_TOKEN})", r"\\\1{\2}"),
         (rf"(\\(?:frac|binom)\s*{_GROUP})\s*({_TOKEN})", r"\1{\2}"),
@@ -124,6 +131,8 @@ _REWRITES = tuple(
 def one_spelling(text: str) -> str:
   """The text with one spelling for each command and its arguments."""
   if "\\" in text:
+    if _DOUBLED.search(text) and r"\begin" not in text:
+      text = text.replace(r"\\", "\\")
     text = _DELIMITER.sub(" ", text)
     text = _COMMAND.sub(lambda match: _TABLE.get(match[1], match[0]), text)
   for pattern, replacement in _REWRITES:

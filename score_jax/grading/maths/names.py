@@ -17,7 +17,8 @@ _MARKS = r"(?:_(?:[0-9a-zA-Z]|\{[0-9a-zA-Z+,-]+\}))?'*"
 _VARIABLE = r"(?:[k-nr-z]|\\theta)"
 _EVENT = r"[A-Z]'?"
 _NAME = re.compile(
-    rf"m?\\(?:angle|triangle) ?[A-Z]+|\\overline\{{[A-Z]+\}}"
+    rf"m?\\(?:angle|triangle) ?(?:[A-Z](?:_\{{?[0-9]\}}?)?'* ?)+"
+    r"|\\overline\{[A-Z]+\}|\|[A-Z]{2}\|"
     # AB is a segment, ab a product.
     rf"|(?:[a-zA-Z]|[A-Z]+|{_GREEK}){_MARKS}"
     # The value of a function, while a(b) may be a product.

@@ -50,7 +50,7 @@ def normalize(text: str) -> str:
     raise ValueError(f"Expected at most {MAX_RAW_CHARS}, got {len(text)}.")
   if not text.isascii():
     text = unicode_text.to_latex(text)
-  text = _unwrapped(" ".join(text.split()))
+  text = _DELIMITERS.sub(r"\1", " ".join(text.split()).strip("*` "))
   if text.isalnum():
     return text
   if not _AS_TYPED.fullmatch(text):
@@ -60,22 +60,23 @@ def normalize(text: str) -> str:
   if _WORD.search(text):
     text = phrases.without_lead(phrases.without_comment(text.strip()))
   text = _IDLE_SPACE.sub("", " ".join(_with_signs(text).split()))
+  return _without_end(text)
+
+
+def _without_end(text: str) -> str:
+  """A text without its final marks and the quotes around it."""
   # An ellipsis leaves open which number it is.
-  return text.rstrip("*` ,;" if ".." in text else "*`. ,;")
-
-
-def _unwrapped(text: str) -> str:
-  """A text out of its quotes, emphasis or display."""
-  text = _DELIMITERS.sub(r"\1", text.strip("*` "))
-  inner = text.rstrip(".")
-  is_quoted = len(inner) > 1 and inner[0] == inner[-1] and inner[0] in "'\""
-  return inner[1:-1].strip() if is_quoted else text
+  text = text.rstrip("*` ,;" if ".." in text else "*`. ,;")
+  is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+  return text[1:-1].strip() if is_quoted else text
 
 
 def _with_signs(text: str) -> str:
   """Signs that are typed in two ways, or that only separate digits."""
   if "=" in text:
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ")
+    # x!=5 is an equation of a factorial.
+    text = text.replace(" !=", r"\ne ")
   if "**" in text:
     text = _PYTHON_POWER.sub("^", text)
   if "," in text:

@@ -21,8 +21,8 @@ _DIGITS = (
     r"(?:\.[0-9A-Za-z]+)?)(?P<close>[)}])?"
 )
 _SUBSCRIPT = (
-    rf"_(?:{_BASE.replace('base', 'bare')}|\{{(?:\\text\{{)?(?:base )?"
-    rf"{_BASE.replace('base', 'braced')}\}}?\}})"
+    rf"_(?:{_BASE.replace('base', 'bare')}|\{{\(?(?:base ?)?"
+    rf"{_BASE.replace('base', 'braced')}\)?\}})"
 )
 _IN_WORDS = (
     rf" ?(?:\\text\{{)?\(?(?:in )?base[- ]?\}}?{_BASE.replace('base', 'word')}"

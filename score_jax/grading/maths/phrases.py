@@ -8,47 +8,54 @@ import re
 
 _QUANTITIES = frozenset(
     (
-        "answer answers area areas volume perimeter circumference length width"
-        " height depth radius diameter distance speed velocity rate time"
-        " duration age ages cost price total sum difference product quotient"
-        " remainder ratio number numbers count amount value values result"
-        " solution solutions probability chance odds average mean median mode"
-        " range domain interval slope intercept angle measure degree degrees"
-        " percent percentage fraction weight mass temperature profit revenue"
-        " income salary wage pay payment money tax discount change balance"
-        " score points term terms coefficient constant expression function"
-        " equation vertex center centre coordinate coordinates point side sides"
-        " edge edges hypotenuse altitude minimum maximum min max determinant"
-        " limit integral derivative lcm gcd gcf hcf factor multiple divisor"
-        " digit digits integer integers options ways choice option date year"
-        " units hours hour minutes minute seconds second days day weeks week"
-        " months month years dollars cents miles mile feet foot inches inch"
-        " meters meter centimeters kilometers pounds grams kilograms liters"
+        "answer answers result solution solutions value values area areas"
+        " volume perimeter circumference length width height depth radius"
+        " diameter distance side sides edge edges hypotenuse altitude angle"
+        " measure degree degrees slope intercept vertex center centre"
+        " coordinate coordinates point points speed velocity rate time"
+        " duration age ages date cost price wage salary pay payment money"
+        " income revenue profit tax discount change balance score weight"
+        " mass temperature number numbers count amount total sum difference"
+        " product quotient remainder ratio fraction percent percentage"
+        " probability chance odds average mean median mode range minimum"
+        " maximum min max minimal maximal smallest largest least greatest"
+        " lowest highest domain interval function expression equation"
+        " polynomial matrix vector determinant limit integral derivative"
+        " coefficient constant term terms lcm gcd gcf hcf factor multiple"
+        " divisor digit digits integer integers ways options choice option"
+        " units seconds second minutes minute hours hour days day weeks week"
+        " months month years year dollars cents pounds grams kilograms"
+        " liters inches inch feet foot meters meter centimeters kilometers"
+        " miles mile"
     ).split()
 )
 _CHANGING = re.compile(
     r"\b(?:not|no|nor|non|never|none|nothing|neither|or|and|if|unless|than|but"
-    r"|except|excluding|without|other|others|another|wrong|false|incorrect\w*"
-    r"|mistaken|twice|thrice|half|halves|halved|doubled?|tripled?|thirds?"
-    r"|quarters?|fourths?|tenths?|minus|plus|less|more|fewer|opposite|negative"
-    r"|negated|inverse|reciprocal|squared?|cubed?|root|roots|times|all|any"
-    r"|every\w*|anything|something|instead|rather|hardly|barely|almost|nearly"
-    r"|about|approximately|roughly|at|over|under|above|below|between|up|log"
-    r"|logarithm|factorial|percent of|percentage of|previous|earlier|former"
-    r"|original|guess|guessed|estimate|estimated|doubt\w*|maybe|perhaps"
-    r"|possibly|probably|unlikely|contradict\w*|mod|modulo|complement|false\w*"
-    r"|isn't|cannot|can't|different|differs?|increased|decreased|reduced|far"
-    r"|away|next|one|two|three|four|five|ten|hundred|thousand|million)\b",
+    r"|except|excluding|without|other|others|another|wrong|false"
+    r"|incorrect\w*|mistaken|twice|thrice|half|halves|halved|doubled?"
+    r"|tripled?|thirds?|quarters?|fourths?|tenths?|minus|plus|less|more"
+    r"|fewer|opposite|negative|negated|inverse|reciprocal|squared?|cubed?"
+    r"|root|roots|times|all|any|every\w*|anything|something|instead|rather"
+    r"|hardly|barely|almost|nearly|about|approximately|roughly|at|over"
+    r"|under|above|below|between|up|log|logarithm|factorial|percent of"
+    r"|percentage of|previous|earlier|forme|original|guess|guessed"
+    r"|estimate|estimated|doubt\w*|maybe|perhaps|possibly|probably"
+    r"|unlikely|contradict\w*|mod|modulo|complement|false\w*|isn't|cannot"
+    r"|absolute|from (?:the |my )?answer|can't|different|differs?"
+    r"|increased|decreased|reduced|fa|away|next|one|two|three|four|five"
+    r"|ten|hundred|thousand|million"
+    r")\b",
     re.IGNORECASE,
 )
 _WORDS = re.compile(r"[A-Za-z][A-Za-z '.-]*")
 _CONNECTIVE = re.compile(
-    r"(?:so|thus|therefore|hence|then|finally|clearly|consequently|and so)"
+    r"(?:so|thus|therefore|hence|then|finally|clearly|consequently|and so"
+    r"|(?:and )?(?:we|i) (?:find|get|have|obtain|conclude)(?: that)?)"
     r"\b *[,:]? *",
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(
-    r"([A-Za-z][A-Za-z '-]{0,80}?) *(?:\b(?:is|are|equals)\b *:?|:) *",
+    r"([A-Za-z][A-Za-z '$()-]{0,100}?) *(?:\b(?:is|are|equals)\b *:?|:) *",
     re.IGNORECASE,
 )
 # Where what was stated ends and a reason for it starts ...
@@ -65,6 +72,15 @@ _COMMENT = re.compile(
     r"(?:so|which|thus|therefore|hence|indeed|(?:and )?(?:this|that|it|the"
     r" answer|the result)(?: answer| result| value)? (?:is|was|has|matches"
     r"|agrees|checks|follows|makes))\b",
+    re.IGNORECASE,
+)
+# A reason that leaves the answer open is none.
+_DOUBT = re.compile(
+    r"\b(?:or|but|wrong|incorrect|maybe|perhaps|unless)\b", re.IGNORECASE
+)
+_CONCLUSION = re.compile(
+    r"(?<=[^\s{,;]) *(?:\\text\{)? *\bis (?:the|our|my) (?:final )?"
+    r"(?:answer|solution|result)\b",
     re.IGNORECASE,
 )
 _CONTRAST = re.compile(r"(?<=[^\s{,;]),? *(?:\\text\{)?, *(?:and )?not\b")
@@ -113,7 +129,11 @@ def _end_of_lead(body: str) -> int:
   if match := _CONNECTIVE.match(body):
     return match.end()
   match = _SUBJECT.match(body)
-  return match.end() if match and is_quantity(match.group(1)) else 0
+  if match is None:
+    return 0
+  # The largest $n$ of f(n).
+  words = re.sub(r"[$()]", " ", match.group(1))
+  return match.end() if is_quantity(words) else 0
 
 
 def without_comment(text: str) -> str:
@@ -122,7 +142,8 @@ def without_comment(text: str) -> str:
       (
           match.start()
           for match in (
-              _REASON.search(text),
+              _sound_reason(text),
+              _CONCLUSION.search(text),
               _CONTRAST.search(text),
               _harmless_comment(text),
           )
@@ -133,7 +154,14 @@ def without_comment(text: str) -> str:
   if cut is None:
     return text
   kept = text[:cut].rstrip()
+  if not kept.strip("$\\({[ "):
+    return text
   return kept + "}" * max(0, kept.count("{") - kept.count("}"))
+
+
+def _sound_reason(text: str) -> re.Match[str] | None:
+  match = _REASON.search(text)
+  return match if match and not _DOUBT.search(text, match.end()) else None
 
 
 def _harmless_comment(text: str) -> re.Match[str] | None:

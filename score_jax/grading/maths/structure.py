@@ -45,7 +45,7 @@ _TURNED = {">": "<", ">=": "<="}
 _BOTH = frozenset((r"\text{and}", r"\land"))
 _CONNECTIVES = _BOTH | {r"\text{or}", r"\lor"}
 _TEXT_CONNECTIVE = re.compile(r"\\text\{ ?,? ?(and|or) ?,?\}")
-_BARE_CONNECTIVE = re.compile(r"(?:(?<=[})\]])| )(?:or|and)(?:(?=[-\\(\[])| )")
+_BARE_CONNECTIVE = re.compile(r"(?:(?<=[},)\]])| )(?:or|and)(?:(?=[-\\(\[])| )")
 _MATRIX = re.compile(
     r"\\begin\{([pbB]?(?:small)?matrix|array)\}"
     r"(?:(?<=array\})\{[clr|]*\})?(.*)\\end\{\1\}",
@@ -66,7 +66,7 @@ _RATIO_IN_WORDS = re.compile(r"(?<=[0-9}]) to (?=[0-9\\])|\\text\{to\}")
 _SYMBOL = re.compile(
     r"\\emptyset|\\mathbb\{[A-Z]\}"
     r"|\\(?:overline|angle|triangle|overrightarrow|overleftrightarrow|widehat)"
-    r"(?: |\{)[A-Z]+'*\}?"
+    r"(?: |\{)(?:[A-Z](?:_\{?[0-9]\}?)?'* ?)+\}?"
     r"|.*\\(?:sum|prod|int|lim|setminus)(?![a-z]).*"
 )
 _REALS = r"\mathbb{R}"
@@ -111,7 +111,7 @@ def _read_text(words: str, depth: int) -> Node:
 def _read_list(text: str, depth: int) -> Node | None:
   """1, 2 or 3."""
   text = _TEXT_CONNECTIVE.sub(r"\\text{\1}", text)
-  if re.search(r"[ })\]](?:or|and)[ \\(\[-]", text):
+  if re.search(r"[ },)\]](?:or|and)[ \\(\[-]", text):
     text = _BARE_CONNECTIVE.sub(_marked_connective, text)
   parts, marks = split(text, _CONNECTIVES | {","})
   if not marks:
@@ -167,6 +167,8 @@ def _members(node: Node) -> tuple[Node, ...]:
 
 def _read_difference(text: str, depth: int) -> Node | None:
   r"""\mathbb{R}\setminus[1, 2]; other differences are symbols."""
+  if text.startswith(_REALS + "-"):
+    text = text.replace("-", r"\setminus", 1)
   parts, marks = split(text, {r"\setminus"})
   if len(marks) != 1 or parts[0].strip() != _REALS:
     return None
@@ -180,8 +182,11 @@ def _read_relation(text: str, depth: int) -> Node | None:
   if marks == [r"\in"]:
     # x \in [1, 2] says no more than [1, 2] does.
     node = _read(parts[1], depth)
-    is_set = isinstance(node, Ordered | Unordered)
-    return node if is_set and is_name(_read(parts[0], depth)) else None
+    if not isinstance(node, Ordered | Unordered):
+      return None
+    if not is_name(_read(parts[0], depth)):
+      return None
+    return Unordered("union", (node,)) if isinstance(node, Ordered) else node
   if r"\in" in marks:
     raise UnreadableError("A relation with an \\in.")
   sides = [_read(part, depth) for part in parts]

@@ -33,7 +33,7 @@ _SPELLINGS = {
     "euro": "euros eur",
     "gbp": "sterling",
     "yen": "jpy",
-    "%": "percent",
+    "%": "percent pct",
     "degree": "degrees deg",
     "radian": "radians rad rads",
     "degree c": "celsius",
@@ -68,7 +68,11 @@ _NO_UNITS = re.compile(
 _POWER = r"(?:\^\{?([23])\}?)?"
 _TEXT_UNIT = re.compile(rf"(.+?)(?:\^\\circ)?\\text\{{([^{{}}]*)\}}{_POWER}")
 # Without \text, several letters only: 5 m may be a product.
-_BARE_UNIT = re.compile(rf"(.*[0-9}}]) ?([a-zA-Z]{{2,}}){_POWER}")
+_BARE_UNIT = re.compile(
+    r"(.*[0-9}])(?: ((?=.*[a-zA-Z]{4})[a-zA-Z]{2,}\.?(?: [a-zA-Z]+){0,4})"
+    rf"| ?([a-zA-Z]{{2,}}){_POWER})"
+)
+_SQUARED = re.compile(r"([a-z]+) (square|cube)d")
 _ANGLE = re.compile(r"\\(?:sin|cos|tan|sec|csc|cot)(?![a-z])")
 _SIGNS = {
     "%": "%",
@@ -131,7 +135,9 @@ def split_unit(text: str) -> tuple[str, str]:
   if match := _TEXT_UNIT.fullmatch(text):
     return _split_words(text, *match.groups(), is_marked=True)
   if match := _BARE_UNIT.fullmatch(text):
-    return _split_words(text, *match.groups(), is_marked=False)
+    body, words, word, power = match.groups()
+    is_marked = words is not None
+    return _split_words(text, body, words or word, power, is_marked=is_marked)
   return text, ""
 
 
@@ -157,7 +163,9 @@ def _one_text(match: re.Match) -> str:
 def _split_words(
     text: str, body: str, words: str, power: str | None, *, is_marked: bool
 ) -> tuple[str, str]:
-  lowered = words.lower().replace(".", "")
+  lowered = " ".join(words.lower().replace(".", "").split())
+  if (match := _SQUARED.fullmatch(lowered)) and match[1] in _CANONICAL:
+    lowered = f"{match[2].replace('cube', 'cubic')} {match[1]}"
   if not re.search("[a-z%]", lowered) or _NO_UNITS.search(lowered):
     return text, ""
   unit = _one_spelling(lowered) + (f"^{power}" if power else "")
@@ -167,9 +175,7 @@ def _split_words(
 
 
 def _one_spelling(words: str) -> str:
-  return "/".join(
-      map(_one_factor, re.split(r" per |/", " ".join(words.split())))
-  )
+  return "/".join(map(_one_factor, re.split(r" per |/", words)))
 
 
 def _one_factor(words: str) -> str:

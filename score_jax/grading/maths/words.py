@@ -21,7 +21,7 @@ _BARE_WORDS = re.compile(
 )
 # \text{June }20, \text{area of }\triangle ABC.
 _MIXED = re.compile(
-    r"\\text\{ ?[(A-Za-z][^{}]*\}(?:[A-Za-z0-9, ]|\\(?:triangle|angle) ?"
+    r"\\text\{ ?[(A-Za-z][^{}]*\}(?:[A-Za-z0-9, ]|\\(?:triangle|angle)(?![a-z])"
     r"|\\text\{[^{}]*\})+"
 )
 _LATEX_MARKS = re.compile(r"\\text\{|[{}\\]")
@@ -37,7 +37,7 @@ _MONTHS = {
     ).split()
 }
 _DAY = r"([0-9]{1,2})(?:st|nd|rd|th)?"
-_YEAR = r"(?:,? ([0-9]{4}))?"
+_YEAR = r"(?:(?:, ?| )([0-9]{4}))?"
 _MONTH_FIRST = re.compile(rf"([a-z]+)\.? {_DAY}{_YEAR}")
 _DAY_FIRST = re.compile(rf"(?:the )?{_DAY} (?:of )?([a-z]+)\.?{_YEAR}")
 
@@ -49,11 +49,13 @@ def read_sentence(text: str) -> Words | None:
   """
   if match := _BARE_CHOICE.fullmatch(text):
     return Words(match.group(1))
-  if _date(text.casefold()):
-    return Words(text)
-  if _MIXED.fullmatch(text):
-    spaced = text.replace(r"\text{", r" \text{").replace("}", "} ")
-    return words_node(_LATEX_MARKS.sub("", spaced))
+  if r"\text" in text:
+    text_alone = text.replace(r"\text{", r" \text{").replace("}", "} ")
+    text_alone = " ".join(_LATEX_MARKS.sub("", text_alone).split())
+  else:
+    text_alone = text
+  if _date(text_alone.casefold()) or _MIXED.fullmatch(text):
+    return words_node(text_alone)
   return None
 
 
