@@ -26,6 +26,29 @@ class Activation(enum.Enum):
     return jax.nn.gelu(x, approximate=True)
 
 
+class NormPlacement(enum.Enum):
+  """Where attention and the feed-forward layer are normed.
+
+  BEFORE: what goes in (Llama). AROUND: what goes in and what comes out (Gemma).
+  BEHIND: what comes out, before it is added to the residual stream (OLMo 2).
+  """
+
+  BEFORE = "before"
+  AROUND = "around"
+  BEHIND = "behind"
+
+
+class QkNorm(enum.Enum):
+  """What a norm of queries and keys, before rotation, goes over.
+
+  HEAD: the numbers of one head, all heads by the same scale (Qwen 3, Gemma 3).
+  PROJECTION: the numbers of all heads together (OLMo 2).
+  """
+
+  HEAD = "head"
+  PROJECTION = "projection"
+
+
 @dataclasses.dataclass(frozen=True)
 class LinearScaling:
   """Positions are divided by a factor, as Gemma 3 does in global layers."""
@@ -132,9 +155,8 @@ class ModelConfig:
     activation: activation of the gated feed-forward layer.
     norm_offset: added to the scales of RMS norms: 1 where files hold scale - 1.
     has_scaled_embedding: embeddings are multiplied by sqrt(D).
-    has_post_norms: attention's and the feed-forward layer's results are
-      normed too, before they are added to the residual stream.
-    has_qk_norm: each head's queries and keys are normed before rotation.
+    norm_placement: where attention and the feed-forward layer are normed.
+    qk_norm: what a norm of queries and keys goes over; None for no norm.
     has_qkv_bias: queries, keys and values have a bias.
     has_output_bias: attention's output projection has a bias.
     query_pre_attn_scalar: attention scores are divided by its square root; None
@@ -147,6 +169,8 @@ class ModelConfig:
       where no layer is local.
     is_local: for each layer whether it is local; () where none is.
     local_rope: rotary embedding of local layers; None stands for `rope`.
+    has_rope: for each layer whether its queries and keys are rotated; () where
+      all are.
   """
 
   model_type: str
@@ -164,8 +188,8 @@ class ModelConfig:
   activation: Activation = Activation.SILU
   norm_offset: float = 0.0
   has_scaled_embedding: bool = False
-  has_post_norms: bool = False
-  has_qk_norm: bool = False
+  norm_placement: NormPlacement = NormPlacement.BEFORE
+  qk_norm: QkNorm | None = None
   has_qkv_bias: bool = False
   has_output_bias: bool = False
   query_pre_attn_scalar: float | None = None
@@ -174,6 +198,7 @@ class ModelConfig:
   sliding_window: int | None = None
   is_local: tuple[bool, ...] = ()
   local_rope: Rope | None = None
+  has_rope: tuple[bool, ...] = ()
 
   def __post_init__(self):
     if self.num_heads % self.num_kv_heads:
@@ -191,11 +216,12 @@ class ModelConfig:
       raise ValueError(
           f"head_dim {self.head_dim} is odd: rotary embeddings rotate pairs"
       )
-    if self.is_local and len(self.is_local) != self.num_layers:
-      raise ValueError(
-          f"layer types are given for {len(self.is_local)} layers, the model"
-          f" has {self.num_layers}"
-      )
+    for kinds in (self.is_local, self.has_rope):
+      if kinds and len(kinds) != self.num_layers:
+        raise ValueError(
+            f"kinds of layers are given for {len(kinds)} layers, the model has"
+            f" {self.num_layers}"
+        )
     if any(self.is_local) != (self.sliding_window is not None):
       raise ValueError(
           f"sliding_window is {self.sliding_window} with"

@@ -101,6 +101,7 @@ def _read(content: Mapping[str, Any]) -> ModelConfig:
       "sliding_window": _window(values) if any(is_local) else None,
       "is_local": is_local if any(is_local) else (),
       "local_rope": local_rope,
+      "has_rope": _layers_with_rope(values, family),
   }
   return ModelConfig(**{**fields, **family.constants})
 
@@ -120,7 +121,7 @@ def to_hf(config: ModelConfig) -> dict[str, Any]:
       "head_dim": c.head_dim,
       "intermediate_size": c.d_ff,
       family.activation_field: c.activation.value,
-      **hf_rope.written(c.rope, c.local_rope),
+      **hf_rope.written(c.rope, c.local_rope, family),
       "rms_norm_eps": c.norm_eps,
       "tie_word_embeddings": c.is_tied,
       "max_position_embeddings": c.max_positions,
@@ -132,6 +133,7 @@ def to_hf(config: ModelConfig) -> dict[str, Any]:
       "attn_logit_softcapping": c.attention_softcap,
       "final_logit_softcapping": c.logit_softcap,
       "rope_local_base_freq": c.local_rope and c.local_rope.theta,
+      "no_rope_layers": [int(i) for i in c.has_rope or (True,) * c.num_layers],
       "sliding_window": c.sliding_window,
       "use_sliding_window": c.sliding_window is not None,
   }
@@ -206,6 +208,16 @@ def _activation(values: Mapping[str, Any], field: str) -> Activation:
     raise ValueError(
         f"{field} is {values[field]!r}, the decoder implements" f" {names}"
     ) from error
+
+
+def _layers_with_rope(
+    values: Mapping[str, Any], family: Family
+) -> tuple[bool, ...]:
+  """For each layer whether it has rope; () where all have."""
+  if "no_rope_layers" not in family.defaults:
+    return ()
+  has_rope = hf_families.layers_with_rope(values)
+  return () if all(has_rope) else has_rope
 
 
 def _window(values: Mapping[str, Any]) -> int | None:

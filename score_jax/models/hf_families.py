@@ -12,6 +12,9 @@ import dataclasses
 import enum
 from typing import Any
 
+from score_jax.models.config import NormPlacement
+from score_jax.models.config import QkNorm
+
 Values = Mapping[str, Any]
 
 
@@ -38,6 +41,38 @@ def _every_second_local(values: Values) -> tuple[bool, ...]:
   return tuple(i % 2 == 0 for i in range(values["num_hidden_layers"]))
 
 
+def _three_of_four_local(values: Values) -> tuple[bool, ...]:
+  return tuple((i + 1) % 4 != 0 for i in range(_num_layers(values)))
+
+
+def _local_without_rope(values: Values) -> tuple[bool, ...]:
+  return tuple(not is_rotated for is_rotated in layers_with_rope(values))
+
+
+def layers_with_rope(values: Values) -> tuple[bool, ...]:
+  """For each layer whether it rotates queries and keys.
+
+  Raises:
+    ValueError: `no_rope_layers` is no list of enough zeros and ones.
+  """
+  num_layers, given = _num_layers(values), values["no_rope_layers"]
+  if given is None:
+    interval = values["no_rope_layer_interval"]
+    if type(interval) is not int or interval < 1:
+      raise ValueError(
+          f"no_rope_layer_interval is {interval!r}, expected a whole number"
+          " above 0"
+      )
+    return tuple((i + 1) % interval != 0 for i in range(num_layers))
+  is_list = isinstance(given, list) and len(given) >= num_layers
+  if not is_list or any(value not in (0, 1) for value in given):
+    raise ValueError(
+        f"no_rope_layers is {given!r}, expected 0 or 1 (it has rope) for each"
+        f" of {num_layers} layers"
+    )
+  return tuple(bool(value) for value in given[:num_layers])
+
+
 def _local_by_pattern(values: Values) -> tuple[bool, ...]:
   pattern = values["sliding_window_pattern"]
   return tuple((i + 1) % pattern != 0 for i in range(_num_layers(values)))
@@ -62,7 +97,8 @@ class Family:
     activation_field: name of the field with the activation.
     constants: fields of ModelConfig that no file has.
     rope_layout: where rotary embeddings stand.
-    local_rope_theta: theta of local layers, where files do not give it.
+    local_rope_theta: theta of local layers, where it is a constant unless it
+      is given by kind of layer.
     local_layers: which layers are local where `layer_types` is not given.
     has_layer_types: whether transformers reads `layer_types`.
     ignored: fields of other families that this one's files have for nothing.
@@ -98,7 +134,17 @@ _GEMMA = {
 _GEMMA_CONSTANTS = {
     "norm_offset": 1.0,
     "has_scaled_embedding": True,
-    "has_post_norms": True,
+    "norm_placement": NormPlacement.AROUND,
+}
+# Layers whose results are normed, and queries and keys over all heads.
+_OLMO = {
+    **_PLAIN,
+    "attention_bias": False,
+    "rms_norm_eps": 1e-5,
+}
+_OLMO_CONSTANTS = {
+    "norm_placement": NormPlacement.BEHIND,
+    "qk_norm": QkNorm.PROJECTION,
 }
 _QWEN = {
     **_PLAIN,
@@ -137,7 +183,7 @@ FAMILIES = {
             "max_position_embeddings": 131072,
         },
         activation_field="hidden_activation",
-        constants={**_GEMMA_CONSTANTS, "has_qk_norm": True},
+        constants={**_GEMMA_CONSTANTS, "qk_norm": QkNorm.HEAD},
         rope_layout=RopeLayout.BY_KIND,
         local_layers=_local_by_pattern,
         has_layer_types=True,
@@ -157,6 +203,16 @@ FAMILIES = {
         {**_PLAIN, "num_key_value_heads": 8, "sliding_window": 4096},
         local_layers=_all_local,
     ),
+    "olmo2": Family("Olmo2ForCausalLM", _OLMO, constants=_OLMO_CONSTANTS),
+    "olmo3": Family(
+        "Olmo3ForCausalLM",
+        {**_OLMO, "rope_theta": 500000.0, "sliding_window": 4096},
+        constants=_OLMO_CONSTANTS,
+        rope_layout=RopeLayout.BY_KIND,
+        local_rope_theta=500000.0,
+        local_layers=_three_of_four_local,
+        has_layer_types=True,
+    ),
     "qwen2": Family(
         "Qwen2ForCausalLM",
         _QWEN,
@@ -168,8 +224,25 @@ FAMILIES = {
     "qwen3": Family(
         "Qwen3ForCausalLM",
         {**_QWEN, "head_dim": 128, "attention_bias": False},
-        constants={"has_qk_norm": True},
+        constants={"qk_norm": QkNorm.HEAD},
         local_layers=_local_from_max_window_layers,
+        has_layer_types=True,
+    ),
+    "smollm3": Family(
+        "SmolLM3ForCausalLM",
+        {
+            **_PLAIN,
+            "attention_bias": False,
+            "no_rope_layer_interval": 4,
+            "no_rope_layers": None,
+            "num_key_value_heads": 4,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 2000000.0,
+            "sliding_window": None,
+            "tie_word_embeddings": True,
+            "use_sliding_window": False,
+        },
+        local_layers=_local_without_rope,
         has_layer_types=True,
     ),
 }

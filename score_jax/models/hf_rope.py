@@ -41,9 +41,10 @@ def read(values: Mapping[str, Any], family: Family) -> tuple[Rope, Rope | None]:
     far = {**_object(parameters, GLOBAL), **scaling}
     near = _object(parameters, LOCAL)
     _refuse_truncate(parameters, far, near)
+    near_theta = family.local_rope_theta or values["rope_local_base_freq"]
     return (
         _rope({"rope_theta": values["rope_theta"], **far}, values),
-        _rope({"rope_theta": values["rope_local_base_freq"], **near}, values),
+        _rope({"rope_theta": near_theta, **near}, values),
     )
   flat = scaling or parameters
   if GLOBAL in flat or LOCAL in flat:
@@ -58,15 +59,21 @@ def read(values: Mapping[str, Any], family: Family) -> tuple[Rope, Rope | None]:
   )
 
 
-def written(rope: Rope, local_rope: Rope | None) -> dict[str, Any]:
+def written(
+    rope: Rope, local_rope: Rope | None, family: Family
+) -> dict[str, Any]:
   """Fields of a config.json, in the layout of transformers 4 if it has them.
 
   Args:
     rope: of global layers.
     local_rope: of local layers; None where they have no other.
+    family: the model's family.
   """
   fields = {"rope_theta": rope.theta, "rope_scaling": _scaling(rope)}
-  if local_rope is not None and local_rope.scaling is not None:
+  if local_rope is None:
+    return fields
+  theta = family.local_rope_theta or local_rope.theta
+  if local_rope != Rope(theta):  # the older layout cannot say it
     fields["rope_parameters"] = {
         kind: {"rope_theta": each.theta, **(_scaling(each) or _PLAIN)}
         for kind, each in ((GLOBAL, rope), (LOCAL, local_rope))

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import NormPlacement
+from score_jax.models.config import QkNorm
 from score_jax.models.transformer import Params
 
 
@@ -97,34 +99,46 @@ def _attention(c: ModelConfig) -> dict[str, Tensor]:
       "self_attn.o_proj.weight": _output(c),
   }
   if c.has_qkv_bias:
-    tensors["self_attn.q_proj.bias"] = _bias("query_bias", c.num_heads, c)
-    tensors["self_attn.k_proj.bias"] = _bias("key_bias", c.num_kv_heads, c)
-    tensors["self_attn.v_proj.bias"] = _bias("value_bias", c.num_kv_heads, c)
+    tensors["self_attn.q_proj.bias"] = _by_head("query_bias", c.num_heads, c)
+    tensors["self_attn.k_proj.bias"] = _by_head("key_bias", c.num_kv_heads, c)
+    tensors["self_attn.v_proj.bias"] = _by_head("value_bias", c.num_kv_heads, c)
   if c.has_output_bias:
     tensors["self_attn.o_proj.bias"] = _same("output_bias", c.d_model)
   return tensors
 
 
-def _norms(c: ModelConfig) -> dict[str, Tensor]:
-  """Norms of a layer.
-
-  `post_attention_layernorm` comes before the feed-forward layer in families
-  without norms behind attention, and behind attention in the others.
-  """
-  tensors = {"input_layernorm.weight": _same("attention_norm", c.d_model)}
-  if c.has_post_norms:
-    names = {
+# `post_attention_layernorm` comes before the feed-forward layer in families
+# without norms behind attention, and behind attention in the others.
+_NORM_NAMES = {
+    NormPlacement.BEFORE: {
+        "input_layernorm": "attention_norm",
+        "post_attention_layernorm": "mlp_norm",
+    },
+    NormPlacement.AROUND: {
+        "input_layernorm": "attention_norm",
         "post_attention_layernorm": "post_attention_norm",
         "pre_feedforward_layernorm": "mlp_norm",
         "post_feedforward_layernorm": "post_mlp_norm",
-    }
-  else:
-    names = {"post_attention_layernorm": "mlp_norm"}
-  for name, ours in names.items():
-    tensors[f"{name}.weight"] = _same(ours, c.d_model)
-  if c.has_qk_norm:
+    },
+    NormPlacement.BEHIND: {
+        "post_attention_layernorm": "post_attention_norm",
+        "post_feedforward_layernorm": "post_mlp_norm",
+    },
+}
+
+
+def _norms(c: ModelConfig) -> dict[str, Tensor]:
+  """Norms of a layer, by the name inside of it."""
+  tensors = {
+      f"{name}.weight": _same(ours, c.d_model)
+      for name, ours in _NORM_NAMES[c.norm_placement].items()
+  }
+  if c.qk_norm is QkNorm.HEAD:
     tensors["self_attn.q_norm.weight"] = _same("query_norm", c.head_dim)
     tensors["self_attn.k_norm.weight"] = _same("key_norm", c.head_dim)
+  if c.qk_norm is QkNorm.PROJECTION:
+    tensors["self_attn.q_norm.weight"] = _by_head("query_norm", c.num_heads, c)
+    tensors["self_attn.k_norm.weight"] = _by_head("key_norm", c.num_kv_heads, c)
   return tensors
 
 
@@ -164,7 +178,7 @@ def _output(c: ModelConfig) -> Tensor:
   )
 
 
-def _bias(parameter: str, num_heads: int, c: ModelConfig) -> Tensor:
+def _by_head(parameter: str, num_heads: int, c: ModelConfig) -> Tensor:
   """[heads * head_dim] in the checkpoint, [heads, head_dim] here."""
   width = num_heads * c.head_dim
   return Tensor(

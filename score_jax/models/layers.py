@@ -31,23 +31,29 @@ class Rotation(NamedTuple):
 
 
 def rms_norm(
-    x: jax.Array, scale: jax.Array, eps: float, offset: float = 0.0
+    x: jax.Array,
+    scale: jax.Array,
+    eps: float,
+    offset: float = 0.0,
+    axes: tuple[int, ...] = (-1,),
 ) -> jax.Array:
-  """x / rms(x) * (offset + scale) over the last axis, in float32.
+  """x / rms(x) * (offset + scale) over some axes, in float32.
 
   Args:
-    x: [..., D].
-    scale: [D].
+    x: of any shape.
+    scale: its axes are those that the mean goes over.
     eps: added to the mean square.
     offset: 1 for families whose files hold scale - 1.
+    axes: what the mean goes over, counted from the end.
 
   Returns:
-    [..., D] in x's dtype.
+    As x.
   """
   x32 = x.astype(jnp.float32)
-  mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
+  mean_square = jnp.mean(jnp.square(x32), axis=axes, keepdims=True)
   normed = x32 * jax.lax.rsqrt(mean_square + eps)
-  scale = jnp.expand_dims(scale.astype(jnp.float32), range(x.ndim - 1))
+  others = [axis for axis in range(x.ndim) if axis - x.ndim not in axes]
+  scale = jnp.expand_dims(scale.astype(jnp.float32), others)
   return (normed * (offset + scale)).astype(x.dtype)
 
 
@@ -108,6 +114,11 @@ def rotation(positions: jax.Array, rope: Rope, head_dim: int) -> Rotation:
   if rope.amplitude == 1.0:
     return Rotation(sin, cos)
   return Rotation(rope.amplitude * sin, rope.amplitude * cos)
+
+
+def without_rotation(rotation: Rotation) -> Rotation:
+  """The rotation, of the same shape, that leaves every number as it is."""
+  return Rotation(jnp.zeros_like(rotation.sin), jnp.ones_like(rotation.cos))
 
 
 def rotate(x: jax.Array, rotation: Rotation) -> jax.Array:

@@ -15,6 +15,8 @@ from score_jax.models import hf_config
 from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import NormPlacement
+from score_jax.models.config import QkNorm
 from score_jax.models.config import Rope
 from score_jax.models.config import YarnScaling
 from tests.helpers.published_configs import PUBLISHED
@@ -94,9 +96,14 @@ class PublishedTest(parameterized.TestCase):
     original = _transformers(content).get_text_config()
     written = hf_config.to_hf(_read(content))
     self.assertEqual(written["model_type"], original.model_type)
+    theirs = _transformers(written)
+    self.assertEqual(_read(theirs.to_dict()), _read(original.to_dict()))
+    without = set(_WITHOUT_BEARING)
+    if "yarn" in str(content):  # its defaults are written too
+      without.add("rope_parameters")
     self.assertEqual(
-        _without(_transformers(written).to_dict(), *_WITHOUT_BEARING),
-        _without(original.to_dict(), *_WITHOUT_BEARING),
+        _without(theirs.to_dict(), *without),
+        _without(original.to_dict(), *without),
     )
     if content["model_type"] != "gemma3":  # the text part has none there
       self.assertEqual(written["architectures"], content["architectures"])
@@ -115,8 +122,9 @@ class PublishedTest(parameterized.TestCase):
     self.assertEqual(config.attention_softcap, 50.0)
     self.assertEqual(config.logit_softcap, 30.0)
     self.assertEqual(config.norm_offset, 1.0)
-    self.assertTrue(config.has_post_norms and config.has_scaled_embedding)
-    self.assertFalse(config.has_qk_norm)
+    self.assertTrue(config.has_scaled_embedding)
+    self.assertIs(config.norm_placement, NormPlacement.AROUND)
+    self.assertIsNone(config.qk_norm)
     self.assertEqual(config.query_scale, 1 / 16)
 
   def test_gemma_3_by_hand(self):
@@ -126,7 +134,8 @@ class PublishedTest(parameterized.TestCase):
     self.assertEqual(config.local_rope, Rope(1e4))
     self.assertEqual(config.is_local[:12], ((True,) * 5 + (False,)) * 2)
     self.assertEqual(config.query_scale, 168**-0.5)
-    self.assertTrue(config.has_qk_norm and config.is_tied)
+    self.assertIs(config.qk_norm, QkNorm.HEAD)
+    self.assertTrue(config.is_tied)
     self.assertIsNone(config.attention_softcap)
 
   def test_llama_and_qwen_by_hand(self):
@@ -137,7 +146,8 @@ class PublishedTest(parameterized.TestCase):
     qwen2, qwen3 = _read(QWEN2), _read(QWEN3)
     self.assertTrue(qwen2.has_qkv_bias and not qwen2.has_output_bias)
     self.assertFalse(qwen2.is_local)  # switched off by use_sliding_window
-    self.assertTrue(qwen3.has_qk_norm and not qwen3.has_qkv_bias)
+    self.assertIs(qwen3.qk_norm, QkNorm.HEAD)
+    self.assertFalse(qwen3.has_qkv_bias)
     self.assertEqual(qwen3.norm_offset, 0.0)
 
 

@@ -31,6 +31,8 @@ from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import NormPlacement
+from score_jax.models.config import QkNorm
 from score_jax.models.config import Rope
 from score_jax.models.config import YarnScaling
 from score_jax.text import tokenization
@@ -72,7 +74,7 @@ QWEN3 = dataclasses.replace(
     QWEN2,
     model_type="qwen3",
     has_output_bias=True,
-    has_qk_norm=True,
+    qk_norm=QkNorm.HEAD,
     rope=Rope(5000.0, YarnScaling(8.0, 16, 1.5, 16.0, 2.0, False)),
 )
 GEMMA2 = dataclasses.replace(
@@ -81,7 +83,7 @@ GEMMA2 = dataclasses.replace(
     activation=Activation.GELU_TANH,
     norm_offset=1.0,
     has_scaled_embedding=True,
-    has_post_norms=True,
+    norm_placement=NormPlacement.AROUND,
     has_qkv_bias=True,
     has_output_bias=True,
     query_pre_attn_scalar=7,
@@ -93,14 +95,48 @@ GEMMA2 = dataclasses.replace(
 GEMMA3 = dataclasses.replace(
     GEMMA2,
     model_type="gemma3_text",
-    has_qk_norm=True,
+    qk_norm=QkNorm.HEAD,
     attention_softcap=None,
     logit_softcap=None,
     rope=Rope(5000.0, LinearScaling(8.0)),
     local_rope=Rope(100.0),
 )
+OLMO2 = dataclasses.replace(
+    UNTIED,
+    model_type="olmo2",
+    norm_placement=NormPlacement.BEHIND,
+    qk_norm=QkNorm.PROJECTION,
+)
+OLMO3 = dataclasses.replace(
+    OLMO2,
+    model_type="olmo3",
+    rope=Rope(5000.0, YarnScaling(8.0, 16, 1.5)),
+    local_rope=Rope(100.0),
+    sliding_window=5,
+    is_local=(False, True, True),
+)
+SMOLLM3 = dataclasses.replace(
+    TIED,
+    model_type="smollm3",
+    has_qkv_bias=True,
+    has_output_bias=True,
+    sliding_window=5,
+    is_local=(False, True, True),
+    has_rope=(True, False, True),
+)
 FAMILIES = {
-    c.model_type: c for c in (LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3)
+    c.model_type: c
+    for c in (
+        LLAMA,
+        MISTRAL,
+        QWEN2,
+        QWEN3,
+        GEMMA2,
+        GEMMA3,
+        OLMO2,
+        OLMO3,
+        SMOLLM3,
+    )
 }
 
 _LAYER = (
@@ -230,10 +266,24 @@ class RoundTripTest(_DirectoryTestCase):
     self.assertEqual(tensors["lm_head.weight"][19, 4], params["head"][4, 19])
 
   @parameterized.parameters(
-      ("llama", {"post_attention_layernorm": "mlp_norm"}),
+      (
+          "llama",
+          {
+              "input_layernorm": "attention_norm",
+              "post_attention_layernorm": "mlp_norm",
+          },
+      ),
+      (
+          "olmo2",
+          {
+              "post_attention_layernorm": "post_attention_norm",
+              "post_feedforward_layernorm": "post_mlp_norm",
+          },
+      ),
       (
           "gemma3_text",
           {
+              "input_layernorm": "attention_norm",
               "post_attention_layernorm": "post_attention_norm",
               "pre_feedforward_layernorm": "mlp_norm",
               "post_feedforward_layernorm": "post_mlp_norm",
@@ -245,11 +295,19 @@ class RoundTripTest(_DirectoryTestCase):
   def test_norms_go_by_the_names_of_their_family(self, family, names):
     config = FAMILIES[family]
     self._save(config)
-    for name, ours in {"input_layernorm": "attention_norm", **names}.items():
+    for name, ours in names.items():
       np.testing.assert_array_equal(
           self._tensors()[f"model.layers.2.{name}.weight"],
           _params(config)["layers"][ours][2],
       )
+
+  def test_a_norm_over_all_heads_has_a_scale_for_each_of_their_numbers(self):
+    self._save(OLMO2)
+    for name, ours, heads in (("q", "query", 4), ("k", "key", 2)):
+      scale = self._tensors()[f"model.layers.1.self_attn.{name}_norm.weight"]
+      found = _params(OLMO2)["layers"][f"{ours}_norm"][1]
+      self.assertEqual((scale.shape, found.shape), ((6 * heads,), (heads, 6)))
+      self.assertEqual(scale[6 * 1 + 4], found[1, 4])
 
   def test_a_plain_llama_has_these_tensors_and_no_more(self):
     self._save(TIED)

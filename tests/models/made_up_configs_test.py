@@ -53,6 +53,9 @@ GEMMA3 = GEMMA2 | {
     "sliding_window_pattern": 2,
     "rope_local_base_freq": 9.0,
 }
+OLMO2 = LLAMA | {"model_type": "olmo2"}
+OLMO3 = LLAMA | {"model_type": "olmo3", "sliding_window": 4}
+SMOLLM3 = LLAMA | {"model_type": "smollm3", "no_rope_layer_interval": 2}
 ABSENT = object()  # as a change: the field is left out
 
 LINEAR = {"rope_type": "linear", "factor": 3.0}
@@ -275,6 +278,60 @@ READ = {
         GEMMA3,
         {"rope_parameters": {"rope_type": "linear", "factor": 9.0}},
     ),
+    "olmo2": (OLMO2, {}),
+    "olmo2_no_kv_heads": (OLMO2, {"num_key_value_heads": ABSENT}),
+    "olmo2_no_eps": (OLMO2, {"rms_norm_eps": ABSENT}),
+    "olmo2_biased": (OLMO2, {"attention_bias": True}),
+    "olmo2_yarn": (OLMO2, _yarn()),
+    "olmo2_head_dim": (OLMO2, {"head_dim": 8}),
+    "olmo3": (OLMO3, {}),
+    "olmo3_no_theta": (OLMO3, {"rope_theta": ABSENT}),
+    "olmo3_layer_types": (OLMO3, {"layer_types": LOCAL_LAST}),
+    "olmo3_five_layers": (OLMO3, {"num_hidden_layers": 5}),
+    "olmo3_yarn": (OLMO3, _yarn() | {"num_hidden_layers": 4}),
+    "olmo3_by_kind": (
+        OLMO3,
+        {
+            "layer_types": LOCAL_LAST,
+            "rope_parameters": {
+                "full_attention": YARN,
+                "sliding_attention": {"rope_theta": 7.0},
+            },
+        },
+    ),
+    "olmo3_foreign_theta": (OLMO3, {"rope_local_base_freq": 9.0}),
+    "smollm3": (SMOLLM3, {}),
+    "smollm3_interval_absent": (
+        SMOLLM3,
+        {"no_rope_layer_interval": ABSENT, "num_hidden_layers": 5},
+    ),
+    "smollm3_interval_1": (SMOLLM3, {"no_rope_layer_interval": 1}),
+    "smollm3_layers": (SMOLLM3, {"no_rope_layers": [0, 1, 1]}),
+    "smollm3_more_layers": (SMOLLM3, {"no_rope_layers": [1, 1, 0, 0, 1]}),
+    "smollm3_all_have_rope": (SMOLLM3, {"no_rope_layers": [1, 1, 1]}),
+    "smollm3_untied": (SMOLLM3, {"tie_word_embeddings": False}),
+    "smollm3_kv_heads_absent": (
+        SMOLLM3,
+        {
+            "num_attention_heads": 4,
+            "hidden_size": 16,
+            "num_key_value_heads": ABSENT,
+        },
+    ),
+    "smollm3_yarn": (SMOLLM3, _yarn()),
+    "smollm3_window_not_used": (SMOLLM3, {"sliding_window": 4}),
+    "smollm3_window": (
+        SMOLLM3,
+        {"sliding_window": 4, "use_sliding_window": True},
+    ),
+    "smollm3_layer_types": (
+        SMOLLM3,
+        {
+            "sliding_window": 4,
+            "use_sliding_window": True,
+            "layer_types": LOCAL_LAST,
+        },
+    ),
     "gemma3_no_bidirection": (GEMMA3, {"use_bidirectional_attention": False}),
 }
 
@@ -358,6 +415,24 @@ REFUSED = {
     "yarn_null_truncate": (LLAMA, _yarn(truncate=None), "truncate is None"),
     "yarn_gemma3_truncate": (GEMMA3, _yarn(truncate=False), "does not read"),
     "yarn_negative_factor": (LLAMA, _yarn(attention_factor=-1), "factor is -1"),
+    "smollm3_layers_too_few": (
+        SMOLLM3,
+        {"no_rope_layers": [0, 1]},
+        r"no_rope_layers is \[0, 1\]",
+    ),
+    "smollm3_layers_of_words": (
+        SMOLLM3,
+        {"no_rope_layers": ["rope", 1, 1]},
+        "no_rope_layers is",
+    ),
+    "smollm3_interval_0": (
+        SMOLLM3,
+        {"no_rope_layer_interval": 0},
+        "no_rope_layer_interval is 0",
+    ),
+    "llama_without_rope": (LLAMA, {"no_rope_layers": [0, 1, 1]}, "no_rope_lay"),
+    "olmo2_clipped": (OLMO2, {"clip_qkv": 8.0}, "clip_qkv is 8.0"),
+    "olmo2_window": (OLMO2, {"sliding_window": 4}, "sliding_window is 4"),
     "eps_is_not_finite": (
         LLAMA,
         {"rms_norm_eps": float("nan")},

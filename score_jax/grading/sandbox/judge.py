@@ -22,8 +22,9 @@ UNJUDGEABLE = "unjudgeable: "
 UNCALLED = "uncalled"
 
 # A solution must not raise exceptions in the tests that end a loop or a program
-# quietly, or that mean that a test failed. They become RuntimeErrors.
-_KEPT = (StopIteration, StopAsyncIteration, AssertionError, BaseExceptionGroup)
+# quietly. They become RuntimeErrors. An AssertionError is no way out: tests
+# that catch it let wrong answers pass as well.
+_KEPT = (StopIteration, StopAsyncIteration, BaseExceptionGroup)
 _PASSED_ON = {
     name: kind
     for name, kind in vars(builtins).items()

@@ -45,6 +45,21 @@ CASES = (
     ("pass", "f = lambda x: print('x' * 10**6) or x"),
     ("pass", "def \u00f1(x): return x\nf = \u00f1"),
     ("pass", "def f(x):\n  import sys, math\n  return x"),
+    (
+        "pass",
+        "import asyncio\n"
+        "async def g(x):\n"
+        "  await asyncio.sleep(0.01)\n"
+        "  return x\n"
+        "async def h(x):\n"
+        "  async with asyncio.timeout(60):\n"
+        "    return max(await asyncio.gather(g(x), g(1)))\n"
+        "def f(x):\n"
+        "  loop = asyncio.new_event_loop()\n"
+        "  loop.run_until_complete(g(x))\n"
+        "  loop.close()\n"
+        "  return asyncio.run(h(x))",
+    ),
     ("fail", "def f(x): return x + 1"),
     ("fail", "def f(x): return f(x)"),
     ("fail", "def f(x): raise KeyError"),
@@ -207,6 +222,7 @@ class ExceptionTest(parameterized.TestCase):
       ("type('Own', (LookupError,), {})(2)", "LookupError", "(2,)"),
       ("type('Own', (Exception,), {})()", "Exception", "()"),
       ("ValueError(object())", "ValueError", "()"),
+      ("AssertionError('positive')", "AssertionError", "('positive',)"),
   )
   def test_builtin_exceptions_arrive(self, raised, kind, args):
     tests = (
@@ -224,7 +240,6 @@ class ExceptionTest(parameterized.TestCase):
           "GeneratorExit",
           "SystemExit(0)",
           "KeyboardInterrupt",
-          "AssertionError",
           "BaseException",
           "ExceptionGroup('a', [ValueError()])",
           "type('Own', (StopIteration,), {})",
@@ -243,6 +258,17 @@ class ExceptionTest(parameterized.TestCase):
   )
   def test_no_exception_ends_tests_quietly(self, raised, tests):
     self.assertEqual(status(f"def f(x): raise {raised}", tests), "fail")
+
+  @parameterized.parameters(
+      "assert candidate(5) == 5",
+      "assert not any(candidate(x) != x for x in [5])",
+      "for x in map(candidate, [5, 6]):\n  assert x == 5",
+      "try:\n  candidate(1)\nexcept AssertionError:\n  assert False",
+      "import unittest\nunittest.TestCase().assertEqual(candidate(5), 5)",
+  )
+  def test_an_assertion_of_the_program_passes_no_test(self, tests):
+    for raised in ("AssertionError", "type('A', (AssertionError,), {})"):
+      self.assertEqual(status(f"def f(x): raise {raised}", tests), "fail")
 
   @parameterized.parameters(
       ("crash", "import os\ndef f(x): os._exit(0)"),
