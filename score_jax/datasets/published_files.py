@@ -11,11 +11,11 @@ from etils import epath
 
 from score_jax.datasets import tables
 
-# What stands beside the data: notes, licences, scripts, archives whose content
-# is there too, and what systems leave in any directory.
+# What stands beside the data: descriptions, loading scripts of the hub,
+# archives whose content is there too, and what systems leave in any directory.
 _NOTES = re.compile(
-    r"\..*|(?:README|LICEN[CS]E|NOTICE|CITATION|CHANGELOG)(?:\..*)?"
-    r"|.*\.(?:md|txt|pdf|py|tar|tgz|zip|tar\.gz|lock|metadata)"
+    r"\..*|(?:README|LICEN[CS]E|NOTICE|CITATION|CHANGELOG)(?:\.(?:md|txt|rst))?"
+    r"|.*\.(?:py|tar|tgz|zip|tar\.gz)"
     r"|dataset_infos?\.json|__MACOSX|Thumbs\.db|desktop\.ini",
     re.IGNORECASE,
 )
