@@ -15,6 +15,7 @@ from score_jax.tasks import python_source
 
 _MAX_PARTS = 100
 
+_TAG = re.compile(r"</?(?:answer|code|pre|program|solution)\b[^>\n]*>")
 _THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 
 
@@ -101,9 +102,16 @@ def _between_prose(text: str, name: str) -> str | None:
   """The last piece of code between prose that defines the function."""
   if whole := _whole(text, name):
     return whole
-  pieces = list(prose.code_between(textwrap.dedent(text)))
-  programs = (_program(piece, name) for piece in reversed(pieces[-_MAX_PARTS:]))
-  return next((program for program in programs if program), None)
+  found = None
+  # Programs that write HTML have such tags as well.
+  for variant in dict.fromkeys((text, _TAG.sub("\n", text))):
+    pieces = list(prose.code_between(textwrap.dedent(variant)))[-_MAX_PARTS:]
+    programs = (_program(piece, name) for piece in reversed(pieces))
+    program = next((program for program in programs if program), None)
+    if program and python_source.binds(program, name):
+      return program
+    found = found or program
+  return found
 
 
 def _program(block: str, name: str) -> str | None:

@@ -111,6 +111,10 @@ STYLES = {
     ),
     "heading": lambda p, _: f"# Solution\n\n{p}",
     "details": lambda p, _: f"<details>\n\n```python\n{p}\n```\n\n</details>",
+    "answer_tags": lambda p, q: (
+        f"<think>```\n{q}\n```</think><answer>{p}</answer>"
+    ),
+    "html": lambda p, _: f"This is it:\n<pre><code>{p}</code></pre>\nDone.",
     "windows_lines": lambda p, _: f"```python\n{p}\n```\n".replace(
         "\n", "\r\n"
     ),
