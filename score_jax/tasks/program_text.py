@@ -15,6 +15,8 @@ from score_jax.tasks import python_source
 
 _MAX_PARTS = 100
 
+# What is left of a fence without its ticks.
+_LANGUAGE = re.compile(r"\A\s*(?:python|py)3?[ \t]*\n", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:answer|code|pre|program|solution)\b[^>\n]*>")
 _THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 
@@ -25,7 +27,7 @@ def _mark(inline: str, alone: str) -> re.Pattern[str]:
   In a line of code, s[end] is an index.
   """
   return re.compile(
-      rf"^[ \t>#*_`\"'-]*\[(?i:{alone})\][ \t*_`\"':.]*$"
+      rf"^[ \t>#*_`\"'-]*\\?\[(?i:{alone})\\?\][ \t*_`\"':.]*$"
       rf"|(\*{{1,3}}|_{{1,3}}|[`\"'])?\[(?:{inline})\](?(1)\1)",
       re.MULTILINE,
   )
@@ -143,6 +145,7 @@ def _is_whole(block: str, name: str) -> bool:
 
 def _variants(block: str) -> Iterator[str]:
   """A block as it is, and without the indentation or quotes of its lines."""
+  block = _LANGUAGE.sub("", block)
   yield block
   yield textwrap.dedent(block)
   lines = block.strip("\n").split("\n")
