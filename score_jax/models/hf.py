@@ -24,6 +24,7 @@ from score_jax.models import hf_files
 from score_jax.models import hf_tensors as tensors_lib
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.hf_tensors import Parts
 from score_jax.models.hf_tensors import Tensor
 from score_jax.models.transformer import Params
 from score_jax.output import files
@@ -80,7 +81,8 @@ def load(
   for file in weight_files:
     for name, array in _tensors_of(file):
       if name in table:
-        _place(params, table[name], array, dtype, shardings)
+        for tensor, rows in tensors_lib.split(array, table[name]):
+          _place(params, tensor, rows, dtype, shardings)
   return config, params
 
 
@@ -134,8 +136,8 @@ def save(
   """
   dtype = jnp.dtype(dtype or params["embedding"].dtype)
   if not distributed.is_main():
-    for tensor in tensors_lib.table(config).values():
-      _fetch(params, tensor, dtype)  # takes part in what process 0 fetches
+    for parts in tensors_lib.table(config).values():
+      _fetch(params, parts, dtype)  # takes part in what process 0 fetches
     distributed.barrier("saved")
     return
   source = None if like is None else hf_files.resolve(like)
@@ -247,7 +249,7 @@ def _without_layer_axis(
 
 def _check_tensors(
     config: ModelConfig,
-    table: Mapping[str, Tensor],
+    table: Mapping[str, Parts],
     weight_files: list[str],
     directory: str,
 ) -> None:
@@ -263,7 +265,7 @@ def _check_tensors(
         if name in found:
           problems.append(f"{raw_name} is there twice")
         elif name in table:
-          expected = table[name].hf_shape
+          expected = tensors_lib.shape(table[name])
           kind = opened.get_slice(raw_name).get_dtype()
           if shape != expected:
             problems.append(f"{raw_name} is {shape}, expected {expected}")
@@ -327,18 +329,18 @@ def _write_weights(
     os.chmod(target, 0o644)  # safetensors makes it for the owner alone
     weight_map |= dict.fromkeys(names, file)
   if len(shards) > 1:
-    total = sum(_bytes(t, dtype.itemsize) for t in table.values())
+    total = sum(_bytes(parts, dtype.itemsize) for parts in table.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     files.write_json(os.path.join(directory, hf_files.INDEX), index)
 
 
 def _shards(
-    table: Mapping[str, Tensor], itemsize: int, max_shard_bytes: int
+    table: Mapping[str, Parts], itemsize: int, max_shard_bytes: int
 ) -> list[list[str]]:
   """Names of tensors by file, in order, each file as full as it may be."""
   shards, size = [[]], 0
-  for name, tensor in table.items():
-    tensor_bytes = _bytes(tensor, itemsize)
+  for name, parts in table.items():
+    tensor_bytes = _bytes(parts, itemsize)
     if shards[-1] and size + tensor_bytes > max_shard_bytes:
       shards.append([])
       size = 0
@@ -347,12 +349,18 @@ def _shards(
   return shards
 
 
-def _bytes(tensor: Tensor, itemsize: int) -> int:
-  return int(np.prod(tensor.hf_shape, dtype=np.int64)) * itemsize
+def _bytes(parts: Parts, itemsize: int) -> int:
+  return int(np.prod(tensors_lib.shape(parts), dtype=np.int64)) * itemsize
 
 
-def _fetch(params: Params, tensor: Tensor, dtype: jnp.dtype) -> np.ndarray:
-  """A tensor in the checkpoint's layout, on the host."""
+def _fetch(params: Params, parts: Parts, dtype: jnp.dtype) -> np.ndarray:
+  """A checkpoint's tensor, on the host."""
+  rows = [_fetch_part(params, part, dtype) for part in parts]
+  return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+
+def _fetch_part(params: Params, tensor: Tensor, dtype: jnp.dtype) -> np.ndarray:
+  """A parameter in the checkpoint's layout, on the host."""
   array = tensors_lib.parameter_of(params, tensor)
   if tensor.layer is not None:
     array = _layer_of(array, tensor.layer)
