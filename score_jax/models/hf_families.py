@@ -356,6 +356,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "num_local_experts": (0,),
     "parallel_attn": (False,),
     "partial_rotary_factor": (1,),
+    "per_layer_config": (),
     "qk_layernorm": (False,),
     "quantization_config": (),
     "query_pre_attn_scalar": (),
