@@ -24,6 +24,7 @@ from score_jax.models import hf_files
 from score_jax.models import hf_tensors as tensors_lib
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.hf_tensors import Parts
 from score_jax.models.hf_tensors import Tensor
 from score_jax.models.transformer import Params
 from score_jax.output import files
@@ -82,7 +83,8 @@ def load(
   for file in weight_files:
     for name, array in _tensors_of(file):
       if name in table:
-        _place(params, table[name], array, dtype, shardings)
+        for tensor, rows in tensors_lib.split(array, table[name]):
+          _place(params, tensor, rows, dtype, shardings)
   return config, params
 
 
@@ -139,8 +141,8 @@ def save(
   """
   dtype = jnp.dtype(dtype or params["embedding"].dtype)
   if not distributed.is_main():
-    for tensor in tensors_lib.table(config).values():
-      _fetch(params, tensor, dtype)  # takes part in what process 0 fetches
+    for parts in tensors_lib.table(config).values():
+      _fetch(params, parts, dtype)  # takes part in what process 0 fetches
     distributed.barrier("saved")
     return
   source = None if like is None else hf_files.resolve(like)
@@ -254,12 +256,12 @@ def _without_layer_axis(
 
 def _check_tensors(
     config: ModelConfig,
-    table: Mapping[str, Tensor],
+    table: Mapping[str, Parts],
     weight_files: list[str],
     directory: str,
 ) -> None:
   """Raises ValueError listing all tensors that do not fit the model."""
-  problems, found = [], set()
+  problems, found, unknown = [], set(), []
   for file in weight_files:
     with hf_files.opened(file) as opened:
       for raw_name in opened.keys():
@@ -270,20 +272,22 @@ def _check_tensors(
         if name in found:
           problems.append(f"{raw_name} is there twice")
         elif name in table:
-          expected = table[name].hf_shape
+          expected = tensors_lib.shape(table[name])
           kind = opened.get_slice(raw_name).get_dtype()
           if shape != expected:
             problems.append(f"{raw_name} is {shape}, expected {expected}")
           if kind not in _FLOATS:  # quantised: its scales would be ignored
             problems.append(f"{raw_name} is of type {kind}")
         elif not (config.is_tied and name == "lm_head.weight"):
-          problems.append(f"unknown {raw_name}")
+          unknown.append(raw_name)
         found.add(name)
+  problems += [f"unknown {name}" for name in unknown]
   problems += [f"missing {name}" for name in table if name not in found]
   if problems:
+    hint = tensors_lib.hint(unknown)
     raise ValueError(
-        f"{directory} does not hold the model of its config.json: "
-        + "; ".join(sorted(problems))
+        f"{directory} does not hold the {config.model_type} model of its"
+        f" config.json{hint and f' ({hint})'}: " + "; ".join(sorted(problems))
     )
   if config.is_tied and "lm_head.weight" in found:
     _check_second_head(weight_files, directory)
@@ -334,18 +338,18 @@ def _write_weights(
     os.chmod(target, 0o644)  # safetensors makes it for the owner alone
     weight_map |= dict.fromkeys(names, file)
   if len(shards) > 1:
-    total = sum(_bytes(t, dtype.itemsize) for t in table.values())
+    total = sum(_bytes(parts, dtype.itemsize) for parts in table.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     files.write_json(os.path.join(directory, hf_files.INDEX), index)
 
 
 def _shards(
-    table: Mapping[str, Tensor], itemsize: int, max_shard_bytes: int
+    table: Mapping[str, Parts], itemsize: int, max_shard_bytes: int
 ) -> list[list[str]]:
   """Names of tensors by file, in order, each file as full as it may be."""
   shards, size = [[]], 0
-  for name, tensor in table.items():
-    tensor_bytes = _bytes(tensor, itemsize)
+  for name, parts in table.items():
+    tensor_bytes = _bytes(parts, itemsize)
     if shards[-1] and size + tensor_bytes > max_shard_bytes:
       shards.append([])
       size = 0
@@ -354,12 +358,18 @@ def _shards(
   return shards
 
 
-def _bytes(tensor: Tensor, itemsize: int) -> int:
-  return int(np.prod(tensor.hf_shape, dtype=np.int64)) * itemsize
+def _bytes(parts: Parts, itemsize: int) -> int:
+  return int(np.prod(tensors_lib.shape(parts), dtype=np.int64)) * itemsize
 
 
-def _fetch(params: Params, tensor: Tensor, dtype: jnp.dtype) -> np.ndarray:
-  """A tensor in the checkpoint's layout, on the host."""
+def _fetch(params: Params, parts: Parts, dtype: jnp.dtype) -> np.ndarray:
+  """A checkpoint's tensor, on the host."""
+  rows = [_fetch_part(params, part, dtype) for part in parts]
+  return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+
+def _fetch_part(params: Params, tensor: Tensor, dtype: jnp.dtype) -> np.ndarray:
+  """A parameter in the checkpoint's layout, on the host."""
   array = tensors_lib.parameter_of(params, tensor)
   if tensor.layer is not None:
     array = _layer_of(array, tensor.layer)

@@ -55,10 +55,11 @@ def normalize(text: str) -> str:
     return text
   if not _AS_TYPED.fullmatch(text):
     text = latex.one_spelling(_SET_THOUSANDS.sub("", text))
+    text = " ".join(text.split())
     if r"\approx" in text:
       text = _APPROXIMATION.sub("", _ABOUT.sub("", text))
   if _WORD.search(text):
-    text = phrases.without_lead(phrases.without_comment(text.strip()))
+    text = phrases.without_lead(phrases.without_comment(text))
   text = _IDLE_SPACE.sub("", " ".join(_with_signs(text).split()))
   return _without_end(text)
 
