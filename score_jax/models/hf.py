@@ -254,7 +254,7 @@ def _check_tensors(
     directory: str,
 ) -> None:
   """Raises ValueError listing all tensors that do not fit the model."""
-  problems, found = [], set()
+  problems, found, unknown = [], set(), []
   for file in weight_files:
     with hf_files.opened(file) as opened:
       for raw_name in opened.keys():
@@ -272,13 +272,15 @@ def _check_tensors(
           if kind not in _FLOATS:  # quantised: its scales would be ignored
             problems.append(f"{raw_name} is of type {kind}")
         elif not (config.is_tied and name == "lm_head.weight"):
-          problems.append(f"unknown {raw_name}")
+          unknown.append(raw_name)
         found.add(name)
+  problems += [f"unknown {name}" for name in unknown]
   problems += [f"missing {name}" for name in table if name not in found]
   if problems:
+    hint = tensors_lib.hint(unknown)
     raise ValueError(
-        f"{directory} does not hold the model of its config.json: "
-        + "; ".join(sorted(problems))
+        f"{directory} does not hold the {config.model_type} model of its"
+        f" config.json{hint and f' ({hint})'}: " + "; ".join(sorted(problems))
     )
   if config.is_tied and "lm_head.weight" in found:
     _check_second_head(weight_files, directory)

@@ -204,7 +204,7 @@ def _whole(values: Mapping[str, Any], name: str) -> int | None:
 
 
 def _optional(values: Mapping[str, Any], name: str) -> float | None:
-  return None if values.get(name) is None else hf_rope.number(values, name)
+  return None if values.get(name) is None else hf_rope.positive(values, name)
 
 
 def _activation(values: Mapping[str, Any], field: str) -> Activation:

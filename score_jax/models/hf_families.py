@@ -301,12 +301,17 @@ SUPPORTED_MODEL_TYPES = ("gemma3", *FAMILIES)
 _EXPERTS = "mixture of experts"
 _GATED_DELTA = "linear attention (gated delta rule) in three of four layers"
 _LAYER_NORM = "layer norm and biases in place of RMS norm"
+_UNEQUAL = "layers of unequal shape, shared keys and inputs for each layer"
 _ABSENT = {
     "cohere": "layers whose two halves run side by side",
     "cohere2": "layers whose two halves run side by side",
     "deepseek_v2": "latent attention and a mixture of experts",
     "deepseek_v3": "latent attention and a mixture of experts",
     "falcon_h1": "state-space layers",
+    "gemma3n": _UNEQUAL,
+    "gemma3n_text": _UNEQUAL,
+    "gemma4": _UNEQUAL,
+    "gemma4_text": _UNEQUAL,
     "gpt_oss": _EXPERTS,
     "granite": "factors on embeddings, residuals, scores and logits",
     "granitemoe": _EXPERTS,
@@ -337,6 +342,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "attn_logit_softcapping": (),
     "attn_temperature_tuning": (False, 0),
     "clip_qkv": (),
+    "compression_config": (),
     "embedding_multiplier": (1,),
     "final_logit_softcapping": (),
     "hidden_size_per_layer_input": (0,),
@@ -350,6 +356,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "num_local_experts": (0,),
     "parallel_attn": (False,),
     "partial_rotary_factor": (1,),
+    "per_layer_config": (),
     "qk_layernorm": (False,),
     "quantization_config": (),
     "query_pre_attn_scalar": (),
@@ -392,7 +399,7 @@ def find(content: Values) -> Family:
         " the language model alone, with a config.json and tensors of its own"
     )
   raise ValueError(
-      f"the family is not supported{reason}; supported:"
+      f"the family is not supported{reason}; give a model of one of"
       f" {', '.join(SUPPORTED_MODEL_TYPES)}"
   )
 
@@ -409,10 +416,9 @@ def refuse_foreign_fields(content: Values, family: Family) -> None:
     value = content.get(name)
     if value is None or (not isinstance(value, Mapping) and value in neutral):
       continue
-    if name == "quantization_config":
+    if name in ("quantization_config", "compression_config"):
       raise ValueError(
-          f"quantization_config is {value!r}: quantised weights are not read;"
-          f" {_UNQUANTIZED}"
+          f"{name} is {value!r}: quantised weights are not read; {_UNQUANTIZED}"
       )
     expected = " or ".join(map(repr, neutral)) or "null"
     raise ValueError(

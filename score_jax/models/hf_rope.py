@@ -132,6 +132,18 @@ def number(values: Mapping[str, Any], name: str) -> float:
   return float(value)
 
 
+def positive(values: Mapping[str, Any], name: str) -> float:
+  """A field that must be a finite number above 0.
+
+  Raises:
+    ValueError: it is something else.
+  """
+  value = number(values, name)
+  if value <= 0:
+    raise ValueError(f"{name} is {value}, expected a number above 0")
+  return value
+
+
 def _object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
   """A field that is an object; empty where it is absent or null."""
   value = values.get(name)
@@ -153,7 +165,7 @@ def _rope(
         f" {', '.join(map(repr, family.rope_kinds))}"
     )
   scaling = _SCALINGS[family.rope_kinds[name]](parameters, values)
-  theta = _positive(parameters, "rope_theta")
+  theta = positive(parameters, "rope_theta")
   return Rope(theta, scaling, _share(parameters, family))
 
 
@@ -166,7 +178,7 @@ def _share(parameters: Mapping[str, Any], family: Family) -> float:
           " of this family"
       )
     return 1.0
-  share = _positive(parameters, _SHARE)
+  share = positive(parameters, _SHARE)
   if share > 1:
     raise ValueError(f"{_SHARE} is {share}, expected at most 1")
   return share
@@ -181,16 +193,16 @@ def _linear(
     parameters: Mapping[str, Any], values: Mapping[str, Any]
 ) -> LinearScaling:
   del values
-  return LinearScaling(_positive(parameters, "factor"))
+  return LinearScaling(positive(parameters, "factor"))
 
 
 def _llama3(
     parameters: Mapping[str, Any], values: Mapping[str, Any]
 ) -> Llama3Scaling:
   return Llama3Scaling(
-      factor=_positive(parameters, "factor"),
-      low_freq_factor=_positive(parameters, "low_freq_factor"),
-      high_freq_factor=_positive(parameters, "high_freq_factor"),
+      factor=positive(parameters, "factor"),
+      low_freq_factor=positive(parameters, "low_freq_factor"),
+      high_freq_factor=positive(parameters, "high_freq_factor"),
       original_max_positions=_original_length(parameters, values),
   )
 
@@ -199,10 +211,15 @@ def _yarn(
     parameters: Mapping[str, Any], values: Mapping[str, Any]
 ) -> YarnScaling:
   length = _original_length(parameters, values)
+  if positive(parameters, "rope_theta") <= 1:
+    raise ValueError(
+        f"rope_theta is {parameters['rope_theta']}, expected more than 1 for"
+        " YaRN, which divides by its logarithm"
+    )
   if parameters["factor"] is None:
     factor = values["max_position_embeddings"] / length
   else:
-    factor = _positive(parameters, "factor")
+    factor = positive(parameters, "factor")
   truncate = parameters.get("truncate", True)
   if type(truncate) is not bool:
     raise ValueError(f"truncate is {truncate!r}, expected true or false")
@@ -222,10 +239,10 @@ def _longrope(
   length = _original_length(parameters, values)
   factor = values["max_position_embeddings"] / length
   if parameters.get("factor") is not None:
-    factor = _positive(parameters, "factor")
+    factor = positive(parameters, "factor")
   attention_factor = _longrope_attention_factor(factor, length)
   if parameters.get("attention_factor") is not None:
-    attention_factor = _positive(parameters, "attention_factor")
+    attention_factor = positive(parameters, "attention_factor")
   return LongRopeScaling(
       short_factors=_positive_numbers(parameters, "short_factor"),
       long_factors=_positive_numbers(parameters, "long_factor"),
@@ -244,7 +261,7 @@ def _longrope_attention_factor(factor: float, length: int) -> float:
 def _attention_factor(parameters: Mapping[str, Any], factor: float) -> float:
   """YaRN's own, which grows with the logarithm of the factor, or the given."""
   if parameters.get("attention_factor") is not None:
-    return _positive(parameters, "attention_factor")
+    return positive(parameters, "attention_factor")
 
   def grown(share):
     return 1.0 if factor <= 1 else 0.1 * share * math.log(factor) + 1.0
@@ -278,16 +295,9 @@ def _original_length(
   return length
 
 
-def _positive(values: Mapping[str, Any], name: str) -> float:
-  value = number(values, name)
-  if value <= 0:
-    raise ValueError(f"{name} is {value}, expected a number above 0")
-  return value
-
-
 def _positive_or(values: Mapping[str, Any], name: str, default: float) -> float:
   """A number above 0; the default where it is absent, null or 0."""
-  return _positive(values, name) if values.get(name) else default
+  return positive(values, name) if values.get(name) else default
 
 
 def _positive_numbers(
@@ -295,7 +305,7 @@ def _positive_numbers(
 ) -> tuple[float, ...]:
   if not isinstance(values[name], list):
     raise ValueError(f"{name} is {values[name]!r}, expected a list of numbers")
-  return tuple(_positive({name: value}, name) for value in values[name])
+  return tuple(positive({name: value}, name) for value in values[name])
 
 
 _SCALINGS = {

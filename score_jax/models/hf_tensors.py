@@ -6,6 +6,7 @@ and in some families one tensor for several parameters.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 import re
 from typing import Any
@@ -110,6 +111,48 @@ _NOT_OURS = re.compile(
     r"(model\.)?(vision_tower|multi_modal_projector)\."
     r"|.*\.rotary_emb\.inv_freq$"
 )
+
+
+# What names tell of files that hold something else than a whole model.
+_HINTS = (
+    (
+        r"base_model\.|.*\.(lora_|base_layer\.)",
+        "these are the tensors of a PEFT model that was not merged: save"
+        " model.merge_and_unload()",
+    ),
+    (
+        r".*(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|^module)\.",
+        "these are the tensors of a wrapped model (torch.compile, FSDP,"
+        " DataParallel): save the one inside",
+    ),
+    (
+        r"(layers\.\d+|embed_tokens|norm)\.",
+        "these are the tensors of a decoder without its head: save the model"
+        " of a class that ends with ForCausalLM",
+    ),
+    (
+        r"(score|v_head|classifier|value_head|reward_head)\.",
+        "the model gives scores: give one that gives tokens",
+    ),
+    (
+        r".*\.(qweight|qzeros|scales|weight_scale(_inv)?|weight_packed|absmax"
+        r"|quant_map|weight\.(absmax|quant_map|quant_state.*))$",
+        "the weights are quantised: give the checkpoint that they were made"
+        " from",
+    ),
+)
+
+
+def hint(unknown: Iterable[str]) -> str:
+  """What tensors that are not the model's probably are; '' if it cannot tell.
+
+  Args:
+    unknown: their names.
+  """
+  for pattern, sentence in _HINTS:
+    if any(re.match(pattern, name) for name in unknown):
+      return sentence
+  return ""
 
 
 def text_name(name: str) -> str | None:

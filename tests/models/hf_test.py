@@ -560,6 +560,48 @@ class BrokenDirectoryTest(_DirectoryTestCase):
     with self.assertRaisesRegex(ValueError, "config.json: .*'mamba'"):
       hf.load_config(self.path)
 
+  @parameterized.parameters(
+      ("base_model.model.{}", "was not merged"),
+      ("{}.lora_A.weight", "was not merged"),
+      ("_orig_mod.{}", "of a wrapped model"),
+      ("module.{}", "of a wrapped model"),
+      ("model._fsdp_wrapped_module.{}", "of a wrapped model"),
+      ("{}.qweight", "are quantised"),
+      ("{}.absmax", "are quantised"),
+  )
+  def test_names_tell_what_other_files_hold(self, pattern, message):
+    self._save(UNTIED)
+    tensors = {pattern.format(k): v for k, v in self._tensors().items()}
+    self._write_tensors(tensors)
+    with self.assertRaisesRegex(
+        ValueError, rf"llama model of its config.json \(.*{message}.*\): .*miss"
+    ):
+      hf.load(self.path)
+
+  def test_a_decoder_without_its_head_is_told_so(self):
+    self._save(UNTIED)
+    tensors = self._tensors()
+    del tensors["lm_head.weight"]
+    names = {k: k.removeprefix("model.") for k in tensors}
+    self._write_tensors({names[k]: v for k, v in tensors.items()})
+    with self.assertRaisesRegex(ValueError, "without its head.*ForCausalLM"):
+      hf.load(self.path)
+
+  def test_a_reward_model_is_told_so(self):
+    self._save(UNTIED)
+    tensors = self._tensors()
+    tensors["score.weight"] = tensors.pop("lm_head.weight")[:1]
+    self._write_tensors(tensors)
+    with self.assertRaisesRegex(ValueError, "gives scores.*missing lm_head"):
+      hf.load(self.path)
+
+  def test_a_tensor_that_tells_nothing_gets_no_hint(self):
+    self._save(UNTIED)
+    extra = {"model.layers.0.mlp.extra.weight": np.zeros(3, np.float32)}
+    self._write_tensors(self._tensors() | extra)
+    with self.assertRaisesRegex(ValueError, "config.json: unknown model"):
+      hf.load(self.path)
+
   def test_an_adapter_is_refused_before_anything_else(self):
     self._save()
     (self.path / "adapter_config.json").write_text("{}")

@@ -541,6 +541,36 @@ REFUSED = {
         {"original_max_position_embeddings": 1},
         "original_max_position_embeddings is 1, expected",
     ),
+    "unequal_layers": (
+        LLAMA,
+        {"per_layer_config": {"0": {"head_dim": 8}}},
+        "per_layer_config is",
+    ),
+    "compressed": (
+        LLAMA,
+        {"compression_config": {"format": "x"}},
+        "compression_config is .*not read; give the checkpoint",
+    ),
+    "zero_scalar": (GEMMA2, {"query_pre_attn_scalar": 0}, "scalar is 0.0"),
+    "negative_scalar": (
+        GEMMA2,
+        {"query_pre_attn_scalar": -4},
+        "scalar is -4.0",
+    ),
+    "zero_cap": (GEMMA2, {"final_logit_softcapping": 0.0}, "ping is 0.0"),
+    "cap_is_a_word": (GEMMA2, {"attn_logit_softcapping": "50"}, "ping is '50'"),
+    "yarn_theta_1": (LLAMA, _yarn() | {"rope_theta": 1.0}, "rope_theta is 1.0"),
+    "gemma4": (
+        GEMMA3,
+        {"model_type": "gemma4_text"},
+        "layers of unequal shape",
+    ),
+    "qwen3_5": (QWEN3, {"model_type": "qwen3_5_text"}, "linear attention"),
+    "gemma4_multimodal": (
+        {"model_type": "gemma4", "text_config": {"model_type": "gemma4_text"}},
+        {},
+        "layers of unequal shape",
+    ),
     "eps_is_not_finite": (
         LLAMA,
         {"rms_norm_eps": float("nan")},

@@ -140,6 +140,11 @@ class BrokenTest(parameterized.TestCase):
   def test_a_program_that_is_wrong_is_the_answer(self, text):
     self.assertEqual(extract_program(text, "f"), "def f(x) return 1")
 
+  def test_tags_of_a_program_stay(self):
+    program = "def f(x):\n  return f'<code>{x}</code>'"
+    for text in (program, f"Here it is:\n\n{program}\n\nThat is it."):
+      self.assertEqual(extract_program(text, "f"), program)
+
   def test_a_fence_holds_no_prose(self):
     program = f"{F}\n\nThis returns x."
     self.assertEqual(extract_program(f"```\n{program}\n```", "f"), program)
