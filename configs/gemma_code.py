@@ -67,7 +67,7 @@ def get_config() -> ml_collections.ConfigDict:
       prompts="code",  # score_jax/tasks/prompts/code.toml, or a path
       grader=create(
           num_workers=8,  # pairs of processes that run programs
-          timeout_s=5.0,  # seconds of one verdict
+          timeout_s=5.0,  # processor seconds of one verdict
           memory_mb=512,  # of one process
           allow_unsandboxed=False,  # True runs what a model wrote without walls
       ),

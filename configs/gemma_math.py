@@ -8,6 +8,8 @@
 Problems: MATH in the paper's split, 12,000 for training (256 of them set aside
 for validation) and MATH-500 for the test. The files are public and are not part
 of this repository: the first command says which it needs and where to put them.
+A few problems whose answers the grader cannot read are left out; the run names
+them when it starts, and in its manifest.
 
 The 2B model is the default; --config=configs/gemma_math.py:9b and :27b are the
 others. Each is set for one slice; another takes other micro-batches and rows
@@ -88,7 +90,7 @@ def get_config(size: str = "2b") -> ml_collections.ConfigDict:
       train=create(dataset="math", split="train"),
       test=create(dataset="math", split="test"),  # MATH-500
       num_validation=256,  # problems taken from the training split
-      exclude=(),  # names of problems that are left out
+      exclude=(),  # names of other problems to leave out
       data_dir="data",  # prepared data, local or gs://
       manual_dir="data/manual",  # files that they are prepared from
       prompts="math",  # score_jax/tasks/prompts/math.toml, or a path

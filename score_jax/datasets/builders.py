@@ -63,6 +63,8 @@ class _TextBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 class ScoreMath(_TextBuilder):
   """Hendrycks MATH, 12,000 + 500."""
 
+  # 1.1: known faults are corrected, an answer that is not stated is ''.
+  VERSION = tfds.core.Version("1.1.0")
   MANUAL_DOWNLOAD_INSTRUCTIONS = math_files.INSTRUCTIONS
   COLUMNS = math_files.COLUMNS
 
@@ -105,19 +107,26 @@ class ScoreHumanEval(_TextBuilder):
 
   COLUMNS = human_eval_files.COLUMNS
 
+  def __init__(self, *, manual_dir: epath.PathLike | None, **arguments: Any):
+    super().__init__(**arguments)
+    # TFDS has no manual directory that may be absent.
+    self._manual_dir = epath.Path(manual_dir) if manual_dir else None
+
   def _read(self, dl_manager: Any) -> tuple[Splits, Mapping[str, int]]:
     del dl_manager  # the package human-eval carries the file
-    return human_eval_files.read(), human_eval_files.COUNTS
+    return human_eval_files.read(self._manual_dir), human_eval_files.COUNTS
 
 
 def make_builder(
-    name: str, data_dir: epath.PathLike
+    name: str, data_dir: epath.PathLike, manual_dir: epath.PathLike | None
 ) -> tfds.core.DatasetBuilder:
   """The builder of the data set that is called `name` in `prepared.DATASETS`.
 
   Args:
     name: key of `prepared.DATASETS`.
     data_dir: directory that the builder writes to.
+    manual_dir: directory of the user's files, for data that may come from a
+      package as well.
   """
   makers = {
       "math": lambda: ScoreMath(data_dir=data_dir),
@@ -126,6 +135,8 @@ def make_builder(
       "mbpp_sanitized": lambda: ScoreMbpp(
           data_dir=data_dir, config="sanitized"
       ),
-      "human_eval": lambda: ScoreHumanEval(data_dir=data_dir),
+      "human_eval": lambda: ScoreHumanEval(
+          data_dir=data_dir, manual_dir=manual_dir
+      ),
   }
   return makers[name]()

@@ -1,9 +1,10 @@
-"""GSM8K as it is published: train.jsonl and test.jsonl."""
+"""GSM8K as it is published: train and test, as .jsonl or .parquet."""
 
 import re
 
 from etils import epath
 
+from score_jax.datasets import published_files
 from score_jax.datasets import tables
 
 COLUMNS = ("id", "question", "answer", "rationale")
@@ -11,7 +12,15 @@ COUNTS = {"train": 7_473, "test": 1_319}
 INSTRUCTIONS = (
     "GSM8K: take train.jsonl and test.jsonl from"
     " github.com/openai/grade-school-math (grade_school_math/data) and put them"
-    " in <manual_dir>/gsm8k/"
+    " in <manual_dir>/gsm8k/. The parquet files of the Hugging Face hub"
+    " (openai/gsm8k, main) will do as well"
+)
+# Published beside the data: the same problems with questions in between.
+_OTHERS = (
+    "socratic",
+    "train_socratic.jsonl",
+    "test_socratic.jsonl",
+    "example_model_solutions.jsonl",
 )
 
 _NUMBER = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]+)?")
@@ -21,16 +30,18 @@ def read(manual_dir: epath.Path) -> dict[str, list[dict[str, str]]]:
   """Rows of train and test, with ids that count from 0: gsm8k-test-0013.
 
   Raises:
-    ValueError: files that are missing, or a row without '#### number'.
+    ValueError: files that are missing or unknown, or a row without '####
+      number'.
   """
-  files = {split: manual_dir / "gsm8k" / f"{split}.jsonl" for split in COUNTS}
-  tables.require_files(list(files.values()), INSTRUCTIONS)
+  splits = published_files.read_splits(
+      manual_dir / "gsm8k", COUNTS, INSTRUCTIONS, _OTHERS
+  )
   return {
       split: [
           _row(record, f"gsm8k-{split}-{i:04d}")
-          for i, record in enumerate(tables.read_records(file))
+          for i, record in enumerate(records)
       ]
-      for split, file in files.items()
+      for split, records in splits.items()
   }
 
 

@@ -1,11 +1,32 @@
-"""MBPP as it is published: all problems, or the ones checked by hand."""
+"""MBPP as it is published: all problems, or the ones checked by hand.
+
+Some of them no run can use. A run leaves them out when it starts
+(tasks.programs), and its manifest names them:
+
+  problem           why
+  full 367          tests build the tree that the program defines
+  full 601, 927     likewise, a list of pairs and a tree
+  both 596          tests use sys, which the program imports
+  full 533          tests hand the type int to the function
+  sanitized 737,    their own programs return a match object of re, which does
+  787, 794          not cross into the process of the tests
+
+Where MBPP's own test split is the test, problems with the text of one of its
+problems are left out too: full 602, 704 and 872 of train, sanitized 569 of
+validation.
+
+The program of 123 takes some 3 seconds: where task.grader.timeout_s is too
+short for it, the run is refused, not changed.
+"""
 
 import ast
+import collections
 from collections.abc import Iterator
 import warnings
 
 from etils import epath
 
+from score_jax.datasets import published_files
 from score_jax.datasets import tables
 from score_jax.datasets.rows import Row
 
@@ -22,17 +43,21 @@ SANITIZED_COUNTS = {"prompt": 7, "test": 257, "validation": 43, "train": 120}
 INSTRUCTIONS = (
     "MBPP: take mbpp.jsonl (mbpp_full) and sanitized-mbpp.json (mbpp_sanitized)"
     " from github.com/google-research/google-research/tree/master/mbpp and put"
-    " them in <manual_dir>/mbpp/"
+    " them in <manual_dir>/mbpp/. The directories full and sanitized of the"
+    " Hugging Face hub (google-research-datasets/mbpp), with parquet files,"
+    " will do as well"
 )
+# The file that holds all problems of a form, and its usual ending. The Hugging
+# Face hub has a directory of the form's name instead, with a file a split.
+_WHOLE = {"full": ("mbpp", ".jsonl"), "sanitized": ("sanitized-mbpp", ".json")}
 
 
 def read_full(manual_dir: epath.Path) -> dict[str, list[Row]]:
-  """Rows of the four splits of all problems; `setup` runs before the tests."""
-  records = _read(manual_dir / "mbpp" / "mbpp.jsonl")
-  return _split(
-      _row(r, tables.text_of(r, "text"), tables.text_of(r, "test_setup_code"))
-      for r in records
-  )
+  """Rows of the four splits of all problems; `setup` runs before the tests.
+
+  The tests are those of `test_list`; no `challenge_test_list` is used.
+  """
+  return _split(_row(r) for r in _read(manual_dir, "full"))
 
 
 def read_sanitized(manual_dir: epath.Path) -> dict[str, list[Row]]:
@@ -40,15 +65,8 @@ def read_sanitized(manual_dir: epath.Path) -> dict[str, list[Row]]:
 
   Their texts are clearer, and some of their tests were corrected.
   """
-  records = _read(manual_dir / "mbpp" / "sanitized-mbpp.json")
-  return _split(
-      _row(
-          r,
-          tables.text_of(r, "prompt"),
-          "\n".join(tables.texts_of(r, "test_imports")),
-      )
-      for r in records
-  )
+  records = _read(manual_dir, "sanitized")
+  return _split(_row(r) for r in records)
 
 
 def entry_point(code: str, tests: list[str]) -> str | None:
@@ -74,9 +92,39 @@ def entry_point(code: str, tests: list[str]) -> str | None:
   )
 
 
-def _read(file: epath.Path) -> list[tables.Record]:
-  tables.require_files([file], INSTRUCTIONS)
-  return tables.read_records(file)
+def _read(manual_dir: epath.Path, form: str) -> list[tables.Record]:
+  """Records of one of the two forms; both may lie in the same directory."""
+  folder = manual_dir / "mbpp"
+  whole, parts = [], collections.defaultdict(list)
+  for file in published_files.below(folder):
+    found, split = _form_of(file), published_files.split_of(file, SPLITS)
+    if found is None:
+      raise published_files.unknown(file, INSTRUCTIONS)
+    if found == form and split:
+      parts[split].append(file)
+    elif found == form:
+      whole.append(file)
+  if len(whole) == 1 and not parts:
+    return tables.read_records(whole[0])
+  if whole:
+    others = [*whole[1:], *sum(parts.values(), [])]
+    raise ValueError(f"{whole[0]} and {others[0]}: keep one of them")
+  if not parts:
+    name = folder / "".join(_WHOLE[form])
+    raise ValueError(f"there is no file {name}. {INSTRUCTIONS}")
+  return [
+      record
+      for files in parts.values()
+      for record in published_files.read_split(files, INSTRUCTIONS)
+  ]
+
+
+def _form_of(file: epath.Path) -> str | None:
+  """The form that a file belongs to; None for files that are not MBPP's."""
+  if published_files.split_of(file, SPLITS):
+    return file.parent.name if file.parent.name in _WHOLE else None
+  stems = {stem: form for form, (stem, _) in _WHOLE.items()}
+  return stems.get(file.name.partition(".")[0])
 
 
 def _split(rows: Iterator[Row]) -> dict[str, list[Row]]:
@@ -87,7 +135,14 @@ def _split(rows: Iterator[Row]) -> dict[str, list[Row]]:
   }
 
 
-def _row(record: tables.Record, text: str, setup: str) -> Row:
+def _row(record: tables.Record) -> Row:
+  # The two forms differ in the names of columns.
+  text = "prompt" if "prompt" in record.values else "text"
+  setup = []
+  if record.values.get("test_setup_code"):
+    setup.append(tables.text_of(record, "test_setup_code"))
+  if "test_imports" in record.values:
+    setup += tables.texts_of(record, "test_imports")
   code = tables.text_of(record, "code")
   tests = tables.texts_of(record, "test_list")
   task_id = tables.text_of(record, "task_id")
@@ -105,10 +160,10 @@ def _row(record: tables.Record, text: str, setup: str) -> Row:
   return {
       "id": f"mbpp/{task_id}",
       "task_id": task_id,
-      "text": text,
+      "text": tables.text_of(record, text),
       "code": code,
       "tests": "\n".join(tests),
-      "setup": setup,
+      "setup": "\n".join(setup),
       "entry_point": name,
   }
 

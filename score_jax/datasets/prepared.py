@@ -20,13 +20,13 @@ from score_jax.datasets.rows import Row
 
 # Directory of each data set within the data directory.
 DATASETS = {
-    "math": "score_math/1.0.0",
+    "math": "score_math/1.1.0",
     "gsm8k": "score_gsm8k/1.0.0",
     "mbpp_full": "score_mbpp/full/1.0.0",
     "mbpp_sanitized": "score_mbpp/sanitized/1.0.0",
     "human_eval": "score_human_eval/1.0.0",
 }
-# Data sets that come with a package; the others come from files of the user.
+# Data sets that come with a package too; others need files of the user.
 _FROM_PACKAGES = ("human_eval",)
 
 
@@ -111,7 +111,7 @@ def _build(name: str, data_dir: str, manual_dir: str | None) -> None:
     from score_jax.datasets import builders
 
   tfds.disable_progress_bar()
-  builder = builders.make_builder(name, data_dir)
+  builder = builders.make_builder(name, data_dir, manual_dir)
   if name not in _FROM_PACKAGES and not _has_files(manual_dir):
     raise ValueError(
         f"manual_dir is {manual_dir!r}, which is no directory with files in"

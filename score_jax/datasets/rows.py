@@ -7,6 +7,10 @@ import json
 
 Row = Mapping[str, str]
 
+# Share of a split's rows below which those that cannot be used are left out.
+MAX_UNUSABLE = 0.005
+_MAX_LISTED = 20
+
 
 def fingerprint(rows: Sequence[Row]) -> str:
   """SHA-256 over the rows in their order; columns may stand in any order."""
@@ -58,3 +62,37 @@ def check_counts(
 
 def _counts(counts: Mapping[str, int]) -> str:
   return ", ".join(f"{count} {split}" for split, count in counts.items())
+
+
+def check_answers(
+    splits: Mapping[str, Sequence[Row]], what: str, fault: str
+) -> None:
+  """Raises ValueError if too many rows of a split have '' as their answer.
+
+  A few are faults of the published files, many mean that the files are others.
+
+  Args:
+    splits: rows with a column `answer` by split.
+    what: the data set and where it was read, for the error message.
+    fault: what rows without an answer have in common.
+  """
+  for split, rows in splits.items():
+    names = [row["id"] for row in rows if not row["answer"]]
+    if is_too_many(len(names), len(rows)):
+      raise ValueError(
+          f"{what}: {len(names)} of {len(rows)} rows of {split} cannot be used,"
+          f" {listed(names)}: {fault}. Fetch the files again, or correct these"
+          " rows in them"
+      )
+
+
+def is_too_many(count: int, total: int) -> bool:
+  """Tells whether a share of unusable rows is more than a few faults."""
+  return count > 0 and count >= MAX_UNUSABLE * total
+
+
+def listed(names: Sequence[str]) -> str:
+  """Names for a line of text, the first 20 of many."""
+  shown = ", ".join(names[:_MAX_LISTED])
+  more = len(names) - _MAX_LISTED
+  return f"{shown} and {more} more" if more > 0 else shown

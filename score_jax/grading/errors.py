@@ -12,8 +12,12 @@ class UnjudgeableTestsError(GraderError):
 
   Attributes:
     indices: positions of these tests in the batch.
+    uncalled: those of them that ended well without a call of the function.
   """
 
-  def __init__(self, message: str, indices: Sequence[int]):
+  def __init__(
+      self, message: str, indices: Sequence[int], uncalled: Sequence[int] = ()
+  ):
     super().__init__(message)
     self.indices = tuple(indices)
+    self.uncalled = tuple(uncalled)

@@ -20,13 +20,13 @@ from score_jax.grading.maths import limits
 from score_jax.grading.maths.compare import ExactLeaves
 from score_jax.grading.maths.compare import compare
 from score_jax.grading.maths.extract import stated_answer
+from score_jax.grading.maths.nodes import Node
+from score_jax.grading.maths.nodes import UnreadableError
+from score_jax.grading.maths.nodes import scalars
 from score_jax.grading.maths.normalize import MAX_RAW_CHARS
 from score_jax.grading.maths.normalize import normalize
 from score_jax.grading.maths.number import parse_number
-from score_jax.grading.maths.structure import Node
-from score_jax.grading.maths.structure import UnreadableError
 from score_jax.grading.maths.structure import read
-from score_jax.grading.maths.structure import scalars
 from score_jax.grading.worker_pool import Reply
 from score_jax.grading.worker_pool import WorkerPool
 from score_jax.types import Grade
@@ -280,12 +280,9 @@ def _gold_error(gold: str, reason: str) -> ValueError:
 
 def _check_limits(node: Node) -> None:
   for leaf in scalars(node):
-    if not leaf.is_words and parse_number(leaf.text) is None:
+    if parse_number(leaf.text) is None:
       limits.check_expression(leaf.text)
 
 
 def _is_plain(node: Node) -> bool:
-  return all(
-      leaf.is_words or parse_number(leaf.text) is not None
-      for leaf in scalars(node)
-  )
+  return all(parse_number(leaf.text) is not None for leaf in scalars(node))

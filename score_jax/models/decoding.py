@@ -204,12 +204,10 @@ def _through_layers(
     layer: Layer,
 ) -> tuple[jax.Array, list[LayerCache]]:
   """The residual stream [R, T, D] after all layers, and their new caches."""
-  is_local = config.is_local or (None,) * config.num_layers
+  kinds = transformer.layer_kinds(config)
   filled = []
-  for weights, here, cache in zip(
-      params["layers"], is_local, caches, strict=True
-  ):
-    x, cache = layer.apply({"params": weights}, x, contexts, here, cache)
+  for weights, kind, cache in zip(params["layers"], kinds, caches, strict=True):
+    x, cache = layer.apply({"params": weights}, x, contexts, kind, cache)
     filled.append(cache)
   return x, filled
 

@@ -20,6 +20,9 @@ SINGLE = "model.safetensors"
 # Files that are downloaded from the hub: neither pickles nor the weights of
 # other frameworks.
 _WANTED = ("*.json", "model*.safetensors", "*.jinja", "*.model", "*.txt")
+# What PEFT writes: weights that stand for nothing without a base model.
+_ADAPTER_CONFIG = "adapter_config.json"
+_ADAPTER = re.compile(r"adapter_(config\.json|model.*\.(safetensors|bin))")
 # Where the hub's library puts a model: .../snapshots/<commit>.
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -101,6 +104,45 @@ def read_object(file: str) -> dict[str, Any]:
   if not isinstance(content, dict):
     raise ValueError(f"{file} holds a {type(content).__name__}, no JSON object")
   return content
+
+
+def refuse_adapter(directory: str) -> None:
+  """Refuses a directory with a PEFT adapter, alone or beside full weights.
+
+  transformers loads an adapter that lies beside a model; without it the model
+  would be another one.
+
+  Raises:
+    ValueError: there is an adapter; the message says how to merge it.
+  """
+  found = sorted(n for n in os.listdir(directory) if _ADAPTER.fullmatch(n))
+  if not found:
+    return
+  beside = [n for n in (SINGLE, INDEX, "config.json") if _has(directory, n)]
+  where = "is a PEFT adapter and no model"
+  if beside:
+    where = f"has a PEFT adapter beside {', '.join(beside)}"
+  raise ValueError(
+      f"{directory} {where} ({', '.join(found)}{_base_model(directory)}), and"
+      " adapters are not loaded. Merge it, in Python:\n"
+      f"  adapter = {directory!r}\n"
+      "  model = peft.AutoPeftModelForCausalLM.from_pretrained(adapter)\n"
+      '  model.merge_and_unload().save_pretrained("merged")\n'
+      "and copy the tokenizer's files to merged. If full weights beside it"
+      f" hold the adapter already, remove {' and '.join(found)}."
+  )
+
+
+def _base_model(directory: str) -> str:
+  """The model that an adapter was trained on, to follow its file names."""
+  if not _has(directory, _ADAPTER_CONFIG):
+    return ""
+  content = read_object(os.path.join(directory, _ADAPTER_CONFIG))
+  return f", of {content.get('base_model_name_or_path')!r}"
+
+
+def _has(directory: str, name: str) -> bool:
+  return os.path.isfile(os.path.join(directory, name))
 
 
 def weight_files(directory: str) -> list[str]:

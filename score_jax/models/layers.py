@@ -1,6 +1,7 @@
 """The decoder's arithmetic as functions of arrays; no parameters live here."""
 
 from collections.abc import Callable
+import math
 from typing import NamedTuple
 
 import jax
@@ -8,7 +9,9 @@ import jax.numpy as jnp
 
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import LongRopeScaling
 from score_jax.models.config import Rope
+from score_jax.models.config import YarnScaling
 
 # Finite, so that a query without a single key (padding) stays finite too.
 _MASKED_SCORE = -1e30
@@ -17,9 +20,11 @@ _MASKED_SCORE = -1e30
 class Rotation(NamedTuple):
   """Sines and cosines that turn queries and keys to their positions.
 
+  Both may have a factor in common, see `Rope.amplitude`.
+
   Attributes:
-    sin: float32[R, T, head_dim / 2].
-    cos: float32[R, T, head_dim / 2].
+    sin: float32[R, T, rotated pairs].
+    cos: float32[R, T, rotated pairs].
   """
 
   sin: jax.Array
@@ -27,23 +32,29 @@ class Rotation(NamedTuple):
 
 
 def rms_norm(
-    x: jax.Array, scale: jax.Array, eps: float, offset: float = 0.0
+    x: jax.Array,
+    scale: jax.Array,
+    eps: float,
+    offset: float = 0.0,
+    axes: tuple[int, ...] = (-1,),
 ) -> jax.Array:
-  """x / rms(x) * (offset + scale) over the last axis, in float32.
+  """x / rms(x) * (offset + scale) over some axes, in float32.
 
   Args:
-    x: [..., D].
-    scale: [D].
+    x: of any shape.
+    scale: its axes are those that the mean goes over.
     eps: added to the mean square.
     offset: 1 for families whose files hold scale - 1.
+    axes: what the mean goes over, counted from the end.
 
   Returns:
-    [..., D] in x's dtype.
+    As x.
   """
   x32 = x.astype(jnp.float32)
-  mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
+  mean_square = jnp.mean(jnp.square(x32), axis=axes, keepdims=True)
   normed = x32 * jax.lax.rsqrt(mean_square + eps)
-  scale = jnp.expand_dims(scale.astype(jnp.float32), range(x.ndim - 1))
+  others = [axis for axis in range(x.ndim) if axis - x.ndim not in axes]
+  scale = jnp.expand_dims(scale.astype(jnp.float32), others)
   return (normed * (offset + scale)).astype(x.dtype)
 
 
@@ -53,14 +64,18 @@ def softcap(x: jax.Array, cap: float | None) -> jax.Array:
 
 
 def inverse_wavelengths(rope: Rope, head_dim: int) -> jax.Array:
-  """float32[head_dim / 2], radians per position of each rotated pair."""
-  half = head_dim // 2
+  """float32[rotated pairs], radians per position of each of a head's pairs."""
+  half = rope.rotated(head_dim) // 2
   plain = rope.theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
   scaling = rope.scaling
   if isinstance(scaling, LinearScaling):
     return plain / scaling.factor
   if isinstance(scaling, Llama3Scaling):
     return _llama3_scaled(plain, scaling)
+  if isinstance(scaling, YarnScaling):
+    return _yarn_scaled(plain, scaling, rope.theta)
+  if isinstance(scaling, LongRopeScaling):
+    return plain / jnp.asarray(scaling.short_factors, jnp.float32)
   return plain
 
 
@@ -72,18 +87,53 @@ def _llama3_scaled(plain: jax.Array, scaling: Llama3Scaling) -> jax.Array:
   return keep * plain + (1 - keep) * plain / scaling.factor
 
 
+def _yarn_scaled(
+    plain: jax.Array, scaling: YarnScaling, theta: float
+) -> jax.Array:
+  """The first pairs keep their wavelength, the last grow by the factor."""
+  half = len(plain)
+
+  def pair_with(turns):
+    """Index of the pair with so many turns over the original positions."""
+    wavelength = scaling.original_max_positions / turns
+    return half * math.log(wavelength / (2 * math.pi)) / math.log(theta)
+
+  first, last = pair_with(scaling.beta_fast), pair_with(scaling.beta_slow)
+  if scaling.has_whole_bounds:
+    first, last = math.floor(first), math.ceil(last)
+  first, last = max(first, 0), min(last, 2 * half - 1)
+  width = last - first or 0.001
+  keep = 1 - jnp.clip((jnp.arange(half) - first) / width, 0.0, 1.0)
+  return keep * plain + (1 - keep) * plain / scaling.factor
+
+
 def rotation(positions: jax.Array, rope: Rope, head_dim: int) -> Rotation:
   """Sines and cosines of the angles of positions int32[R, T]."""
   angles = (
       positions[..., None].astype(jnp.float32)
       * inverse_wavelengths(rope, head_dim)[None, None, :]
   )
-  return Rotation(jnp.sin(angles), jnp.cos(angles))
+  sin, cos = jnp.sin(angles), jnp.cos(angles)
+  if rope.amplitude == 1.0:
+    return Rotation(sin, cos)
+  return Rotation(rope.amplitude * sin, rope.amplitude * cos)
+
+
+def without_rotation(rotation: Rotation) -> Rotation:
+  """The rotation, of the same shape, that leaves every number as it is."""
+  return Rotation(jnp.zeros_like(rotation.sin), jnp.ones_like(rotation.cos))
 
 
 def rotate(x: jax.Array, rotation: Rotation) -> jax.Array:
-  """Rotates the pairs (i, i + head_dim / 2) of x [R, heads, T, head_dim]."""
+  """Rotates pairs of x [R, heads, T, head_dim].
+
+  Of P pairs, number i is (i, i + P). What lies behind them stays as it is.
+  """
   sin, cos = (a[:, None] for a in rotation)
+  width = 2 * sin.shape[-1]
+  if width < x.shape[-1]:
+    turned, rest = jnp.split(x, [width], axis=-1)
+    return jnp.concatenate([rotate(turned, rotation), rest], axis=-1)
   first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
   rotated = (first * cos - second * sin, second * cos + first * sin)
   return jnp.concatenate(rotated, axis=-1).astype(x.dtype)

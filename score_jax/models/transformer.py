@@ -23,6 +23,8 @@ from score_jax.models import layers
 from score_jax.models import splash
 from score_jax.models import vocab
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import NormPlacement
+from score_jax.models.config import QkNorm
 
 Params = dict[str, Any]
 
@@ -79,6 +81,34 @@ class Context(NamedTuple):
 
   rotation: layers.Rotation
   mask: jax.Array
+
+
+class LayerKind(NamedTuple):
+  """What tells a layer from the others.
+
+  Each is bool[] of a scanned layer, a bool of a single one, and None where all
+  layers are of one kind.
+
+  Attributes:
+    is_local: whether it sees the local context.
+    has_rope: whether queries and keys are rotated.
+  """
+
+  is_local: jax.Array | bool | None
+  has_rope: jax.Array | bool | None
+
+
+def layer_kinds(config: ModelConfig) -> list[LayerKind]:
+  """The kind of each layer, for those who take them one by one."""
+  nothing = (None,) * config.num_layers
+  kinds = (config.is_local or nothing, config.has_rope or nothing)
+  return [LayerKind(*kind) for kind in zip(*kinds, strict=True)]
+
+
+def _stacked_kinds(config: ModelConfig) -> LayerKind:
+  """The kinds of all layers, bool[L] each, for a scan."""
+  kinds = (config.is_local, config.has_rope)
+  return LayerKind(*(jnp.asarray(k) if k else None for k in kinds))
 
 
 class LayerCache(NamedTuple):
@@ -140,8 +170,23 @@ def make_contexts(
   return everywhere, nearby
 
 
-def _select(contexts: Contexts, is_local: jax.Array | bool | None) -> Context:
-  """The context of a layer; `is_local` is bool[] of a scanned layer."""
+def _select(contexts: Contexts, kind: LayerKind) -> Context:
+  """The context of a layer."""
+  context = _select_by_reach(contexts, kind.is_local)
+  if kind.has_rope is None:
+    return context
+  rotation = jax.tree.map(
+      lambda turned, still: jnp.where(kind.has_rope, turned, still),
+      context.rotation,
+      layers.without_rotation(context.rotation),
+  )
+  return context._replace(rotation=rotation)
+
+
+def _select_by_reach(
+    contexts: Contexts, is_local: jax.Array | bool | None
+) -> Context:
+  """The local context or the global one."""
   everywhere, nearby = contexts
   if nearby is None:
     return everywhere
@@ -181,7 +226,7 @@ _RESIDUAL = ("rows", "sequence", None)
 
 
 class Layer(nn.Module):
-  """One block: attention, then a gated feed-forward layer, both pre-normed.
+  """One block: attention, then a gated feed-forward layer.
 
   Attributes:
     config: the model's configuration.
@@ -195,14 +240,13 @@ class Layer(nn.Module):
   is_prefill: bool = False
 
   @nn.compact
-  def __call__(self, x, contexts, is_local, cache=None):
+  def __call__(self, x, contexts, kind, cache=None):
     """Returns the residual stream [R, T, D], and the cache with new tokens.
 
     Args:
       x: [R, T, D], residual stream.
       contexts: see `make_contexts`.
-      is_local: whether the local context applies, bool[] or a bool; None where
-        there is only the global one.
+      kind: LayerKind of this layer.
       cache: LayerCache of earlier tokens; None where there is none, and none
         is returned.
     """
@@ -211,10 +255,12 @@ class Layer(nn.Module):
         name: sharding.gather(self.param(name, init, shape), axes)
         for name, (init, shape, axes) in _layer_parameters(c).items()
     }
-    context = _select(contexts, is_local)
+    context = _select(contexts, kind)
 
-    def norm(x, name):
-      return layers.rms_norm(x, w[name], c.norm_eps, c.norm_offset)
+    def norm(x, name, axes=(-1,)):
+      if name not in w:  # where this family has no norm
+        return x
+      return layers.rms_norm(x, w[name], c.norm_eps, c.norm_offset, axes)
 
     def project(h, name):
       heads = jnp.einsum("rtd,dnh->rnth", h, w[name])
@@ -224,8 +270,9 @@ class Layer(nn.Module):
 
     h = norm(x, "attention_norm")
     queries, keys, values = (project(h, n) for n in ("query", "key", "value"))
-    if c.has_qk_norm:
-      queries, keys = norm(queries, "query_norm"), norm(keys, "key_norm")
+    over = (-3, -1) if c.qk_norm is QkNorm.PROJECTION else (-1,)
+    queries = norm(queries, "query_norm", over)
+    keys = norm(keys, "key_norm", over)
     queries = layers.rotate(queries, context.rotation)
     keys = layers.rotate(keys, context.rotation)
     queries = sharding.constrain(queries, "rows", "heads", None, None)
@@ -238,17 +285,18 @@ class Layer(nn.Module):
       cache = cache.extended(keys, values)
       if not self.is_prefill:
         keys, values, attention = cache.keys, cache.values, "xla"
-    mixed = _attend(c, attention, is_local, queries, keys, values, context.mask)
+    mixed = _attend(
+        c, attention, kind.is_local, queries, keys, values, context.mask
+    )
     mixed = jnp.einsum("rnth,nhd->rtd", mixed, w["output"])
     if c.has_output_bias:
       mixed = mixed + w["output_bias"][None, None]
     mixed = sharding.constrain(mixed, *_RESIDUAL)
-    x = x + (norm(mixed, "post_attention_norm") if c.has_post_norms else mixed)
+    x = x + norm(mixed, "post_attention_norm")
     h = norm(x, "mlp_norm")
     h = layers.gated(h, w["gate"], w["up"], w["down"], c.activation)
     h = sharding.constrain(h, *_RESIDUAL)
-    x = x + (norm(h, "post_mlp_norm") if c.has_post_norms else h)
-    return x, cache
+    return x + norm(h, "post_mlp_norm"), cache
 
 
 def _write(array: jax.Array, new: jax.Array, column: jax.Array) -> jax.Array:
@@ -278,23 +326,29 @@ def _layer_parameters(c: ModelConfig) -> dict[str, _Parameter]:
   queries = (c.num_heads, c.head_dim)
   keys = (c.num_kv_heads, c.head_dim)
   by_head, by_kv_head = ("heads", None), ("kv_heads", None)
+  stream = (scale, (c.d_model,), (None,))
+  # Their order decides which random numbers of a key each of them gets.
   parameters = {
-      "attention_norm": (scale, (c.d_model,), (None,)),
+      "attention_norm": stream,
       "query": (dense, (c.d_model, *queries), ("model", *by_head)),
       "key": (dense, (c.d_model, *keys), ("model", *by_kv_head)),
       "value": (dense, (c.d_model, *keys), ("model", *by_kv_head)),
       "output": (output, (*queries, c.d_model), (*by_head, "model")),
-      "mlp_norm": (scale, (c.d_model,), (None,)),
+      "mlp_norm": stream,
       "gate": (dense_2d, (c.d_model, c.d_ff), ("model", "ffn")),
       "up": (dense_2d, (c.d_model, c.d_ff), ("model", "ffn")),
       "down": (dense_2d, (c.d_ff, c.d_model), ("ffn", "model")),
   }
-  if c.has_post_norms:
-    parameters["post_attention_norm"] = (scale, (c.d_model,), (None,))
-    parameters["post_mlp_norm"] = (scale, (c.d_model,), (None,))
-  if c.has_qk_norm:
-    parameters["query_norm"] = (scale, (c.head_dim,), (None,))
-    parameters["key_norm"] = (scale, (c.head_dim,), (None,))
+  if c.norm_placement is NormPlacement.BEHIND:
+    del parameters["attention_norm"], parameters["mlp_norm"]
+  if c.norm_placement is not NormPlacement.BEFORE:
+    parameters |= {"post_attention_norm": stream, "post_mlp_norm": stream}
+  if c.qk_norm is QkNorm.HEAD:
+    head = (scale, (c.head_dim,), (None,))
+    parameters |= {"query_norm": head, "key_norm": head}
+  if c.qk_norm is QkNorm.PROJECTION:
+    parameters["query_norm"] = (scale, queries, by_head)
+    parameters["key_norm"] = (scale, keys, by_kv_head)
   if c.has_qkv_bias:
     parameters["query_bias"] = (zeros, queries, by_head)
     parameters["key_bias"] = (zeros, keys, by_kv_head)
@@ -356,7 +410,7 @@ class Decoder(nn.Module):
     x, _ = stack(c, execution.attention, name="layers")(
         embed(embedding, c, tokens),
         make_contexts(c, positions, positions, mask, execution.attention),
-        jnp.asarray(c.is_local) if c.is_local else None,
+        _stacked_kinds(c),
     )
     scale = self.param(
         "final_norm",

@@ -14,6 +14,7 @@ import rich.table
 import rich.text
 
 from score_jax import scalars
+from score_jax.datasets.rows import listed
 from score_jax.output.progress import console
 from score_jax.output.progress import is_terminal
 from score_jax.scalars import Format
@@ -47,8 +48,15 @@ def manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
       for split, number in manifest["num_problems"].items()
   ]
   lines = [f"Problems: {', '.join(counts)}"]
-  for name, value in manifest["task"].items():
-    lines.append(f"Task {name}: {_brief(value)}")
+  facts = dict(manifest["task"])
+  left_out = facts.pop("left_out", {})
+  lines += [f"Task {name}: {_brief(value)}" for name, value in facts.items()]
+  lines += [
+      f"Left out of {split}, {reason.replace('_', ' ')}: {len(names)}"
+      f" ({listed(names)})"
+      for split, reasons in left_out.items()
+      for reason, names in reasons.items()
+  ]
   return lines
 
 

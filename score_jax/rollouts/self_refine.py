@@ -77,7 +77,7 @@ def self_refine(
 
 def _row_tokens(collector: Collector, turns: Sequence[tuple[int, ...]]) -> int:
   """Length of a packed row: that of the longest conversation."""
-  spec, limit = collector.spec, collector.config.max_positions
+  spec, limit = collector.spec, collector.config.position_limit
   messages = len(_NUMBERS) * spec.sampling.max_new_tokens
   between = sum(1 + len(turn) for turn in turns)
   longest = spec.max_prompt_tokens + messages + between

@@ -186,7 +186,7 @@ def _write_manifest(
   if distributed.is_main():
     files.write_json(output.manifest, manifest)
   for line in report_tables.manifest_lines(manifest):
-    console.print(line)
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def _roll_out(

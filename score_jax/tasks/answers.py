@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
+from score_jax.datasets.rows import MAX_UNUSABLE
+from score_jax.datasets.rows import is_too_many
 from score_jax.grading.math_answer import MathGrader
 from score_jax.settings.strict import from_mapping
 from score_jax.tasks import data_task
@@ -15,6 +17,8 @@ from score_jax.tasks.sources import Row
 from score_jax.types import Grade
 from score_jax.types import Problem
 
+# In the manifest, of problems that are left out.
+_UNREADABLE = "gold_cannot_be_read"
 _TEMPLATES = {
     "first": ("question",),
     "correction": (),
@@ -68,9 +72,12 @@ def answers_task(
     prompts: 'math', or the path of a .toml file with the templates.
     grader: all arguments of `MathGrader`, by name.
 
+  A few problems whose gold answers cannot be graded are left out, and named in
+  `notes`.
+
   Raises:
-    ValueError: files are missing, an argument is refused, or gold answers
-      cannot be graded.
+    ValueError: files are missing, an argument is refused, or many gold answers
+      cannot be graded (`rows.MAX_UNUSABLE`).
   """
   texts = templates.load_templates(prompts, _TEMPLATES)
   rows = {
@@ -78,9 +85,14 @@ def answers_task(
       "train": sources.answer_rows(train, "task.train", data_dir, manual_dir),
   }
   splits = data_task.leave_out(_problems(rows), exclude)
-  splits |= data_task.cut_validation(splits["train"], num_validation)
   math_grader = from_mapping(MathGrader, grader, "task.grader")
-  task = DataTask(
+  try:
+    splits, left_out = _gradable(math_grader, splits)
+    splits |= data_task.cut_validation(splits["train"], num_validation)
+  except BaseException:
+    math_grader.close()
+    raise
+  return DataTask(
       name="answers",
       correction_prompt=texts["correction"],
       splits=splits,
@@ -90,14 +102,8 @@ def answers_task(
           for p in problems
       },
       grader=AnswerGrader(math_grader),
-      notes={"num_excluded": len(set(exclude))},
+      notes={"num_excluded": len(set(exclude)), "left_out": left_out},
   )
-  try:
-    _check_golds(math_grader, splits)
-  except BaseException:
-    task.close()
-    raise
-  return task
 
 
 def _problems(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Problem]]:
@@ -111,18 +117,48 @@ def _problems(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Problem]]:
   return problems
 
 
-def _check_golds(
+def _gradable(
     grader: MathGrader, splits: Mapping[str, Sequence[Problem]]
-) -> None:
-  """Refuses gold answers that no attempt could match: its reward stays 0."""
+) -> tuple[dict[str, list[Problem]], dict[str, dict[str, list[str]]]]:
+  """Leaves out problems whose gold answer no attempt could match.
+
+  Their rewards would stay 0. Published data has a few of them.
+
+  Returns:
+    The problems that are kept, by split, and the names of the others, by split
+    and reason.
+
+  Raises:
+    ValueError: they are so many in a split that the data is at fault.
+  """
   problems = [p for those in splits.values() for p in those]
   reasons = grader.unreadable_golds([p.answer for p in problems])
-  if not reasons:
-    return
-  names = tuple(problems[i].source_id for i in reasons)
-  first = problems[next(iter(reasons))]
-  raise ValueError(
-      f"{len(reasons)} of {len(problems)} gold answers cannot be read, the"
-      f" first is {first.answer!r} ({next(iter(reasons.values()))}). Correct"
-      f" these problems, or leave them out: task.exclude={names}"
+  unreadable = {problems[i].id: why for i, why in reasons.items()}
+  bad = {
+      split: [p for p in those if p.id in unreadable]
+      for split, those in splits.items()
+  }
+  if any(is_too_many(len(bad[s]), len(splits[s])) for s in splits):
+    raise _many_unreadable(problems, unreadable)
+  kept = {
+      split: [p for p in those if p.id not in unreadable]
+      for split, those in splits.items()
+  }
+  names = {
+      split: {_UNREADABLE: [p.source_id for p in those]} if those else {}
+      for split, those in bad.items()
+  }
+  return kept, names
+
+
+def _many_unreadable(
+    problems: Sequence[Problem], unreadable: Mapping[int, str]
+) -> ValueError:
+  bad = [p for p in problems if p.id in unreadable]
+  names = tuple(p.source_id for p in bad)
+  return ValueError(
+      f"{len(bad)} of {len(problems)} gold answers cannot be read, the first is"
+      f" {bad[0].answer!r} ({unreadable[bad[0].id]}). These are"
+      f" {MAX_UNUSABLE:.1%} of a split or more, so something is wrong with the"
+      f" data. Correct these problems, or leave them out: task.exclude={names}"
   )

@@ -3,69 +3,16 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import re
 from typing import Any
 
 from score_jax.grading import sandbox
 from score_jax.grading.errors import GraderError
 from score_jax.grading.errors import UnjudgeableTestsError
 from score_jax.grading.sandbox import CodeGrader
+from score_jax.tasks.program_text import extract_program
+from score_jax.tasks.python_source import join
 from score_jax.types import CodeProblem
 from score_jax.types import Grade
-
-_BEGIN, _DONE = "[BEGIN]", "[DONE]"
-_FENCE = re.compile(r"^[ \t]*```[^\n]*$", re.MULTILINE)
-
-
-def extract_program(text: str, entry_point: str) -> str | None:
-  """The program that an attempt states, None when there is none.
-
-  The first of these that the text has:
-
-  1. What stands between [BEGIN] and [DONE] (or the end of the text), fenced or
-     not: the last such part that defines the function, else the last part.
-  2. The last fenced block that defines the function.
-  3. The whole text up to [DONE], if it defines the function.
-
-  Args:
-    text: what the model wrote.
-    entry_point: name of the function that it was asked for.
-  """
-  inside = [part.partition(_DONE)[0] for part in text.split(_BEGIN)[1:]]
-  stated = [_fenced(part, entry_point) or _program(part) for part in inside]
-  stated = [program for program in stated if program is not None]
-  if stated:
-    # A base model goes on with another problem, or speaks of the two marks.
-    defining = [program for program in stated if _defines(program, entry_point)]
-    return (defining or stated)[-1]
-  fenced = _fenced(text, entry_point)
-  if fenced is not None:
-    return fenced
-  whole = text.partition(_DONE)[0]
-  return _program(whole) if _defines(whole, entry_point) else None
-
-
-def _fenced(text: str, entry_point: str) -> str | None:
-  """The last block between ``` lines that defines the function."""
-  fences = list(_FENCE.finditer(text))
-  blocks = []
-  for i in range(0, len(fences), 2):
-    # A block that was cut off goes on to the end.
-    end = fences[i + 1].start() if i + 1 < len(fences) else len(text)
-    blocks.append(text[fences[i].end() : end])
-  defining = [block for block in blocks if _defines(block, entry_point)]
-  return _program(defining[-1]) if defining else None
-
-
-def _defines(text: str, entry_point: str) -> bool:
-  name = re.escape(entry_point)
-  pattern = rf"^[ \t]*(?:(?:async[ \t]+)?def[ \t]+{name}\b|{name}[ \t]*=)"
-  return re.search(pattern, text, re.MULTILINE) is not None
-
-
-def _program(text: str) -> str | None:
-  # Leading blanks of the first line are indentation, not to be stripped.
-  return text.strip("\n").rstrip() or None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +44,12 @@ class ProgramGrader:
   ) -> list[Grade]:
     """Grades programs as they are; None stands for an attempt without one."""
     solutions = [
-        None if program is None else f"{problem.preamble}\n{program}\n"
+        None if program is None else join(problem.preamble, program)
         for problem, program in zip(problems, programs, strict=True)
     ]
     return self.grader.grade(
         solutions,
-        [f"{problem.preamble}\n{problem.tests}\n" for problem in problems],
+        [join(problem.preamble, problem.tests) for problem in problems],
         [problem.entry_point for problem in problems],
     )
 
@@ -120,8 +67,10 @@ def split_by_judgeability(
 
   Tests run in another process than the program, and only plain data crosses
   between the two. So tests that build objects of the program's own classes, or
-  that hand functions to it, cannot be judged. Nor can tests that the data set's
-  own program fails, because it was written for another version of Python.
+  that hand functions to it, cannot be judged. Nor can tests that pass without
+  a call of the function: every program would be right. Nor can tests that the
+  data set's own program fails, because it was written for another version of
+  Python.
 
   Args:
     problems: the problems of a split.
@@ -133,14 +82,14 @@ def split_by_judgeability(
   Raises:
     GraderError: not one program passes: something is wrong with the sandbox.
     ValueError: a program meets the limit of time or memory. If it were left
-      out, the data would depend on how busy the machine is.
+      out, the data would depend on the machine.
   """
   own_names, rest = [], []
   for p in problems:
-    tests = f"{p.preamble}\n{p.tests}"
+    tests = join(p.preamble, p.tests)
     is_own = sandbox.needs_solution_names(tests, p.entry_point)
     (own_names if is_own else rest).append(p)
-  rest, grades, not_plain = _grade_own_programs(rest, grader)
+  rest, grades, unjudgeable = _grade_own_programs(rest, grader)
   _check_limits(rest, grades)
   passing, failing = [], []
   for p, grade in zip(rest, grades, strict=True):
@@ -152,7 +101,7 @@ def split_by_judgeability(
     )
   left_out = {
       "tests_use_the_programs_own_classes": [p.source_id for p in own_names],
-      "tests_pass_more_than_plain_data": [p.source_id for p in not_plain],
+      **unjudgeable,
       "own_program_fails": [p.source_id for p in failing],
   }
   return passing, left_out
@@ -176,11 +125,24 @@ def _check_limits(
 
 def _grade_own_programs(
     problems: list[CodeProblem], grader: ProgramGrader
-) -> tuple[list[CodeProblem], list[Grade], list[CodeProblem]]:
+) -> tuple[list[CodeProblem], list[Grade], dict[str, list[str]]]:
   """Problems with their own programs' grades, and those without a verdict."""
+  uncalled, indices = (), ()
   try:
-    return problems, grader.run(problems, [p.answer for p in problems]), []
+    grades = grader.run(problems, [p.answer for p in problems])
   except UnjudgeableTestsError as error:
-    others = [problems[i] for i in error.indices]
-    kept = [p for i, p in enumerate(problems) if i not in error.indices]
-  return kept, grader.run(kept, [p.answer for p in kept]), others
+    uncalled, indices = error.uncalled, error.indices
+  kept = [p for i, p in enumerate(problems) if i not in indices]
+  if indices:
+    grades = grader.run(kept, [p.answer for p in kept])
+  names = [p.source_id for p in problems]
+  return (
+      kept,
+      grades,
+      {
+          "tests_pass_more_than_plain_data": [
+              names[i] for i in indices if i not in uncalled
+          ],
+          "tests_never_call_the_function": [names[i] for i in uncalled],
+      },
+  )

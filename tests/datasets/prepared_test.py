@@ -18,6 +18,7 @@ from score_jax.datasets import math_files
 from score_jax.datasets import mbpp_files
 from score_jax.datasets import prepared
 from score_jax.datasets.rows import fingerprint
+from tests.helpers import made_up_data
 from tests.helpers.fake_bucket import FakeBucket
 from tests.helpers.fake_bucket import fake_bucket
 
@@ -256,6 +257,21 @@ class PreparedTest(parameterized.TestCase):
       self.assertEqual(self._finish(process), expected)
     self.assertEqual(os.listdir(self.data_dir), ["score_human_eval"])
 
+  def test_human_eval_from_files_of_the_user(self):
+    record = {
+        "task_id": "HumanEval/0",
+        "prompt": "def f(x):\n",
+        "canonical_solution": "  return x\n",
+        "test": "def check(candidate):\n  assert candidate(1) == 1\n",
+        "entry_point": "f",
+    }
+    self._write_lines("human_eval/HumanEval.jsonl", [record])
+    with self.assertRaisesRegex(ValueError, "found 1 test, expected 164 test"):
+      self._prepare("human_eval")
+    self._set(human_eval_files, "COUNTS", test=1)
+    (row,) = self._prepare("human_eval")["test"]
+    self.assertEqual(row["prompt"], record["prompt"])
+
   def test_the_first_process_that_is_ready_wins(self):
     build = prepared._build
     scratches = []
@@ -349,6 +365,36 @@ class CommandTest(absltest.TestCase):
     expected = fingerprint(human_eval_files.read()["test"])
     out = subprocess.check_output(command, cwd=ROOT, text=True)
     self.assertEqual(out, f"human_eval test: 164 rows, sha256 {expected}\n")
+
+  @pytest.mark.slow
+  def test_what_is_not_as_published_is_told(self):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    made_up_data.write_math(str(folder))
+    train = folder / "math/train.jsonl"
+    lines = train.read_text("utf-8").splitlines()
+    for i, name, solution in (
+        (3, "train/number_theory/7115.json", r"There are $\boxed{}$ primes."),
+        (7, "train/algebra/x[1].json", "No box."),
+    ):
+      change = {"unique_id": name, "solution": solution, "answer": None}
+      lines[i] = json.dumps(json.loads(lines[i]) | change)
+    train.write_text("\n".join(lines), "utf-8")
+    command = [sys.executable, "-m", "experiments.prepare_data"]
+    command += ["--dataset=math", f"--manual_dir={folder}"]
+    command += [f"--data_dir={folder}/data"]
+    out = subprocess.check_output(command, cwd=ROOT, text=True).splitlines()
+    self.assertLen(out, 4)
+    self.assertStartsWith(out[0], "math train: 12000 rows, sha256 ")
+    self.assertStartsWith(out[1], "math test: 500 rows, sha256 ")
+    self.assertEqual(
+        out[2],
+        "math train: no answer is stated, runs leave out: 1"
+        " (train/algebra/x[1].json)",
+    )
+    self.assertRegex(
+        out[3],
+        r"^math: published wrong .*: 1 \(train/number_theory/7115.json\)$",
+    )
 
   def test_mistakes_of_the_user_are_one_line(self):
     command = [sys.executable, "-m", "experiments.prepare_data"]

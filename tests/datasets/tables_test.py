@@ -1,5 +1,8 @@
 """Files of rows are read exactly, and every flaw of theirs is named."""
 
+import datetime
+import decimal
+import gzip
 import json
 import pathlib
 from unittest import mock
@@ -8,6 +11,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from etils.epath import backend as epath_backend
 import fsspec
+import numpy as np
 import pyarrow
 from pyarrow import parquet
 
@@ -95,9 +99,59 @@ class TablesTest(parameterized.TestCase):
         tables.read_table(path, ["id", "answer"]),
         [
             {"id": "1152921504606846977", "answer": "0.1"},
-            {"id": "3", "answer": "-2.0"},
+            {"id": "3", "answer": "-2"},
         ],
     )
+
+  @parameterized.parameters(
+      ("float32", 0.1, "0.1"),
+      ("float32", 5.0, "5"),
+      ("float32", -2.5, "-2.5"),
+      ("float32", 16777216.0, "16777216"),
+      ("float16", 0.1, "0.1"),
+      ("float16", 12.0, "12"),
+      ("float64", 0.1, "0.1"),
+      ("float64", 0.1 + 0.2, "0.30000000000000004"),
+      ("float64", 5.0, "5"),
+      ("float64", -0.0, "0"),
+      ("float64", 1e16, "10000000000000000"),
+      ("float64", 1234567890123456.0, "1234567890123456"),
+      ("float64", 1e-5, "0.00001"),
+      ("float64", 6.02e23, "602000000000000000000000"),
+      ("float64", 1e300, "1e+300"),
+      ("float64", 1e-300, "1e-300"),
+      ("uint64", 2**64 - 1, "18446744073709551615"),
+      ("int8", -5, "-5"),
+      ("decimal128(5, 2)", "5.00", "5"),
+      ("decimal128(5, 2)", "0.10", "0.1"),
+      ("decimal128(5, 0)", "100", "100"),
+      ("decimal128(38, 0)", "12345678901234567890123456789",
+       "12345678901234567890123456789"),
+      ("decimal128(5, 2)", "0.00", "0"),
+  )  # fmt: skip
+  def test_parquet_numbers_are_the_shortest_text(self, kind, value, expected):
+    if kind.startswith("decimal128"):
+      digits = [int(part) for part in kind[11:-1].split(", ")]
+      column = pyarrow.array(
+          [decimal.Decimal(value)], pyarrow.decimal128(*digits)
+      )
+    else:
+      array = np.array([value], kind)
+      column = pyarrow.array(array)
+    path = self._parquet({"id": ["a"], "answer": column})
+    (row,) = tables.read_table(path, ["id", "answer"])
+    self.assertEqual(row["answer"], expected)
+
+  @parameterized.parameters("float16", "float32", "float64")
+  def test_what_is_no_number_in_parquet_is_refused(self, kind):
+    for value, shown in ((np.nan, "nan"), (-np.inf, "inf"), (None, "None")):
+      values = [np.dtype(kind).type(1), value and np.dtype(kind).type(value)]
+      column = pyarrow.array(values, pyarrow.from_numpy_dtype(kind))
+      path = self._parquet({"id": [1, 2], "answer": column})
+      with self.assertRaisesRegex(
+          ValueError, f"t.parquet, row 2: answer is .*{shown}.*remove the row"
+      ):
+        tables.read_table(path, ["id", "answer"])
 
   @parameterized.parameters(
       "null", "true", "[1]", '{"a": 1}', "NaN", "Infinity", r'"\ud800"'
@@ -121,6 +175,125 @@ class TablesTest(parameterized.TestCase):
       path = self._write(name, row if name == "t.jsonl" else f"[{row}]")
     with self.assertRaisesRegex(ValueError, "'question', only id, prompt"):
       tables.read_table(path, ["id", "question"])
+
+  @parameterized.named_parameters(
+      ("lines_of_an_old_mac", "t.jsonl", b'{"id": 1}\r{"id": 2}\r'),
+      ("lines_of_windows", "t.jsonl", b'{"id": 1}\r\n{"id": 2}\r\n'),
+      ("mark_in_front", "t.jsonl", b'\xef\xbb\xbf{"id": 1}\n{"id": 2}'),
+      ("blank_lines", "t.jsonl", b'\n{"id": 1}\n \n\t\n{"id": 2}\n\n\n'),
+      ("packed", "t.jsonl.gz", gzip.compress(b'{"id": 1}\n{"id": 2}')),
+      ("packed_list", "t.json.gz", gzip.compress(b'[{"id": 1}, {"id": 2}]')),
+      ("no_strings", "t.json", b'[{"id": 1, "x": null}, {"id": 2, "x": []}]'),
+  )
+  def test_harmless_differences(self, name, content):
+    path = self._write(name, content)
+    self.assertEqual(
+        tables.read_table(path, ["id"]), [{"id": "1"}, {"id": "2"}]
+    )
+
+  @parameterized.named_parameters(
+      ("nothing", "t.jsonl", b"", "t.jsonl has no rows: it is empty.*again"),
+      ("zeros", "t.parquet", bytes(99), "zero bytes alone, .*fetch it again"),
+      ("page", "t.jsonl", b"\n <!DOCTYPE html><p>", "web page.*the raw one"),
+      ("page_2", "t.parquet", b"<html><body>", "t.parquet is a web page"),
+      ("page_3", "t.json", b'\xef\xbb\xbf<?xml version="1.0"?>', "web page"),
+      ("annex", "t.json", b"/annex/objects/SHA256E-s1", "git annex get"),
+      ("zip", "t.jsonl", b"PK\x03\x04rest", "is a zip archive: unpack it"),
+      ("zstd", "t.jsonl", b"\x28\xb5\x2f\xfdrest", "zstd: unpack it"),
+      ("gzip", "t.jsonl", gzip.compress(b"{}"), "gzip: .* name end in .gz"),
+      ("no_gzip", "t.jsonl.gz", b'{"id": 1}', "cannot be unpacked"),
+      ("cut_gzip", "t.jsonl.gz", gzip.compress(b'{"id": 1}' * 99)[:-9],
+       "cannot be unpacked .*fetch it again"),
+      ("utf_16", "t.jsonl", '{"id": 1}'.encode("utf-16"), "UTF-16: save it as"),
+      ("latin_1", "t.jsonl", '{"id": 1}\n{"id": "\xe9"}'.encode("latin-1"),
+       "t.jsonl, line 2 is not UTF-8.*save it as UTF-8"),
+      ("parquet", "t.jsonl", b"PAR1rest", "parquet file: .*end in .parquet"),
+      ("list", "t.jsonl", b'[{"id": 1}]', "line 1: .*found list .*named .json"),
+      ("long_list", "t.jsonl", b'[\n{"id": 1},\n{"id": 2}]',
+       "line 1: no JSON.*named .json"),
+      ("over_lines", "t.jsonl", b'{\n  "id": 1\n}',
+       "line 1: no JSON.*each line is one whole object"),
+      ("cut", "t.jsonl", b'{"id": 1}\n{"id": "a',
+       "line 2: no JSON.*cut off, fetch the file again"),
+      ("single_quotes", "t.jsonl", b"{'id': 1}", "line 1: no JSON"),
+      ("csv", "t.jsonl", b"id,question\n1,2\n", "line 1: no JSON"),
+      ("lines", "t.json", b'{"id": 1}\n{"id": 2}', "no JSON: Extra.*a .jsonl"),
+      ("wrapped", "t.json", b'{"data": [{"id": 1}]}', "found dict; one obj"),
+      ("cut_list", "t.json", b'[{"id": 1}, {"id"', "t.json: no JSON"),
+      ("text", "t.json", b'"id"', "found str"),
+      ("list_of_lists", "t.json", b'[["id"]]', "item 1: expected an object"),
+      ("twice", "t.jsonl", b'{"id": 1, "id": 2}', "line 1: .*has id twice"),
+      ("blank", "t.jsonl", b" \n\n\t", "t.jsonl has no rows: .*copied whole"),
+      ("txt", "t.txt", b"1", "ends in .jsonl, .json, .parquet.*convert it"),
+      ("no_ending", "t", b"1", "ends in .jsonl, .json, .parquet.*convert it"),
+      ("zip_ending", "t.jsonl.zip", b"1", "ends in .jsonl, .json, .parquet"),
+  )  # fmt: skip
+  def test_files_that_are_something_else(self, name, content, message):
+    with self.assertRaisesRegex(ValueError, message):
+      tables.read_table(self._write(name, content), ["id"])
+
+  def test_a_tilde_is_the_home_directory(self):
+    self._write("t.json", json.dumps(ROWS))
+    with mock.patch.dict("os.environ", {"HOME": str(self.folder)}):
+      self.assertEqual(tables.read_table("~/t.json", COLUMNS), ROWS)
+
+  def test_a_directory_is_no_file(self):
+    (self.folder / "t.jsonl").mkdir()
+    with self.assertRaisesRegex(ValueError, "t.jsonl is a directory: name a"):
+      tables.read_table(self.folder / "t.jsonl", ["id"])
+
+  def test_parquet_that_broke_off(self):
+    path = self._parquet({"id": [str(i) for i in range(1000)]})
+    whole = path.read_bytes()
+    for size in (4, 5, 100, len(whole) // 2, len(whole) - 8, len(whole) - 1):
+      path.write_bytes(whole[:size])
+      with self.assertRaisesRegex(
+          ValueError, "t.parquet is no parquet file .*fetch it again"
+      ):
+        tables.read_table(path, ["id"])
+
+  def test_parquet_with_wrong_bytes_within_is_refused(self):
+    path = self._parquet({"id": [str(i) for i in range(1000)]})
+    content = bytearray(path.read_bytes())
+    content[4:40] = b"\xff" * 36
+    path.write_bytes(content)
+    with self.assertRaisesRegex(ValueError, "t.parquet is no parquet file"):
+      tables.read_table(path, ["id"])
+
+  def test_parquet_with_text_that_is_no_text(self):
+    binary = pyarrow.array([b"a", b"\xff"])
+    text = pyarrow.StringArray.from_buffers(2, *binary.buffers()[1:])
+    path = self._parquet({"id": [1, 2], "answer": text})
+    with self.assertRaisesRegex(ValueError, "t.parquet: answer is not UTF-8"):
+      tables.read_table(path, ["id", "answer"])
+
+  def test_parquet_with_a_column_twice(self):
+    table = pyarrow.table([[1], [2]], names=["id", "id"])
+    parquet.write_table(table, self.folder / "t.parquet")
+    with self.assertRaisesRegex(ValueError, r"\['id'\] stand twice: rename"):
+      tables.read_table(self.folder / "t.parquet", ["id"])
+
+  @parameterized.parameters(
+      ([[1.5, 2.5]],),
+      ([["2"]],),
+      ([{"value": "2"}],),
+      ([True],),
+      ([b"2"],),
+      ([datetime.date(2024, 1, 1)],),
+      ([None],),
+  )
+  def test_parquet_values_that_are_no_answer(self, column):
+    path = self._parquet({"id": [1], "answer": column})
+    with self.assertRaisesRegex(
+        ValueError, "t.parquet, row 1: answer is .*expected text or a number"
+    ):
+      tables.read_table(path, ["id", "answer"])
+
+  def test_a_long_value_is_cut_in_the_message(self):
+    path = self._write("t.jsonl", json.dumps({"id": ["x" * 10_000]}))
+    with self.assertRaises(ValueError) as caught:
+      tables.read_table(path, ["id"])
+    self.assertLess(len(str(caught.exception)), 600)
 
   @parameterized.named_parameters(
       ("line", "t.jsonl", '{"id": 1}\n{"id": ', "t.jsonl, line 2: no JSON"),

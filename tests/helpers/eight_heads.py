@@ -1,6 +1,7 @@
 """A tiny Gemma 2 with a head for each of eight devices."""
 
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import NormPlacement
 from score_jax.models.config import Rope
 
 CONFIG = ModelConfig(
@@ -18,7 +19,7 @@ CONFIG = ModelConfig(
     max_positions=64,
     norm_offset=1.0,
     has_scaled_embedding=True,
-    has_post_norms=True,
+    norm_placement=NormPlacement.AROUND,
     attention_softcap=50.0,
     logit_softcap=30.0,
     sliding_window=4,

@@ -17,8 +17,12 @@ from score_jax.models import transformer
 from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import LongRopeScaling
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import NormPlacement
+from score_jax.models.config import QkNorm
 from score_jax.models.config import Rope
+from score_jax.models.config import YarnScaling
 from tests.helpers.compiling import fast_jit
 from tests.helpers.fast_models import fast_continue
 from tests.helpers.fast_models import fast_logits
@@ -61,7 +65,7 @@ QWEN2 = dataclasses.replace(
     is_local=(False, True, True),
 )
 QWEN3 = dataclasses.replace(
-    PLAIN, model_type="qwen3", num_kv_heads=1, has_qk_norm=True
+    PLAIN, model_type="qwen3", num_kv_heads=1, qk_norm=QkNorm.HEAD
 )
 GEMMA2 = dataclasses.replace(
     PLAIN,
@@ -70,7 +74,7 @@ GEMMA2 = dataclasses.replace(
     activation=Activation.GELU_TANH,
     norm_offset=1.0,
     has_scaled_embedding=True,
-    has_post_norms=True,
+    norm_placement=NormPlacement.AROUND,
     query_pre_attn_scalar=3,
     attention_softcap=2.0,
     logit_softcap=3.0,
@@ -82,13 +86,60 @@ GEMMA3 = dataclasses.replace(
     model_type="gemma3_text",
     attention_softcap=None,
     logit_softcap=None,
-    has_qk_norm=True,
+    qk_norm=QkNorm.HEAD,
     rope=Rope(100.0, LinearScaling(4.0)),
     local_rope=Rope(7.0),
 )
+QWEN3_YARN = dataclasses.replace(
+    QWEN3, rope=Rope(100.0, YarnScaling(4.0, 8, 1.5, 0.8, 0.05))
+)
+OLMO2 = dataclasses.replace(
+    PLAIN,
+    model_type="olmo2",
+    norm_placement=NormPlacement.BEHIND,
+    qk_norm=QkNorm.PROJECTION,
+)
+OLMO3 = dataclasses.replace(
+    OLMO2,
+    model_type="olmo3",
+    rope=Rope(100.0, YarnScaling(4.0, 8, 1.5, 0.8, 0.05)),
+    local_rope=Rope(100.0),
+    sliding_window=4,
+    is_local=(True, True, False),
+)
+SMOLLM3 = dataclasses.replace(
+    PLAIN,
+    model_type="smollm3",
+    is_tied=True,
+    sliding_window=4,
+    is_local=(True, True, False),
+    has_rope=(True, False, False),
+)
+PHI3 = dataclasses.replace(
+    PLAIN,
+    model_type="phi3",
+    # Six of ten numbers of a head are rotated.
+    rope=Rope(
+        100.0,
+        LongRopeScaling((1.5, 2.5, 3.0), (5.0, 6.0, 7.0), 32, 1.4),
+        share=0.6,
+    ),
+)
 FAMILIES = {
-    c.model_type: c for c in (LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3)
-}
+    c.model_type: c
+    for c in (
+        LLAMA,
+        MISTRAL,
+        QWEN2,
+        QWEN3,
+        GEMMA2,
+        GEMMA3,
+        OLMO2,
+        OLMO3,
+        PHI3,
+        SMOLLM3,
+    )
+} | {"qwen3_yarn": QWEN3_YARN}
 
 # Padding on the left, on the right, holes inside of every window, no token.
 LAYOUTS = (

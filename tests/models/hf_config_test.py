@@ -15,7 +15,10 @@ from score_jax.models import hf_config
 from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import NormPlacement
+from score_jax.models.config import QkNorm
 from score_jax.models.config import Rope
+from score_jax.models.config import YarnScaling
 from tests.helpers.published_configs import PUBLISHED
 
 LLAMA = PUBLISHED["meta-llama/Llama-3.2-1B"].config
@@ -33,12 +36,17 @@ _WITHOUT_BEARING = {
     "_sliding_window_pattern",
     "architectures",
     "attention_bias",  # of the families without that field
+    "auto_map",
     "bos_token_id",
     "eos_token_id",
+    "full_attn_mod",
     "head_dim",  # stays null in some families; compared by ModelConfig
     "hidden_act",  # Gemma 2 has hidden_activation
+    "interpolate_factor",
     "is_llama_config",
+    "lm_head_bias",
     "max_window_layers",  # layer_types says it all
+    "mlp_bias",
     "model_type",
     "pad_token_id",
     "rope_interleaved",
@@ -93,9 +101,14 @@ class PublishedTest(parameterized.TestCase):
     original = _transformers(content).get_text_config()
     written = hf_config.to_hf(_read(content))
     self.assertEqual(written["model_type"], original.model_type)
+    theirs = _transformers(written)
+    self.assertEqual(_read(theirs.to_dict()), _read(original.to_dict()))
+    without = set(_WITHOUT_BEARING)
+    if "yarn" in str(content):  # its defaults are written too
+      without.add("rope_parameters")
     self.assertEqual(
-        _without(_transformers(written).to_dict(), *_WITHOUT_BEARING),
-        _without(original.to_dict(), *_WITHOUT_BEARING),
+        _without(theirs.to_dict(), *without),
+        _without(original.to_dict(), *without),
     )
     if content["model_type"] != "gemma3":  # the text part has none there
       self.assertEqual(written["architectures"], content["architectures"])
@@ -114,8 +127,9 @@ class PublishedTest(parameterized.TestCase):
     self.assertEqual(config.attention_softcap, 50.0)
     self.assertEqual(config.logit_softcap, 30.0)
     self.assertEqual(config.norm_offset, 1.0)
-    self.assertTrue(config.has_post_norms and config.has_scaled_embedding)
-    self.assertFalse(config.has_qk_norm)
+    self.assertTrue(config.has_scaled_embedding)
+    self.assertIs(config.norm_placement, NormPlacement.AROUND)
+    self.assertIsNone(config.qk_norm)
     self.assertEqual(config.query_scale, 1 / 16)
 
   def test_gemma_3_by_hand(self):
@@ -125,7 +139,8 @@ class PublishedTest(parameterized.TestCase):
     self.assertEqual(config.local_rope, Rope(1e4))
     self.assertEqual(config.is_local[:12], ((True,) * 5 + (False,)) * 2)
     self.assertEqual(config.query_scale, 168**-0.5)
-    self.assertTrue(config.has_qk_norm and config.is_tied)
+    self.assertIs(config.qk_norm, QkNorm.HEAD)
+    self.assertTrue(config.is_tied)
     self.assertIsNone(config.attention_softcap)
 
   def test_llama_and_qwen_by_hand(self):
@@ -136,7 +151,8 @@ class PublishedTest(parameterized.TestCase):
     qwen2, qwen3 = _read(QWEN2), _read(QWEN3)
     self.assertTrue(qwen2.has_qkv_bias and not qwen2.has_output_bias)
     self.assertFalse(qwen2.is_local)  # switched off by use_sliding_window
-    self.assertTrue(qwen3.has_qk_norm and not qwen3.has_qkv_bias)
+    self.assertIs(qwen3.qk_norm, QkNorm.HEAD)
+    self.assertFalse(qwen3.has_qkv_bias)
     self.assertEqual(qwen3.norm_offset, 0.0)
 
 
@@ -223,6 +239,76 @@ class RopeTest(parameterized.TestCase):
         self.assertEqual(
             _read(content), _read(_transformers(content).to_dict())
         )
+
+
+class YarnTest(parameterized.TestCase):
+
+  def test_qwen_s_recipe(self):
+    """Factor 4 over 32,768 positions, from its model cards."""
+    scaling = {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 32768,
+    }
+    config = _read(QWEN3 | {"rope_scaling": scaling})
+    self.assertEqual(
+        config.rope.scaling,
+        YarnScaling(4.0, 32768, 0.1 * math.log(4.0) + 1.0),
+    )
+    self.assertEqual(config.max_positions, 40960)
+    self.assertEqual(config.position_limit, 131072)
+
+  def test_a_length_that_is_given_in_full_is_the_limit(self):
+    scaling = {
+        "type": "yarn",
+        "factor": 2.0,
+        "original_max_position_embeddings": 4096,
+    }
+    changes = {"max_position_embeddings": 131072, "rope_scaling": scaling}
+    self.assertEqual(_read(QWEN3 | changes).position_limit, 131072)
+
+  def test_without_yarn_the_limit_is_the_length_of_the_file(self):
+    self.assertEqual(_read(LLAMA).position_limit, 131072)
+    self.assertEqual(_read(GEMMA2).position_limit, 8192)
+
+  def test_every_number_survives(self):
+    scaling = {
+        "rope_type": "yarn",
+        "factor": 3.0,
+        "original_max_position_embeddings": 4096,
+        "attention_factor": 1.25,
+        "beta_fast": 16,
+        "beta_slow": 2,
+        "truncate": False,
+    }
+    config = _read(QWEN3 | {"rope_scaling": scaling})
+    self.assertEqual(
+        config.rope.scaling, YarnScaling(3.0, 4096, 1.25, 16.0, 2.0, False)
+    )
+    written = hf_config.to_hf(config)
+    self.assertEqual(_read(written), config)
+    self.assertEqual(_read(_transformers(written).to_dict()), config)
+
+
+class LongRopeTest(absltest.TestCase):
+
+  def test_rows_of_phi_4_mini_are_as_long_as_those_of_its_pre_training(self):
+    """Longer ones have other factors: the model would be another one."""
+    config = _read(PUBLISHED["microsoft/Phi-4-mini-instruct"].config)
+    self.assertEqual(config.max_positions, 131072)
+    self.assertEqual(config.position_limit, 4096)
+    self.assertEqual(config.rope.rotated(config.head_dim), 96)
+    scaling = config.rope.scaling
+    self.assertEqual(scaling.attention_factor, math.sqrt(1 + 5 / 12))
+
+  def test_what_transformers_4_reads_of_phi_3_is_three_fields_and_a_length(
+      self,
+  ):
+    content = PUBLISHED["microsoft/Phi-4-mini-instruct"].config
+    written = hf_config.to_hf(_read(content))
+    self.assertEqual(written["rope_scaling"], content["rope_scaling"])
+    self.assertEqual(written["original_max_position_embeddings"], 4096)
+    self.assertEqual(written["partial_rotary_factor"], 0.75)
 
 
 class LayerTypesTest(parameterized.TestCase):
@@ -328,7 +414,7 @@ class WrittenTest(parameterized.TestCase):
     self.assertEqual(_read(_transformers(written).to_dict()), config)
 
   def test_null_heads_are_those_of_the_queries(self):
-    config = _read(_without(MISTRAL, "num_key_value_heads"))
+    config = _read(MISTRAL | {"num_key_value_heads": None})
     self.assertEqual(config.num_kv_heads, 32)
     config = _read(LLAMA | {"num_key_value_heads": None, "head_dim": None})
     self.assertEqual((config.num_kv_heads, config.head_dim), (32, 64))
@@ -345,7 +431,12 @@ class RefusalTest(parameterized.TestCase):
       (LLAMA, "hidden_act", "relu", "hidden_act is 'relu'.* 'silu', 'gelu_"),
       (LLAMA, "hidden_act", None, "hidden_act is None"),
       (GEMMA3, "hidden_activation", "gelu", "hidden_activation is 'gelu'"),
-      (LLAMA, "sliding_window", 128, "sliding_window is 128.*llama"),
+      (
+          LLAMA,
+          "sliding_window",
+          128,
+          "'llama': sliding_window is 128.*remove sl",
+      ),
       (GEMMA2, "sliding_window", 0, "sliding_window is 0"),
       (GEMMA3, "sliding_window_pattern", 0, "sliding_window_pattern is 0"),
       (LLAMA, "head_dim", 5, "head_dim 5 is odd"),
@@ -374,12 +465,16 @@ class RefusalTest(parameterized.TestCase):
       _read(content | {name: value})
 
   def test_an_unknown_family_is_told_the_known_ones(self):
-    with self.assertRaisesRegex(ValueError, "'mamba' is not") as caught:
+    with self.assertRaisesRegex(
+        ValueError, "'mamba': the family is not .*state-space"
+    ) as caught:
       _read(LLAMA | {"model_type": "mamba"})
     families = ("gemma2", "gemma3", "gemma3_text", "llama", "mistral")
     for family in (*families, "qwen2", "qwen3"):
       self.assertRegex(str(caught.exception), rf"\b{family}\b")
-    with self.assertRaisesRegex(ValueError, "None is not supported"):
+    with self.assertRaisesRegex(
+        ValueError, "None: the family is not supported"
+    ):
       _read(_without(LLAMA, "model_type"))
 
   def test_a_quantized_text_part_is_refused(self):
@@ -392,7 +487,13 @@ class RefusalTest(parameterized.TestCase):
       _read(MULTIMODAL | {"quantization_config": {"bits": 4}})
 
   @parameterized.parameters(
-      ({"rope_type": "yarn", "factor": 2.0}, "rope type 'yarn'.*'llama3'"),
+      ({"rope_type": "ntk", "factor": 2.0}, "rope type 'ntk'.*'llama3'"),
+      ({"rope_type": "yarn"}, "field 'factor' is missing"),
+      ({"rope_type": "yarn", "factor": 2.0, "truncate": 1}, "truncate is 1"),
+      (
+          {"rope_type": "yarn", "factor": 2.0, "beta_fast": -1},
+          "beta_fast is -1.0",
+      ),
       ({"type": "dynamic", "factor": 2.0}, "rope type 'dynamic'"),
       ({"rope_type": "linear"}, "field 'factor' is missing"),
       ({"rope_type": "linear", "factor": None}, "factor is None"),
@@ -433,7 +534,9 @@ class RefusalTest(parameterized.TestCase):
   )
   def test_a_missing_field_is_named(self, content, name):
     with self.assertRaisesRegex(
-        ValueError, f"^some/config.json: field '{name}' is missing"
+        ValueError,
+        f"^some/config.json: model_type '{content['model_type']}': field"
+        f" '{name}' is missing",
     ):
       _read(_without(content, name))
 

@@ -314,6 +314,49 @@ class WeightFilesTest(_DirectoryTestCase):
       hf_files.weight_files(str(self.path))
 
 
+class AdapterTest(_DirectoryTestCase):
+
+  def test_an_adapter_alone_is_named_with_the_way_to_merge_it(self):
+    self._write(
+        "adapter_config.json",
+        {"peft_type": "LORA", "base_model_name_or_path": "some/base"},
+    )
+    self._write("adapter_model.safetensors", b"")
+    with self._assert_refused(
+        self.path,
+        r"is a PEFT adapter and no model \(adapter_config.json,"
+        r" adapter_model.safetensors, of 'some/base'\).*"
+        r"\n  adapter = '.*'"
+        r"\n.*AutoPeftModelForCausalLM.from_pretrained\(adapter\)"
+        r"\n.*merge_and_unload\(\).save_pretrained",
+    ):
+      hf_files.refuse_adapter(str(self.path))
+
+  @parameterized.parameters(
+      "adapter_config.json",
+      "adapter_model.safetensors",
+      "adapter_model.bin",
+      "adapter_model-00001-of-00002.safetensors",
+  )
+  def test_an_adapter_beside_a_model_is_not_passed_over(self, name):
+    self._write_weights()
+    self._write("config.json", {})
+    self._write(name, {})
+    with self._assert_refused(
+        self.path,
+        "has a PEFT adapter beside model.safetensors, config.json"
+        f"(?s:.*)remove {name}",
+    ):
+      hf_files.refuse_adapter(str(self.path))
+
+  @parameterized.parameters(
+      "config.json", "model.safetensors", "adapter.md", "adapters.json"
+  )
+  def test_other_files_are_no_adapter(self, name):
+    self._write(name, {})
+    hf_files.refuse_adapter(str(self.path))
+
+
 class OpenedTest(_DirectoryTestCase):
 
   def test_tensors_can_be_read(self):

@@ -82,6 +82,16 @@ LLAMA3_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+YARN_ROPE = {
+    "rope_type": "yarn",
+    "rope_theta": 100.0,
+    "factor": 4.0,
+    # Rows are longer. Of five wavelengths one is short, one long, the others
+    # between.
+    "original_max_position_embeddings": 8,
+    "beta_fast": 0.8,
+    "beta_slow": 0.05,
+}
 GEMMA3_TEXT = WIDE | {
     "attention_bias": True,
     "query_pre_attn_scalar": 3,
@@ -137,6 +147,43 @@ FAMILIES = {
     "mistral_everywhere": transformers.MistralConfig(
         **SIZES, sliding_window=None, rope_parameters=PLAIN_ROPE
     ),
+    "olmo2": transformers.Olmo2Config(
+        **SIZES, attention_bias=True, rope_parameters=PLAIN_ROPE
+    ),
+    "olmo3": transformers.Olmo3Config(
+        **SIZES,
+        sliding_window=5,
+        layer_types=[
+            "sliding_attention",
+            "full_attention",
+            "sliding_attention",
+        ],
+        rope_parameters={
+            "full_attention": YARN_ROPE,
+            "sliding_attention": {
+                "rope_type": "default",
+                "rope_theta": 500000.0,
+            },
+        },
+    ),
+    "phi3": transformers.Phi3Config(
+        **WIDE,
+        sliding_window=5,
+        # Six of ten numbers of a head are rotated.
+        rope_parameters=PLAIN_ROPE | {"partial_rotary_factor": 0.6},
+    ),
+    "phi4_mini": transformers.Phi3Config(
+        **SIZES | {"hidden_size": 32},
+        tie_word_embeddings=True,
+        original_max_position_embeddings=32,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 100.0,
+            "partial_rotary_factor": 0.75,
+            "short_factor": [1.5, 2.5, 3.0],
+            "long_factor": [5.0, 6.0, 7.0],
+        },
+    ),
     "qwen2": transformers.Qwen2Config(**SIZES, rope_parameters=PLAIN_ROPE),
     "qwen2_sliding": transformers.Qwen2Config(
         **SIZES,
@@ -146,8 +193,32 @@ FAMILIES = {
         tie_word_embeddings=True,
         rope_parameters=PLAIN_ROPE,
     ),
+    "qwen2_yarn": transformers.Qwen2Config(
+        **SIZES,
+        rope_parameters=YARN_ROPE
+        | {"truncate": False, "mscale": 2.0, "mscale_all_dim": 0.5},
+    ),
     "qwen3": transformers.Qwen3Config(
         **WIDE, attention_bias=True, rope_parameters=PLAIN_ROPE
+    ),
+    "qwen3_yarn": transformers.Qwen3Config(**WIDE, rope_parameters=YARN_ROPE),
+    "smollm3": transformers.SmolLM3Config(
+        **SIZES,
+        attention_bias=True,
+        no_rope_layer_interval=2,
+        rope_parameters=YARN_ROPE,
+    ),
+    "smollm3_sliding": transformers.SmolLM3Config(
+        **SIZES,
+        no_rope_layers=[0, 1, 0],
+        use_sliding_window=True,
+        sliding_window=5,
+        layer_types=[
+            "sliding_attention",
+            "sliding_attention",
+            "full_attention",
+        ],
+        rope_parameters=PLAIN_ROPE,
     ),
 }
 
@@ -333,9 +404,12 @@ def _write_old_layout(source, target):
     text["sliding_window_pattern"] = 2
     ropes = ropes["full_attention"]
   text["rope_theta"] = ropes.pop("rope_theta")
+  if "partial_rotary_factor" in ropes:
+    text["partial_rotary_factor"] = ropes.pop("partial_rotary_factor")
   is_plain = ropes["rope_type"] == "default"
   text["rope_scaling"] = None if is_plain else ropes
-  text.pop("layer_types", None)
+  if text["model_type"] not in ("olmo3", "smollm3"):  # of any other order
+    text.pop("layer_types", None)
   content["torch_dtype"] = content.pop("dtype")
   (target / "config.json").write_text(json.dumps(content))
 
@@ -357,7 +431,7 @@ def _swapped(params: Params) -> Iterator[tuple[str, Params]]:
 DECODED = [
     name
     for name in FAMILIES
-    if name not in ("gemma3", "mistral_everywhere", "qwen2")
+    if name not in ("gemma3", "mistral_everywhere", "olmo2", "qwen2")
 ]
 _EACH_FAMILY = parameterized.named_parameters((name, name) for name in FAMILIES)
 
@@ -443,9 +517,9 @@ class FamiliesTest(parameterized.TestCase):
   @_EACH_FAMILY
   @pytest.mark.slow
   def test_an_export_is_the_same_model(self, name):
-    _, original, config, params, expected = self.checkpoint(name)
+    like, original, config, params, expected = self.checkpoint(name)
     path = self.parent / f"{name}-export"
-    hf.save(path, config, params, max_shard_bytes=20_000)
+    hf.save(path, config, params, like=like, max_shard_bytes=20_000)
     self.assertGreater(len(list(path.glob("*.safetensors"))), 1)
     model, problems = _torch_model(path)
     self.assertEqual(problems, {})
@@ -459,9 +533,9 @@ class FamiliesTest(parameterized.TestCase):
   @_EACH_FAMILY
   @pytest.mark.slow
   def test_an_export_in_bfloat16_is_the_rounded_model(self, name):
-    _, original, config, params, _ = self.checkpoint(name)
+    like, original, config, params, _ = self.checkpoint(name)
     path = self.parent / f"{name}-half"
-    hf.save(path, config, params, dtype=jnp.bfloat16)
+    hf.save(path, config, params, like=like, dtype=jnp.bfloat16)
     model, problems = _torch_model(path, "auto")
     self.assertEqual(problems, {})
     self.assertEqual(model.dtype, torch.bfloat16)

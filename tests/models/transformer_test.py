@@ -11,10 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from score_jax.devices import sharding
+from score_jax.devices.sharding import MeshShape
 from score_jax.models import decoding
 from score_jax.models import layers
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.config import QkNorm
 from score_jax.models.config import Rope
 
 # head_dim is not D / H, and no two sizes agree: a mixed-up axis shows.
@@ -170,7 +173,8 @@ class ArchitectureTest(absltest.TestCase):
     x = params["embedding"][tokens]
     for i in range(CONFIG.num_layers):
       layer = jax.tree.map(lambda a, i=i: a[i], params["layers"])
-      x, _ = apply({"params": layer}, x, contexts, None)
+      kind = transformer.LayerKind(is_local=None, has_rope=None)
+      x, _ = apply({"params": layer}, x, contexts, kind)
     x = layers.rms_norm(x, params["final_norm"], CONFIG.norm_eps)
     np.testing.assert_allclose(
         (x @ params["head"])[MASK],
@@ -236,6 +240,36 @@ class CacheTest(parameterized.TestCase):
           np.stack(getattr(at_once, name)).swapaxes(2, 3)[:, valid],
           atol=1e-5,
       )
+
+
+class MeshTest(absltest.TestCase):
+
+  @pytest.mark.slow
+  def test_a_norm_over_all_heads_is_over_the_heads_of_all_devices(self):
+    """Logits and gradients, with heads and their scales divided by four."""
+    config = dataclasses.replace(
+        CONFIG, num_heads=8, num_kv_heads=4, qk_norm=QkNorm.PROJECTION
+    )
+    params = transformer.init_params(jax.random.key(0), config)
+    tokens = _spread(TOKENS, MASK, 0)
+
+    @jax.value_and_grad
+    def loss(params):
+      logits = transformer.logits(params, config, tokens, MASK)
+      return jnp.sum(jnp.where(MASK[..., None], jnp.sin(logits), 0.0))
+
+    expected = jax.jit(loss)(params)
+    mesh = sharding.make_mesh(MeshShape(1, 1, 1, 4), jax.devices()[:4])
+    places = sharding.tree_shardings(
+        mesh, params, transformer.logical_axes(config)
+    )
+    scale = places["layers"]["query_norm"]
+    self.assertEqual(scale.shard_shape((3, 8, 6)), (3, 2, 6))
+    with sharding.use(mesh):
+      found = jax.jit(loss)(jax.device_put(params, places))
+    chex.assert_trees_all_close(
+        jax.device_get(found), jax.device_get(expected), rtol=2e-4, atol=2e-4
+    )
 
 
 class LayersTest(absltest.TestCase):

@@ -82,7 +82,8 @@ class ResultsTest(absltest.TestCase):
 
 class ManifestLinesTest(absltest.TestCase):
 
-  def test_counts_are_told_names_are_not(self):
+  def test_counts_are_told_with_the_first_names(self):
+    names = [f"n{i}" for i in range(23)]
     manifest = {
         "num_problems": {"train": 12_000, "test": 5},
         "num_long_prompts_dropped": {"train": 0, "test": 1},
@@ -90,6 +91,7 @@ class ManifestLinesTest(absltest.TestCase):
             "name": "code",
             "left_out": {
                 "train": {"own_program_fails": ["a", "b"]},
+                "validation": {"gold_cannot_be_read": names},
                 "test": {},
             },
         },
@@ -99,7 +101,9 @@ class ManifestLinesTest(absltest.TestCase):
         [
             "Problems: 12,000 train, 5 test (1 too long)",
             "Task name: code",
-            "Task left_out: (train (own_program_fails 2), test none)",
+            "Left out of train, own program fails: 2 (a, b)",
+            "Left out of validation, gold cannot be read: 23"
+            f" ({', '.join(names[:20])} and 3 more)",
         ],
     )
 

@@ -7,6 +7,8 @@ from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pyarrow
+from pyarrow import parquet
 import pytest
 
 from score_jax.datasets import prepared
@@ -135,6 +137,93 @@ class AnswersTaskTest(parameterized.TestCase):
       self._task(train=self._file("odd", rows))
     task = self._task(train=self._file("odd", rows), exclude=["odd"])
     self.assertLen(task.problems("train"), 9)
+
+  def _many_rows(self, count, bad):
+    rows = [{"q": f"{i}?", "a": str(i), "name": f"n{i}"} for i in range(count)]
+    for i in bad:
+      rows[i]["a"] = "\\frac{1}{"
+    return rows
+
+  def test_a_few_golds_that_cannot_be_read_are_left_out(self):
+    train = self._file("many", self._many_rows(401, [0, 7]))
+    test = self._file("t20", [r | {"name": "t" + r["name"]} for r in ROWS])
+    task = self._task(train=train, test=test)
+    self.assertLen(task.problems("validation"), 5)
+    self.assertLen(task.problems("train"), 401 - 2 - 5)
+    names = {
+        p.source_id for s in ("train", "validation") for p in task.problems(s)
+    }
+    self.assertNotIn("n0", names)
+    self.assertNotIn("n7", names)
+    self.assertEqual(
+        task.provenance()["left_out"],
+        {"train": {"gold_cannot_be_read": ["n0", "n7"]}, "test": {}},
+    )
+    # Sampling keys are folded from ids.
+    self.assertEqual(
+        {p.id - int(p.source_id[1:]) for p in task.problems("train")}, {20}
+    )
+
+  def test_nothing_is_left_out_of_data_without_faults(self):
+    self.assertEqual(
+        self._task().provenance()["left_out"], {"train": {}, "test": {}}
+    )
+
+  @parameterized.parameters((400, 2), (200, 1))
+  def test_half_a_percent_of_such_golds_is_refused(self, count, num_bad):
+    rows = self._many_rows(count, range(num_bad))
+    names = "".join(f".*'n{i}'" for i in range(num_bad))
+    with self.assertRaisesRegex(
+        ValueError, rf"{num_bad} of {count + 5} gold.*0\.5%.*exclude=\({names}"
+    ):
+      self._task(train=self._file("many", rows))
+
+  def test_the_share_is_that_of_one_split(self):
+    train = self._file("many", self._many_rows(1000, []))
+    test = self._file("few", [*ROWS[:4], {"q": "?", "a": "(", "name": "bad"}])
+    with self.assertRaisesRegex(ValueError, "1 of 1005 gold.*'bad'"):
+      self._task(train=train, test=test)
+
+  def test_a_gold_that_is_excluded_does_not_count(self):
+    train = self._file("many", self._many_rows(400, [0, 7]))
+    task = self._task(train=train, exclude=["n0"])
+    left_out = task.provenance()["left_out"]
+    self.assertEqual(left_out["train"], {"gold_cannot_be_read": ["n7"]})
+
+  @mock.patch.object(prepared, "prepare_and_load")
+  def test_a_row_without_an_answer_is_left_out(self, load):
+    rows = [
+        {"problem": f"{i}?", "answer": str(i), "id": f"n{i}", "level": "1"}
+        for i in range(300)
+    ]
+    load.return_value = {"train": [*rows, rows[0] | {"id": "x", "answer": ""}]}
+    task = self._task(train={"dataset": "math", "split": "train"})
+    left_out = task.provenance()["left_out"]
+    self.assertEqual(left_out["train"], {"gold_cannot_be_read": ["x"]})
+
+  def test_questions_that_are_empty_are_refused(self):
+    rows = [*ROWS[:13], {"q": " ", "a": "1", "name": "blank"}]
+    with self.assertRaisesRegex(ValueError, "1 of 14 rows .*empty q, blank:"):
+      self._task(train=self._file("blank", rows))
+
+  def test_a_parquet_file_of_float32_can_be_answered(self):
+    path = self.root / "t.parquet"
+    table = {
+        "q": [f"What is 0.{i}?" for i in range(1, 10)],
+        "a": pyarrow.array([i / 10 for i in range(1, 10)], pyarrow.float32()),
+        "name": pyarrow.array([float(i) for i in range(1, 10)]),
+    }
+    parquet.write_table(pyarrow.table(table), path)
+    source = self._file("test", ROWS[:1]) | {"path": str(path)}
+    task = self._task(test=source)
+    problems = task.problems("test")
+    self.assertEqual(problems[0].source_id, "1")
+    attempts = [
+        f"Final Answer: The final answer is $0.{i}$. I hope it is correct."
+        for i in range(1, 10)
+    ]
+    grades = task.grade(problems, attempts)
+    self.assertEqual({g.status for g in grades}, {"correct"})
 
   @parameterized.parameters(
       ({"train": {"dataset": "nope"}}, "dataset is 'nope', expected one of"),

@@ -1,62 +1,21 @@
 """Programs are found in attempts, and problems without a verdict left out."""
 
 import contextlib
+import dataclasses
 
 from absl.testing import absltest
-from absl.testing import parameterized
 import pytest
 
+from score_jax.datasets import human_eval_files
 from score_jax.grading.errors import GraderError
+from score_jax.grading.errors import UnjudgeableTestsError
 from score_jax.grading.sandbox import CodeGrader
 from score_jax.tasks import programs
-from score_jax.tasks.programs import extract_program
 from score_jax.types import CodeProblem
+from tests.helpers import program_styles
 
 F = "def f(x):\n  return x"
 G = "def f(x):\n  return x + 1"
-
-
-class ExtractProgramTest(parameterized.TestCase):
-
-  @parameterized.named_parameters(
-      ("tokens", f"[BEGIN]\n{F}\n[DONE]", F),
-      ("text_around", f"Here: [BEGIN]\n{F}\n[DONE] That is it.", F),
-      ("last_tokens", f"[BEGIN]\n{F}\n[DONE]\n[BEGIN]\n{G}\n[DONE]", G),
-      ("goes_on_after_done", f"[BEGIN]\n{F}\n[DONE]\n\nQuestion: {G}", F),
-      (
-          "goes_on_as_a_shot_would",
-          f"[BEGIN]\n{F}\n[DONE]\n\nQuestion: g\nAnswer: [BEGIN]\ndef g(): 1",
-          F,
-      ),
-      ("speaks_of_the_marks", f"[BEGIN]\n{F}\n[DONE] [BEGIN] and [DONE].", F),
-      ("begins_again", f"[BEGIN]\n{F}\n[DONE]\n\n[BEGIN]", F),
-      ("no_done", f"[BEGIN]\n{F}", F),
-      ("only_done", f"{F}\n[DONE]\nQuestion: more", F),
-      ("fence_in_tokens", f"[BEGIN]\n```python\n{F}\n```\n[DONE]", F),
-      ("fence", f"Sure!\n```python\n{F}\n```\nDone.", F),
-      ("plain_fence", f"```\n{F}\n```", F),
-      ("indented_fence", f"  ```py\n{F}\n  ```", F),
-      ("last_fence", f"```\n{F}\n```\nbetter:\n```\n{G}\n```", G),
-      ("usage_behind", f"```\n{F}\n```\n```\nprint(f(1))\n```", F),
-      ("cut_fence", f"```python\n{F}", F),
-      ("bare", F, F),
-      ("bare_with_imports", f"import math\n\n{F}\n", f"import math\n\n{F}"),
-      ("lambda", "f = lambda x: x", "f = lambda x: x"),
-      ("async", "async def f(x):\n  pass", "async def f(x):\n  pass"),
-      # [BEGIN] is the form asked for: what it holds is the answer, good or bad.
-      ("other_name", "[BEGIN]\ndef g(): pass\n[DONE]", "def g(): pass"),
-      ("indentation_stays", "[BEGIN]\n  return 1\n[DONE]", "  return 1"),
-      ("empty", "", None),
-      ("empty_tokens", "[BEGIN]\n[DONE]", None),
-      ("prose", "The function f should return x.", None),
-      ("longer_name", "def f2(x):\n  return x", None),
-      ("fence_without_it", "```\nprint(1)\n```", None),
-  )
-  def test_program_of(self, text, expected):
-    self.assertEqual(extract_program(text, "f"), expected)
-
-  def test_names_are_no_patterns(self):
-    self.assertIsNone(extract_program("def fx(): pass", "f."))
 
 
 def _problem(number, tests, answer="def f(x):\n  return x", preamble=""):
@@ -98,6 +57,23 @@ class ProgramGraderTest(absltest.TestCase):
     self.assertEqual(grade.status, "pass")
     self.assertEqual(grade.answer, program)
 
+  def test_imports_from_the_future_are_moved_in_front_of_a_preamble(self):
+    problem = _problem(
+        0,
+        "from __future__ import annotations\ndef g(x: Own): pass\nassert f(1)",
+        preamble='"""About it."""\nfrom __future__ import division\nimport re',
+    )
+    for program, expected in (
+        ("from __future__ import annotations\ndef f(x: Own): return 1", "pass"),
+        ("'x'\nfrom __future__ import annotations; a = 1\nf = int", "pass"),
+        ("def f(x: Own): return 1", "load_error"),
+        # Python refuses these, whatever stands in front.
+        ("a = 1\nfrom __future__ import annotations\nf = int", "load_error"),
+        ("from __future__ import nothing\nf = int", "load_error"),
+    ):
+      (grade,) = self.grader.run([problem], [program])
+      self.assertEqual(grade.status, expected, program)
+
   def test_problems_without_a_verdict_are_left_out_by_reason(self):
     good = _problem(0, "assert f(1) == 1")
     pair = "class Pair:\n  pass\n\ndef f(x):\n  return x"
@@ -107,6 +83,7 @@ class ProgramGraderTest(absltest.TestCase):
             _problem(1, "assert f(Pair()) is None", answer=pair),
             _problem(2, "assert f(print) == print"),
             _problem(3, "assert f(1) == 2"),
+            _problem(4, "def check(f):\n  assert f(1) == 2"),
         ],
         self.grader,
     )
@@ -116,6 +93,7 @@ class ProgramGraderTest(absltest.TestCase):
         {
             "tests_use_the_programs_own_classes": ["p/1"],
             "tests_pass_more_than_plain_data": ["p/2"],
+            "tests_never_call_the_function": ["p/4"],
             "own_program_fails": ["p/3"],
         },
     )
@@ -135,6 +113,73 @@ class ProgramGraderTest(absltest.TestCase):
       programs.split_by_judgeability(
           [_problem(i, "assert False") for i in range(2)], self.grader
       )
+
+
+class HumanEvalTest(absltest.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    sandbox = cls.enterClassContext(contextlib.closing(CodeGrader()))
+    cls.grader = programs.ProgramGrader(sandbox)
+    rows = human_eval_files.read()["test"]
+    cls.problems, cls.right, cls.stubs = [], [], []
+    for i, row in enumerate(rows):
+      head = row["prompt"].index(f"def {row['entry_point']}(")
+      cls.problems.append(
+          CodeProblem(
+              id=i,
+              question="",
+              answer="",
+              source_id=f"HumanEval/{i}",
+              entry_point=row["entry_point"],
+              tests=f"{row['test']}\ncheck(candidate)\n",
+              preamble=row["prompt"][:head],
+          )
+      )
+      program = row["prompt"] + row["canonical_solution"]
+      cls.right.append(program.rstrip())
+      cls.stubs.append(row["prompt"].rstrip() + "\n    pass")
+
+  def test_tests_that_are_never_started_are_refused(self):
+    """A row's tests define `check`: without its call every program passes."""
+    problems = [
+        dataclasses.replace(p, tests=p.tests.replace("check(candidate)\n", ""))
+        for p in self.problems
+    ]
+    with self.assertRaises(UnjudgeableTestsError) as caught:
+      self.grader.run(problems[:16], self.stubs[:16])
+    self.assertEqual(caught.exception.uncalled, tuple(range(16)))
+
+  def _num_right(self, programs_, others, every=1):
+    """Right attempts by style; equal programs are run once."""
+    texts = {
+        (name, i): style(programs_[i], others[i])
+        for name, style in program_styles.STYLES.items()
+        for i in range(0, len(programs_), every)
+    }
+    problems = [self.problems[i] for _, i in texts]
+    grades = self.grader.grade(problems, list(texts.values()))
+    counts = dict.fromkeys(program_styles.STYLES, 0)
+    for (name, _), grade in zip(texts, grades, strict=True):
+      counts[name] += grade.is_correct
+    return counts
+
+  def test_three_right_programs_pass_and_their_stubs_fail(self):
+    for name, count in self._num_right(self.right, self.stubs, 64).items():
+      self.assertEqual(count, 3, name)
+    for name, count in self._num_right(self.stubs, self.right, 64).items():
+      self.assertEqual(count, 0, name)
+
+  @pytest.mark.slow
+  def test_all_right_programs_pass(self):
+    for name, count in self._num_right(self.right, self.stubs).items():
+      self.assertEqual(count, 164, name)
+
+  @pytest.mark.slow
+  def test_all_stubs_fail(self):
+    for name, count in self._num_right(self.stubs, self.right).items():
+      self.assertEqual(count, 0, name)
 
 
 if __name__ == "__main__":

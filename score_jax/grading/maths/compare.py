@@ -9,35 +9,25 @@ import itertools
 import re
 from typing import Protocol
 
+from score_jax.grading.maths.intervals import as_union
+from score_jax.grading.maths.intervals import is_interval
+from score_jax.grading.maths.intervals import variables
+from score_jax.grading.maths.names import is_name
+from score_jax.grading.maths.nodes import Node
+from score_jax.grading.maths.nodes import Numeral
+from score_jax.grading.maths.nodes import Ordered
+from score_jax.grading.maths.nodes import Relation
+from score_jax.grading.maths.nodes import Scalar
+from score_jax.grading.maths.nodes import Symbol
+from score_jax.grading.maths.nodes import Unordered
+from score_jax.grading.maths.nodes import Words
 from score_jax.grading.maths.number import parse_number
-from score_jax.grading.maths.structure import Node
-from score_jax.grading.maths.structure import Numeral
-from score_jax.grading.maths.structure import Ordered
-from score_jax.grading.maths.structure import Relation
-from score_jax.grading.maths.structure import Scalar
-from score_jax.grading.maths.structure import Unordered
 from score_jax.grading.maths.units import is_same_unit
+from score_jax.grading.maths.words import is_same_words
 
-_INFINITY = Scalar(r"\infty")
-_MINUS_INFINITY = Scalar(r"-\infty")
-_IDLE_IN_WORDS = frozenset(" .,;:'\"-()")
-_PLAIN_WORDS = re.compile(r"[A-Za-z]+(?: [A-Za-z0-9]+)*")
-_GREEK = (
-    r"\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|nu|xi|rho|sigma|tau"
-    r"|phi|varphi|chi|psi|omega|Delta|Theta|Sigma|Phi|Omega|triangle|ell)"
-)
-# What may stand before '=' without being part of the answer.
-_NAME = re.compile(
-    rf"(?:m?\\angle ?)?(?:[a-zA-Z]+|{_GREEK})"
-    r"(?:_\{?[0-9a-zA-Z]+\}?)?'*(?:\^\{-1\})?(?:\([a-zA-Z](?:,[a-zA-Z])*\))?"
-)
-
-
-# A name in words; not one that denies or leaves open what comes behind it.
-_WORDS_OF_NAME = re.compile(
-    r"(?!.*\b(?:not|no|never|or|and|if|unless|than)\b)[A-Za-z '.-]+",
-    re.IGNORECASE,
-)
+# \overline{AB} may be written AB.
+_FIGURE = re.compile(r"\\[a-z]+(?: |\{)([A-Z]+)\}?")
+_TEX_TOKEN = re.compile(r"\\[a-zA-Z]+|[^\s{}]|[{}]")
 
 
 class Leaves(Protocol):
@@ -62,10 +52,31 @@ class ExactLeaves:
 
 def compare(gold: Node, answer: Node, leaves: Leaves) -> bool | None:
   """Whether the answer is the gold; None when the leaves cannot tell."""
+  if isinstance(gold, Ordered):
+    answer = _alone(answer)
+  elif isinstance(answer, Ordered):
+    gold = _alone(gold)
+  verdict = _compare_forms(gold, answer, leaves)
+  if verdict is True or not _is_condition(gold) and not _is_condition(answer):
+    return verdict
+  return _any((verdict, _compare_sets_of_numbers(gold, answer, leaves)))
+
+
+def _alone(node: Node) -> Node:
+  r"""The interval I of x \in I, which is a union of one; others as they are."""
+  is_union = isinstance(node, Unordered) and node.kind == "union"
+  return node.items[0] if is_union and len(node.items) == 1 else node
+
+
+def _compare_forms(gold: Node, answer: Node, leaves: Leaves) -> bool | None:
   if isinstance(answer, Relation) and not isinstance(gold, Relation):
-    return _compare_with_relation(gold, answer, leaves)
+    return _compare_with_equation(gold, answer, leaves)
   if isinstance(gold, Relation) and not isinstance(answer, Relation):
-    return _compare_relation_with(gold, answer, leaves)
+    return _compare_equation_with(gold, answer, leaves)
+  if isinstance(gold, Words) or isinstance(answer, Words):
+    return is_same_words(gold, answer)
+  if isinstance(gold, Symbol):
+    return _is_same_symbol(gold, answer)
   if type(gold) is not type(answer):
     return False
   if isinstance(gold, Scalar):
@@ -90,6 +101,13 @@ def _all(verdicts: Iterable[bool | None]) -> bool | None:
   return True if is_known else None
 
 
+def _any(verdicts: Iterable[bool | None]) -> bool | None:
+  verdicts = list(verdicts)
+  if True in verdicts:
+    return True
+  return None if None in verdicts else False
+
+
 def _compare_scalars(
     gold: Scalar, answer: Scalar, leaves: Leaves
 ) -> bool | None:
@@ -97,8 +115,6 @@ def _compare_scalars(
     return False
   if gold.text == answer.text:
     return True
-  if gold.is_words or answer.is_words:
-    return _is_same_words(gold, answer)
   numbers = parse_number(gold.text), parse_number(answer.text)
   if None not in numbers:
     return numbers[0] == numbers[1]
@@ -116,33 +132,35 @@ def _is_number_or_variable(text: str) -> bool:
   return is_variable or parse_number(text) is not None
 
 
-def _is_same_words(gold: Scalar, answer: Scalar) -> bool:
-  """Whether words are equal; case counts in single letters, which are names.
+def _is_same_symbol(gold: Symbol, answer: Node) -> bool:
+  if isinstance(answer, Scalar):
+    figure = _FIGURE.fullmatch(gold.text)
+    return bool(figure) and figure.group(1) == answer.text and not answer.unit
+  if not isinstance(answer, Symbol):
+    return False
+  return _tex_tokens(gold.text) == _tex_tokens(answer.text)
 
-  Words are never compared with an expression: of -15 and the words '(15)', of
-  x^2 and 'x2', letters and digits are the same.
-  """
-  if len(gold.text) == 1:
-    return gold.text == answer.text
-  for side in (gold, answer):
-    if not side.is_words and not _PLAIN_WORDS.fullmatch(side.text):
-      return False
-  first, second = (
-      "".join(c for c in side.text.casefold() if c not in _IDLE_IN_WORDS)
-      for side in (gold, answer)
-  )
-  return any(map(str.isalnum, first)) and first == second
+
+def _tex_tokens(text: str) -> list[str]:
+  """What TeX reads: of x^{2} and x^2 the same."""
+  tokens = _TEX_TOKEN.findall(text)
+  while True:
+    for index in range(len(tokens) - 2):
+      opening, inner, closing = tokens[index : index + 3]
+      if opening == "{" and closing == "}" and inner not in "{}":
+        tokens[index : index + 3] = [inner]
+        break
+    else:
+      return tokens
 
 
 def _compare_collections(
     gold: Unordered, answer: Unordered, leaves: Leaves
 ) -> bool | None:
   """Pairs each item with one that is equal; being equal is transitive."""
-  if len(gold.items) != len(answer.items):
+  if len(gold.items) != len(answer.items) or gold.kind != answer.kind:
     return False
-  if gold.kind != answer.kind:
-    return _compare_union_with_inequalities(gold, answer, leaves)
-  if _num_names(gold) > 1 and any(not _named(item) for item in answer.items):
+  if _num_named(gold) > 1 and any(not _named(item) for item in answer.items):
     return False  # of x = 2, y = 3 the list 3, 2 says neither
   remaining, is_known = list(answer.items), True
   for item in gold.items:
@@ -159,134 +177,107 @@ def _compare_collections(
 def _named(item: Node) -> Node | None:
   """What an equation gives a value to: x of x = 2; None for others."""
   is_equation = isinstance(item, Relation) and set(item.operators) == {"="}
-  names = _names(item) if is_equation else ()
+  names = [side for side in item.sides if is_name(side)] if is_equation else ()
   return names[0] if names else None
 
 
-def _num_names(collection: Unordered) -> int:
+def _num_named(collection: Unordered) -> int:
   return len({_named(item) for item in collection.items} - {None})
 
 
-def _compare_union_with_inequalities(
-    gold: Unordered, answer: Unordered, leaves: Leaves
+def _is_condition(node: Node) -> bool:
+  """Whether a node says by <, <= or != which numbers a set holds."""
+  if isinstance(node, Unordered):
+    return any(map(_is_condition, node.items))
+  return isinstance(node, Relation) and "=" not in node.operators
+
+
+def _compare_sets_of_numbers(
+    gold: Node, answer: Node, leaves: Leaves
 ) -> bool | None:
   """x < 1 or x > 2 against (-oo, 1) U (2, oo)."""
-  relations = [
-      item
-      for side in (gold, answer)
-      for item in side.items
-      if isinstance(item, Relation)
-  ]
-  if len({_names(relation) for relation in relations}) > 1:
+  if isinstance(gold, Ordered) and not is_interval(gold):
     return False
-  sides = []
-  for side in (gold, answer):
-    if side.kind not in ("set", "union"):  # x < 1 and x > 2
-      return False
-    # As a list, intervals are not yet united: [1, 2], [3, 4].
-    expected = Ordered if side.kind == "union" else Relation
-    if not all(isinstance(item, expected) for item in side.items):
-      return False
-    items = (
-        map(_as_interval, side.items) if expected is Relation else side.items
-    )
-    sides.append(Unordered("union", tuple(items)))
-  if any(None in side.items for side in sides):
+  # As a list, intervals are not yet united: [1, 2], [3, 4].
+  if len(variables(gold) | variables(answer)) > 1:
     return False
-  return _compare_collections(*sides, leaves)
+  sides = as_union(gold), as_union(answer)
+  if None in sides:
+    return False
+  return _compare_collections(
+      *(Unordered("union", side) for side in sides), leaves
+  )
 
 
-def _names(relation: Relation) -> tuple[Node, ...]:
-  return tuple(side for side in relation.sides if _is_name(side))
-
-
-def _compare_with_relation(
+def _compare_with_equation(
     gold: Node, answer: Relation, leaves: Leaves
 ) -> bool | None:
   """Compares a relation with a gold that is none."""
-  if set(answer.operators) == {"="}:
-    sides = answer.sides[1:] if _is_name(answer.sides[0]) else answer.sides
-    # Of 10 / 2 = 5 both sides count: x^x = 7 is not 7.
-    return _all(compare(gold, side, leaves) for side in sides)
-  if _is_interval(gold):
-    interval = _as_interval(answer)
-    return interval is not None and compare(gold, interval, leaves)
-  return False
+  if set(answer.operators) != {"="}:
+    return False
+  # Of 10 / 2 = 5 both sides count: x^x = 7 is not 7.
+  return _all(compare(gold, side, leaves) for side in _values(answer))
 
 
-def _compare_relation_with(
+def _values(equation: Relation) -> tuple[Node, ...]:
+  """The sides of an equation without a name in front of or behind it."""
+  if is_name(equation.sides[0]):
+    return equation.sides[1:]
+  return equation.sides[: -1 if is_name(equation.sides[-1]) else None]
+
+
+def _compare_equation_with(
     gold: Relation, answer: Node, leaves: Leaves
 ) -> bool | None:
   """Compares an answer that is no relation with a gold that is one."""
-  if gold.operators == ("=",) and _is_name(gold.sides[0]):
+  if _is_number_chain(gold):
+    return any(_is_same_number(side, answer) for side in gold.sides)
+  if gold.operators == ("=",) and is_name(gold.sides[0]):
     return compare(gold.sides[1], answer, leaves)
-  interval = _as_interval(gold)
-  return interval is not None and compare(interval, answer, leaves)
+  return False
+
+
+def _is_number_chain(relation: Relation) -> bool:
+  r"""Whether a relation says one number several times: 0.56 = 56\%."""
+  is_equation = set(relation.operators) == {"="}
+  return is_equation and all(map(_is_plain_number, relation.sides))
+
+
+def _is_plain_number(node: Node) -> bool:
+  return isinstance(node, Scalar) and parse_number(node.text) is not None
+
+
+def _is_same_number(gold: Scalar, answer: Node) -> bool:
+  """Whether a plain number has the value and the unit of another."""
+  if not _is_plain_number(answer) or gold.unit != answer.unit:
+    return False
+  return parse_number(gold.text) == parse_number(answer.text)
 
 
 def _compare_relations(
     gold: Relation, answer: Relation, leaves: Leaves
 ) -> bool | None:
+  if _is_number_chain(gold) and set(answer.operators) == {"="}:
+    return _all(
+        any(_is_same_number(side, other) for side in gold.sides)
+        for other in answer.sides
+    )
   names = gold.sides[0], answer.sides[0]
-  is_named = all(map(_is_name, names)) and names[0] == names[1]
+  is_named = all(map(is_name, names)) and names[0] == names[1]
   if is_named and gold.operators == ("=",) and set(answer.operators) == {"="}:
     value = gold.sides[1]
     return _all(compare(value, side, leaves) for side in answer.sides[1:])
   if gold.operators != answer.operators:
     return False
-  verdict = _all(
-      map(compare, gold.sides, answer.sides, itertools.repeat(leaves))
+  orders = [answer.sides]
+  if set(answer.operators) <= {"=", "!="}:
+    orders.append(answer.sides[::-1])
+  verdict = _any(
+      _all(map(compare, gold.sides, sides, itertools.repeat(leaves)))
+      for sides in orders
   )
   if verdict is True or len(gold.sides) != 2:
     return verdict
   if not all(isinstance(s, Scalar) for s in (*gold.sides, *answer.sides)):
     return verdict
   return leaves.is_same_relation(gold, answer)
-
-
-def _is_name(node: Node) -> bool:
-  if isinstance(node, Ordered):
-    return all(map(_is_name, node.items))
-  if not isinstance(node, Scalar) or node.unit:
-    return False
-  if node.is_words and not node.text.startswith("\\"):
-    return _WORDS_OF_NAME.fullmatch(node.text) is not None
-  return _NAME.fullmatch(node.text) is not None
-
-
-def _is_interval(node: Node) -> bool:
-  """Whether a node is surely an interval: (1, 2) may be a point."""
-  if not isinstance(node, Ordered) or len(node.items) != 2:
-    return False
-  is_half_closed = node.brackets in ("[]", "[)", "(]")
-  return is_half_closed or any(map(_is_infinite, node.items))
-
-
-def _is_infinite(node: Node) -> bool:
-  if not isinstance(node, Scalar):
-    return False
-  number = parse_number(node.text)
-  # Exact numbers are fractions, infinity is the only float.
-  return isinstance(number, float)
-
-
-def _as_interval(relation: Relation) -> Ordered | None:
-  """1 < x <= 2 as (1, 2], None when it is no interval of one variable."""
-  if not set(relation.operators) <= {"<", "<="}:
-    return None
-  marks = relation.operators
-  match [_is_name(side) for side in relation.sides]:
-    case [True, False]:
-      low, high = _MINUS_INFINITY, relation.sides[1]
-      marks = ("<", *marks)
-    case [False, True]:
-      low, high = relation.sides[0], _INFINITY
-      marks = (*marks, "<")
-    case [False, True, False]:
-      low, high = relation.sides[0], relation.sides[2]
-    case _:
-      return None
-  brackets = ("(" if marks[0] == "<" else "[") + (
-      ")" if marks[1] == "<" else "]"
-  )
-  return Ordered(brackets, (low, high))

@@ -1,17 +1,73 @@
 r"""Where an attempt states its final answer.
 
-In the last balanced \boxed{...} or, failing that, after the last 'answer is',
-'Answer:' or '####'. A number that merely comes last in the text is no answer:
-counting it would reward attempts that never commit to one.
+Behind what was thought in <think>...</think>, in the last balanced
+\boxed{...} or, failing that, after the last marker: 'answer is', 'Answer:', a
+title 'Final Answer', or '####' before a value. What only comments on an answer
+('this answer is correct') is no statement. A number that merely comes last in
+the text is no answer: counting it would reward attempts that never commit to
+one.
 """
 
 import re
 
+from score_jax.grading.maths.phrases import without_comment
+
 # An escaped brace is none; the brace behind the line end \\ is one.
-_BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
-_MARKER = re.compile(r"\banswer\s+is\b\s*:?|\banswer\s*:|####", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"\.\s")
+_BOX = r"\\{1,2}(?:boxed|fbox|framebox)"
+_BRACES = re.compile(rf"{_BOX}\s*\{{|\\.|[{{}}]", re.DOTALL)
+_BARE_BOX = re.compile(
+    rf"{_BOX}\s*([-+]?(?:[0-9][^\s$]*|[A-Za-z](?=\s*(?:[.$]|$))"
+    r"|\\(?:d?frac|sqrt|pi)[^\s$]*))"
+)
+_THOUGHT_START = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_THOUGHT_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+
+_TITLE = r"^[^a-zA-Z\n]{0,12}(?:the |my )?(?:final )?answer[^\w\n]{0,12}$"
+_VERB = (
+    r"(?:is|are|equals|remains|becomes|(?:should|must|would|will)\s{1,4}be)\b"
+)
+# An earlier answer, or something of the answer: no statement of it.
+_OTHER = (
+    r"\b(?:previous|earlier|first|initial|original|old|other"
+    r"|(?:of|twice|half|double|triple|thrice|than|times|minus|plus|from|by)"
+    r"(?:\s{1,4}(?:the|my|our|this|your))?)\s{1,4}(?:(?:final|correct)\s{1,4})?"
+)
+_MARKER = re.compile(
+    rf"(?P<other>{_OTHER})?(?<![a-zA-Z])answers?(?![a-zA-Z])(?:"
+    rf"[*_`\"}}]{{0,4}}\s{{1,8}}(?:to\s(?:the|this)\s\w{{1,20}}\s)?{_VERB}"
+    r"|[*_`\"}]{0,4}\s{0,8}[:：]|\s{1,8}=)"
+    rf"|(?P<title>{_TITLE})|(?P<hashes>\#\#\#\#+)",
+    re.IGNORECASE | re.MULTILINE,
+)
+# What may be said of an answer without giving or denying one.
+_ABOUT_ANSWER = re.compile(
+    r"(?:(?:now|also|indeed|therefore|thus|then|still|really|surely|certainly"
+    r"|definitely|clearly|completely|actually)\s+)*"
+    r"(?:correct|right|accurate|valid|consistent|reasonable|sound|fine|plausible"
+    r"|unchanged|confirmed|verified|checked|obtained|found|given|derived"
+    r"|computed|calculated|reached|shown|explained|based|supported|justified"
+    r"|as follows|because|in the (?:form|box)|the same|written|expressed)\b",
+    re.IGNORECASE,
+)
+_ADVERB = re.compile(
+    r"(?:(?:now|also|indeed|therefore|thus|then|still|simply|just|actually"
+    r"|really|clearly)\s+)+(?=\S)",
+    re.IGNORECASE,
+)
+# In front of '#### 2. Check' the number counts headings.
+_HASHED_VALUE = re.compile(
+    r"[*_`\s]*(?:\$[^$]+\$|\\\(.+?\\\)|[-+]?(?:\\?\$|[€£])? ?[-+]?"
+    r"(?:[0-9][0-9.,/:]*|\.[0-9]+)(?: ?(?:\\?%|[a-z]+(?: [a-z]+){0,2}))?"
+    r"|-?[0-9.]+(?:, -?[0-9.]+)+"
+    r"|[A-Za-z]|(?=\S*[0-9\\(])[^\s:]+)[*_`.\s]*"
+)
+_SENTENCE_END = re.compile(r"(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s")
 _DISPLAYS = (("$$", "$$"), (r"\[", r"\]"))
+_BEFORE_VALUE = "*`_}: \t\r\n"
+# Longer statements than this are beyond every limit of size.
+_MAX_CHARS = 4000
+_MAX_HASHED_CHARS = 100
+_MAX_MARKERS = 100
 
 
 def stated_answer(text: str) -> str | None:
@@ -19,23 +75,36 @@ def stated_answer(text: str) -> str | None:
 
   The last balanced box wins over any marker, also when it is empty.
   """
+  text = without_thoughts(text)
   boxed = last_boxed(text)
   return after_last_marker(text) if boxed is None else boxed
+
+
+def without_thoughts(text: str) -> str:
+  """What an attempt says after thinking.
+
+  The opening tag may be part of the prompt, so all before a closing one is
+  thought. What is thought to the end of the text has no answer after it.
+  """
+  ends = list(_THOUGHT_END.finditer(text))
+  text = text[ends[-1].end() :] if ends else text
+  start = _THOUGHT_START.search(text)
+  return text[: start.start()] if start else text
 
 
 def last_boxed(text: str) -> str | None:
   r"""The content of the balanced \boxed{...} that starts last, in one pass.
 
-  A box whose braces never close does not count. Nor do \boxed 5 and \fbox{5},
-  which no prompt asks for.
+  A box whose braces never close does not count. \boxed 5 counts where no box
+  has braces.
   """
-  if r"\boxed" not in text:
+  if "box" not in text:
     return None
   open_braces = []  # (is_boxed, where the content starts)
   best_start, best = -1, None
   for match in _BRACES.finditer(text):
     token = match.group()
-    if token not in ("{", "}") and not token.startswith(r"\boxed"):
+    if token[-1] not in "{}" or token in (r"\{", r"\}"):
       continue
     if token != "}":
       open_braces.append((token != "{", match.end()))
@@ -43,21 +112,46 @@ def last_boxed(text: str) -> str | None:
       is_boxed, start = open_braces.pop()
       if is_boxed and start > best_start:
         best_start, best = start, text[start : match.start()]
+  if best is None and (bare := _BARE_BOX.findall(text)):
+    return bare[-1]
   return best
 
 
 def after_last_marker(text: str) -> str | None:
-  """The sentence after the last marker, at most the rest of its line.
+  """What the last marker with a statement behind it states, or None.
 
-  When nothing follows on the marker's own line, the next line that is not empty
-  counts. Of a displayed formula only the text between its delimiters counts.
+  A statement ends with its sentence, at most with its line, and where a reason
+  or a comment starts. When nothing follows on the marker's own line, the next
+  line that is not empty counts. Of a displayed formula only the text between
+  its delimiters counts.
   """
-  markers = list(_MARKER.finditer(text))
-  if not markers:
-    return None
-  rest = text[markers[-1].end() :].lstrip("*` \t\r\n")
+  markers = [m for m in _MARKER.finditer(text) if not m["other"]]
+  for marker in reversed(markers[-_MAX_MARKERS:]):
+    rest = text[marker.end() : marker.end() + _MAX_CHARS]
+    statement = _hashed_value(rest) if marker["hashes"] else _statement(rest)
+    if statement is not None:
+      return statement
+  return None
+
+
+def _hashed_value(rest: str) -> str | None:
+  line = rest.partition("\n")[0][:_MAX_HASHED_CHARS]
+  return line.strip() if _HASHED_VALUE.fullmatch(line) else None
+
+
+def _statement(rest: str) -> str | None:
+  """The statement that starts a text; None where it is a mere comment."""
+  rest = rest.lstrip(_BEFORE_VALUE)
   for opening, closing in _DISPLAYS:
     if rest.startswith(opening):
       return rest[len(opening) :].partition(closing)[0].strip()
   line = rest.partition("\n")[0]
-  return _SENTENCE_END.split(line, maxsplit=1)[0].strip()
+  sentence = _SENTENCE_END.split(line, maxsplit=1)[0]
+  sentence = " ".join(sentence.split())
+  if not sentence or _ABOUT_ANSWER.match(sentence):
+    return None
+  adverb = _ADVERB.match(sentence)
+  statement = without_comment(sentence[adverb.end() if adverb else 0 :])
+  # Of \textbf{Answer: 5}.
+  num_closing = statement.count("}") - statement.count("{")
+  return statement[:-num_closing] if num_closing > 0 else statement

@@ -13,6 +13,8 @@ MAX_DIGITS = 60
 # Of a power of a power, the product of the exponents.
 MAX_EXPONENT = 20_000
 MAX_FACTORIAL = 999
+# Beyond the limit factorials are not worked out; nobody writes larger ones.
+MAX_NAMED_FACTORIAL = 9999
 MAX_BINOMIAL = 9999
 MAX_ROOTS = 8
 MAX_GROWING = 2
@@ -107,7 +109,8 @@ def _check_factorials(text: str) -> None:
     _require(bool(argument) and "^" not in argument, "factorials")
     _require("!" not in argument, "factorials")
     integers = _integers(argument)
-    _require(max(integers, default=0) <= MAX_FACTORIAL, "factorials")
+    limit = MAX_NAMED_FACTORIAL if argument.isdigit() else MAX_FACTORIAL
+    _require(max(integers, default=0) <= limit, "factorials")
     is_product = "*" in argument or "\\" in argument or ")(" in argument
     _require(not (integers and is_product), "factorials")
   _require(len(_FACTORIAL.findall(text)) == text.count("!"), "factorials")

@@ -1,77 +1,41 @@
-r"""One spelling for answers that differ only in how LaTeX sets them.
+r"""One spelling for answers that differ only in how they are set.
 
-This covers spacing, \dfrac, \left, delimiters, thousands separators and final
-periods. Differences that change a meaning, however slightly, are left to
-`compare`.
+This covers Unicode, spacing, styling, delimiters, thousands separators, words
+around an answer and final periods. Differences that change a meaning, however
+slightly, are left to `compare`.
 """
 
 import functools
 import re
 
+from score_jax.grading.maths import latex
+from score_jax.grading.maths import phrases
+from score_jax.grading.maths import unicode_text
+
 # Longer texts are refused before they are read.
 MAX_RAW_CHARS = 2000
 
-_UNICODE = {
-    "\u2212": "-", "\u00d7": r"\times ", "\u00b7": r"\cdot ",
-    "\u00f7": r"\div ", "\u03c0": r"\pi ", "\u221e": r"\infty ",
-    "\u00b0": r"^\circ ", "\u2264": r"\le ", "\u2265": r"\ge ",
-    "\u2260": r"\ne ", "\u222a": r"\cup ", "\u2229": r"\cap ",
-    "\u2208": r"\in ", "\u00b1": r"\pm ", "\u03b8": r"\theta ",
-    "\u00b2": "^{2}", "\u00b3": "^{3}", "\u2019": "'", "\u00a0": " ",
-    "\u2009": " ", "\u202f": " ",
-}  # fmt: skip
-_UNICODE_TABLE = str.maketrans(_UNICODE)
-_UNICODE_ROOT = re.compile(r"\u221a\s*(?:\(([^()]*)\)|([0-9]+|[a-z]))")
-
-# (what, by what), in this order; the last spelling is the one kept.
-_REWRITES = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        # Thousands, while the spacing still tells 1,\!234 from the list 1, 234.
-        (r"(?<=[0-9])(?:,\\! *|\{,\} *|\\,)(?=[0-9]{3}(?![0-9]))", ""),
-        # \sqrt{10} \approx 3.16 states the root.
-        (r"(.)\\approx(?![a-zA-Z]).*", r"\1"),
-        (r"\\!|\\displaystyle\b|\\limits\b|\\hfill\b", ""),
-        (r"(?<!\\)\\[,;:> ]|~|\\q?quad\b|\\thinspace\b", " "),
-        (r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*\.?", ""),
-        (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-        (r"\\(?:leqslant|leq)(?![a-zA-Z])", r"\\le"),
-        (r"\\(?:geqslant|geq)(?![a-zA-Z])", r"\\ge"),
-        (r"\\lt(?![a-zA-Z])", "<"),
-        (r"\\gt(?![a-zA-Z])", ">"),
-        (r"\\neq(?![a-zA-Z])", r"\\ne"),
-        (r"\\lbrace(?![a-zA-Z])", r"\\{"),
-        (r"\\rbrace(?![a-zA-Z])", r"\\}"),
-        (r"\\(?:[lr]?vert|mid)(?![a-zA-Z])", "|"),
-        (r"\\varnothing(?![a-zA-Z])|\\\{\s*\\\}", r"\\emptyset "),
-        (r"\^\s*\{\s*\\circ\s*\}|\\degrees?(?![a-zA-Z])", r"^\\circ "),
-        (r"\\(?:mathbf|boldsymbol|mathit|mathnormal)(?![a-zA-Z])", ""),
-        (r"\\(?:mathrm|textbf|textit|textrm|textnormal|mbox|mathsf|hbox)"
-         r"(?![a-zA-Z])\s*", r"\\text"),
-        (r"\\operatorname\s*\{\s*([a-z]+)\s*\}", r"\\\1 "),
-        (r"\\text\s*\{\s*(e|i)\s*\}", r"\1"),
-        (r"(\\[a-z]+)\s+(?=[0-9])", r"\1"),
-        (r"\\ast(?![a-zA-Z])", "*"),
-        (r"\\infinity(?![a-zA-Z])", r"\\infty"),
-        (r"\\mathbb\s*([A-Z])", r"\\mathbb{\1}"),
-        # 5$6 is no 56.
-        (r"(?<!\\)\$|\\[()]", " "),
-        (r"\\\\\s*\[[0-9.]+ ?(?:pt|ex|em|mm)\]", r"\\\\ "),
-        (r"\\text\s*\{[. ]*\}$|(?<!\\)\\$", ""),
-        # \frac12, \frac1{72}, \frac{1}2 and \sqrt2.
-        (r"\\frac\s*([0-9a-zA-Z]|\\(?:pi|theta))", r"\\frac{\1}"),
-        (
-            r"(\\frac\s*\{(?:[^{}]|\{[^{}]*\})*\})\s*([0-9a-zA-Z]|\\(?:pi|theta))",
-            r"\1{\2}",
-        ),
-        (r"\\sqrt\s*([0-9a-z])", r"\\sqrt{\1}"),
-    )
-)  # fmt: skip
+# Thousands, while the spacing still tells 1,\!234 from the list 1, 234.
+_SET_THOUSANDS = re.compile(
+    r"(?<=[0-9])(?:, ?\\! ?|\{,\} ?|\\text\{,\}|\\[,;: ]|~)"
+    r"(?=[0-9]{3}(?![0-9]))"
+)
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
+_SPACED_THOUSANDS = re.compile(
+    r"(?<![0-9a-zA-Z.,/_^}])(?<![0-9.,/] )[0-9]{1,3}(?: [0-9]{3})+"
+    r"(?![0-9/]| [0-9])"
+)
+# 'About 3.16' is what is stated, but \sqrt{10} \approx 3.16 states the root.
+_ABOUT = re.compile(r"^\s*(?:[a-zA-Z]\s*)?\\approx(?![a-zA-Z])")
+_APPROXIMATION = re.compile(r"\\approx(?![a-zA-Z]).*")
+_PYTHON_POWER = re.compile(r"(?<=[0-9a-zA-Z)}])\*\*(?=[-0-9a-zA-Z{(])")
+# ]1, 2[ is (1, 2).
+_INTERVAL = re.compile(r"([\[\]])([^\[\](),]+,[^\[\](),]+)([\[\]])")
 # A space matters between two letters or digits only: 2 1/3, not even, 5 cm.
 _IDLE_SPACE = re.compile(r"(?<![a-zA-Z0-9.]) | (?![a-zA-Z0-9.])")
 # Nothing in it to rewrite: most answers are plain numbers.
 _AS_TYPED = re.compile(r"[^\\${}~^_]*")
+_WORD = re.compile(r"(?<![\\a-zA-Z])[A-Za-z]{2,}|\\text")
 _DELIMITERS = re.compile(r"^\\\[(.*)\\\]$")
 
 
@@ -85,25 +49,45 @@ def normalize(text: str) -> str:
   if len(text) > MAX_RAW_CHARS:
     raise ValueError(f"Expected at most {MAX_RAW_CHARS}, got {len(text)}.")
   if not text.isascii():
-    text = _UNICODE_ROOT.sub(_root, text.translate(_UNICODE_TABLE))
-  text = " ".join(text.split()).strip("*` ")
-  text = _DELIMITERS.sub(r"\1", text)
-  if not text.isalnum():
-    if not _AS_TYPED.fullmatch(text):
-      for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
-    if "=" in text:
-      text = text.replace("<=", r"\le ").replace(">=", r"\ge ")
-    if "," in text:
-      text = _THOUSANDS.sub(_join_thousands, text)
-    text = _drop_spaces(text)
-    # An ellipsis leaves open which number it is.
-    text = text.rstrip("*` ,;" if ".." in text else "*`. ,;")
+    text = unicode_text.to_latex(text)
+  text = _DELIMITERS.sub(r"\1", " ".join(text.split()).strip("*` "))
+  if text.isalnum():
+    return text
+  if not _AS_TYPED.fullmatch(text):
+    text = latex.one_spelling(_SET_THOUSANDS.sub("", text))
+    text = " ".join(text.split())
+    if r"\approx" in text:
+      text = _APPROXIMATION.sub("", _ABOUT.sub("", text))
+  if _WORD.search(text):
+    text = phrases.without_lead(phrases.without_comment(text))
+  text = _IDLE_SPACE.sub("", " ".join(_with_signs(text).split()))
+  return _without_end(text)
+
+
+def _without_end(text: str) -> str:
+  """A text without its final marks and the quotes around it."""
+  # An ellipsis leaves open which number it is.
+  text = text.rstrip("*` ,;" if ".." in text else "*`. ,;")
+  is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+  return text[1:-1].strip() if is_quoted else text
+
+
+def _with_signs(text: str) -> str:
+  """Signs that are typed in two ways, or that only separate digits."""
+  if "=" in text:
+    text = text.replace("<=", r"\le ").replace(">=", r"\ge ")
+    # x!=5 is an equation of a factorial.
+    text = text.replace(" !=", r"\ne ")
+  if "**" in text:
+    text = _PYTHON_POWER.sub("^", text)
+  if "," in text:
+    text = _THOUSANDS.sub(_join_thousands, text)
+  if " " in text:
+    text = _SPACED_THOUSANDS.sub(lambda m: m[0].replace(" ", ""), text)
+  text = text.replace(";", ",")
+  if "]" in text or "[" in text:
+    text = _INTERVAL.sub(_round_brackets, text)
   return text
-
-
-def _root(match: re.Match) -> str:
-  return rf"\sqrt{{{match.group(1) or match.group(2)}}}"
 
 
 def _join_thousands(match: re.Match) -> str:
@@ -114,7 +98,10 @@ def _join_thousands(match: re.Match) -> str:
   return match.group() if depth > 0 else match.group().replace(",", "")
 
 
-def _drop_spaces(text: str) -> str:
-  """Drops spaces that change nothing; a space that ends a command stays."""
-  text = " ".join(text.split())
-  return _IDLE_SPACE.sub("", text)
+def _round_brackets(match: re.Match) -> str:
+  opening, inner, closing = match.groups()
+  return (
+      ("(" if opening == "]" else "[")
+      + inner
+      + (")" if closing == "[" else "]")
+  )

@@ -19,7 +19,11 @@ _MIXED = re.compile(
     rf"({_WHOLE})(?:\\frac\{{({_WHOLE})\}}\{{({_WHOLE})\}}"
     rf"| ({_WHOLE})/({_WHOLE}))"
 )
-_REPEATING = re.compile(r"([0-9]*)\.([0-9]*)\\overline\{([0-9]+)\}")
+# 0.\overline{3}, 0.(3), 0.\dot{3} and 0.\dot{1}4285\dot{7}.
+_REPEATING = re.compile(
+    r"([0-9]*)\.([0-9]*)(?:\\overline\{([0-9]+)\}|\(([0-9]+)\)"
+    r"|\\dot\{([0-9])\}(?:([0-9]*)\\dot\{([0-9])\})?)"
+)
 _SCIENTIFIC = re.compile(
     rf"(?:({_DECIMAL})(?:\\times|\\cdot|\*))?10\^(?:\{{([+-]?[0-9]+)\}}|([0-9]))"
     rf"|({_DECIMAL})[eE]([+-]?[0-9]+)"
@@ -63,7 +67,8 @@ def _unsigned(body: str) -> fractions.Fraction | None:
       return None
     return int(whole) + part
   if match := _REPEATING.fullmatch(body):
-    return _repeating(*match.groups())
+    whole, head, *period = (part or "" for part in match.groups())
+    return _repeating(whole, head, "".join(period))
   return _scientific(body)
 
 

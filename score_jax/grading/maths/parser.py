@@ -10,58 +10,14 @@ import re
 
 import sympy
 
-from score_jax.grading.maths.structure import UnreadableError
+from score_jax.grading.maths import vocabulary
+from score_jax.grading.maths.limits import MAX_FACTORIAL
+from score_jax.grading.maths.nodes import UnreadableError
 
 _TOKEN = re.compile(r"\\[a-zA-Z]+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[^ ]")
 _NUMBER = re.compile(r"[0-9.]+")
 _LETTER = re.compile(r"[a-zA-Z]")
 _END = ""
-_GREEK = frozenset(
-    "\\" + name
-    for name in (
-        "alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda"
-        " mu nu xi rho sigma tau phi varphi chi psi omega Gamma Delta Theta"
-        " Lambda Sigma Phi Psi Omega ell"
-    ).split()
-)
-_CONSTANTS = {"e": sympy.E, "i": sympy.I, r"\pi": sympy.pi}
-_INVERSES = {
-    r"\sin": sympy.asin,
-    r"\cos": sympy.acos,
-    r"\tan": sympy.atan,
-    r"\cot": sympy.acot,
-    r"\sec": sympy.asec,
-    r"\csc": sympy.acsc,
-}
-_FUNCTIONS = {
-    r"\sin": sympy.sin,
-    r"\cos": sympy.cos,
-    r"\tan": sympy.tan,
-    r"\cot": sympy.cot,
-    r"\sec": sympy.sec,
-    r"\csc": sympy.csc,
-    r"\arcsin": sympy.asin,
-    r"\arccos": sympy.acos,
-    r"\arctan": sympy.atan,
-    r"\sinh": sympy.sinh,
-    r"\cosh": sympy.cosh,
-    r"\tanh": sympy.tanh,
-    r"\ln": sympy.log,
-    r"\exp": sympy.exp,
-}
-_BRACKETS = {
-    "(": ")",
-    "[": "]",
-    "{": "}",
-    "|": "|",
-    r"\lfloor": r"\rfloor",
-    r"\lceil": r"\rceil",
-}
-_WRAPPERS = {"|": sympy.Abs, r"\lfloor": sympy.floor, r"\lceil": sympy.ceiling}
-_PRODUCTS = frozenset((r"\cdot", r"\times", "*"))
-_QUOTIENTS = frozenset(("/", r"\div"))
-# f(2) is no product.
-_FUNCTION_NAMES = frozenset("fgh")
 # As typed without LaTeX.
 _PLAIN = re.compile(
     r"(?<![a-zA-Z\\])(sqrt(?=\()|(?:sin|cos|tan|log|ln|pi)(?![a-zA-Z]))"
@@ -82,6 +38,13 @@ def parse_expression(text: str) -> sympy.Expr:
   expression = parser.parse_sum()
   parser.expect(_END)
   return expression
+
+
+def _factorial(argument: sympy.Expr) -> sympy.Expr:
+  """2004! has no value here: a number of its own, spelled in digits."""
+  if argument.is_Integer and argument > MAX_FACTORIAL:
+    return sympy.Symbol(f"{argument}!")
+  return sympy.factorial(argument)
 
 
 class _Parser:
@@ -120,15 +83,15 @@ class _Parser:
   def _parse_product(self) -> sympy.Expr:
     product = self._parse_signed()
     while True:
-      if self._next in _PRODUCTS:
+      if self._next in vocabulary.PRODUCTS:
         self._take()
         product *= self._parse_signed()
-      elif self._next in _QUOTIENTS:
+      elif self._next in vocabulary.QUOTIENTS:
         self._take()
         product /= self._parse_signed()
         if self._starts_factor():
           raise UnreadableError("What follows a quotient may belong below it.")
-      elif self._starts_factor():
+      elif self._starts_factor() or self._starts_power_behind_bracket():
         product *= self._parse_power()
       else:
         return product
@@ -146,13 +109,19 @@ class _Parser:
     if token == "|":
       return self._open_bars == 0
     return (
-        token in _BRACKETS
-        or token in _FUNCTIONS
-        or token in _GREEK
-        or token in _CONSTANTS
+        token in vocabulary.BRACKETS
+        or token in vocabulary.FUNCTIONS
+        or token in vocabulary.GREEK
+        or token in vocabulary.ACCENTS
+        or token in vocabulary.CONSTANTS
         or token in (r"\frac", r"\sqrt", r"\log", r"\binom")
         or _LETTER.fullmatch(token) is not None
     )
+
+  def _starts_power_behind_bracket(self) -> bool:
+    """(n - 2) 2^n; what (2)3 means nobody knows."""
+    around = self._tokens[self._index - 1 : self._index + 2 : 2]
+    return self._next.isdigit() and around == [")", "^"]
 
   def _parse_power(self) -> sympy.Expr:
     """A factor with its exponent or factorial."""
@@ -162,7 +131,7 @@ class _Parser:
       return self._parse_mixed(base)
     if self._next == "!":
       self._take()
-      base = sympy.factorial(base)
+      base = _factorial(base)
       if self._next == "!":
         raise UnreadableError("A double factorial.")
     if self._next == "^":
@@ -197,7 +166,11 @@ class _Parser:
     token = self._next
     if token.isdigit():
       return sign * sympy.Integer(int(self._take()))
-    if token in _CONSTANTS or token in _GREEK or _LETTER.fullmatch(token):
+    if (
+        token in vocabulary.CONSTANTS
+        or token in vocabulary.GREEK
+        or _LETTER.fullmatch(token)
+    ):
       return sign * self._parse_factor()
     if token == r"\frac":
       return sign * self._parse_factor()
@@ -205,11 +178,11 @@ class _Parser:
 
   def _parse_factor(self) -> sympy.Expr:
     token = self._next
-    if token in _BRACKETS:
+    if token in vocabulary.BRACKETS:
       return self._parse_brackets()
     if _NUMBER.fullmatch(token):
       return sympy.Rational(self._take())
-    if token in _FUNCTIONS or token == r"\log":
+    if token in vocabulary.FUNCTIONS or token == r"\log":
       return self._parse_function()
     if token in (r"\frac", r"\binom"):
       return self._parse_two_arguments()
@@ -225,8 +198,12 @@ class _Parser:
     bars, self._open_bars = self._open_bars, int(is_bar)
     inner = self.parse_sum()
     self._open_bars = bars
-    self.expect(_BRACKETS[opening])
-    return _WRAPPERS[opening](inner) if opening in _WRAPPERS else inner
+    self.expect(vocabulary.BRACKETS[opening])
+    return (
+        vocabulary.WRAPPERS[opening](inner)
+        if opening in vocabulary.WRAPPERS
+        else inner
+    )
 
   def _parse_argument(self) -> sympy.Expr:
     if self._next != "{":
@@ -251,26 +228,50 @@ class _Parser:
 
   def _parse_name(self) -> sympy.Expr:
     name = self._take()
-    if name not in _GREEK and name != r"\pi" and not _LETTER.fullmatch(name):
+    if name in vocabulary.ACCENTS:
+      return sympy.Symbol(name + self._take_letters())
+    if (
+        name not in vocabulary.GREEK
+        and name != r"\pi"
+        and not _LETTER.fullmatch(name)
+    ):
       raise UnreadableError(f"{name or 'The end'!r} is no operand.")
     if self._next == "_":
       self._take()
       return sympy.Symbol(f"{name}_{self._take_subscript()}")
-    if name in _CONSTANTS:
-      return _CONSTANTS[name]
-    if name in _FUNCTION_NAMES and self._next == "(":
-      raise UnreadableError(f"The value of a function {name!r}.")
+    if name in vocabulary.CONSTANTS:
+      return vocabulary.CONSTANTS[name]
+    if name in vocabulary.FUNCTION_NAMES and self._next == "(":
+      argument = sympy.expand(self._parse_brackets())
+      return sympy.Symbol(f"{name}({argument})")
     return sympy.Symbol(name)
 
-  def _take_subscript(self) -> str:
+  def _take_letters(self) -> str:
+    r"""AB of \overline{AB} or \angle AB."""
     is_braced = self._next == "{"
     if is_braced:
       self._take()
-    subscript = self._take()
-    if not subscript.isalnum():
-      raise UnreadableError(f"{subscript!r} is no subscript.")
+    letters = ""
+    while _LETTER.fullmatch(self._next) and (is_braced or self._next.isupper()):
+      letters += self._take()
+    if not letters:
+      raise UnreadableError(f"{self._next!r} is no name.")
     if is_braced:
       self.expect("}")
+    return letters
+
+  def _take_subscript(self) -> str:
+    """1, or n+1 in braces."""
+    if self._next != "{":
+      subscript = self._take()
+    else:
+      self._take()
+      subscript = ""
+      while self._next.isalnum() or self._next in ("+", "-", ","):
+        subscript += self._take()
+      self.expect("}")
+    if not any(map(str.isalnum, subscript)):
+      raise UnreadableError(f"{subscript!r} is no subscript.")
     return subscript
 
   def _parse_function(self) -> sympy.Expr:
@@ -288,10 +289,10 @@ class _Parser:
     if name == r"\log":
       return sympy.log(argument, base) ** power
     if power == -1:
-      if name not in _INVERSES:
+      if name not in vocabulary.INVERSES:
         raise UnreadableError(f"The inverse of {name}.")
-      return _INVERSES[name](argument)
-    return _FUNCTIONS[name](argument) ** power
+      return vocabulary.INVERSES[name](argument)
+    return vocabulary.FUNCTIONS[name](argument) ** power
 
   def _parse_function_argument(self) -> sympy.Expr:
     r"""(x + 1), or as much of 2 \pi x as is written without an operator."""
@@ -302,11 +303,11 @@ class _Parser:
       return argument
     argument = self._parse_power()
     while self._starts_factor():
-      if self._next in _FUNCTIONS or self._next == r"\log":
+      if self._next in vocabulary.FUNCTIONS or self._next == r"\log":
         break
       if self._next in ("(", "["):
         raise UnreadableError("What follows may belong to the function.")
       argument *= self._parse_power()
-    if self._next in _QUOTIENTS:
+    if self._next in vocabulary.QUOTIENTS:
       raise UnreadableError("A quotient of a function or of its argument.")
     return argument

@@ -14,12 +14,12 @@ import sympy
 from score_jax.grading.maths.compare import compare
 from score_jax.grading.maths.limits import RefusedError
 from score_jax.grading.maths.limits import check_expression
+from score_jax.grading.maths.nodes import Relation
+from score_jax.grading.maths.nodes import UnreadableError
+from score_jax.grading.maths.nodes import scalars
 from score_jax.grading.maths.number import parse_number
 from score_jax.grading.maths.parser import parse_expression
-from score_jax.grading.maths.structure import Relation
-from score_jax.grading.maths.structure import UnreadableError
 from score_jax.grading.maths.structure import read
-from score_jax.grading.maths.structure import scalars
 
 # Digits that must agree, and those computed to be sure of them.
 _AGREEING = 150
@@ -82,7 +82,7 @@ def _is_gold(text: str) -> bool:
   """Whether every part of a gold can be compared with other spellings of it."""
   try:
     for leaf in scalars(read(text)):
-      if not leaf.is_words and parse_number(leaf.text) is None:
+      if parse_number(leaf.text) is None:
         _parse(leaf.text)
   except MemoryError:
     raise
@@ -160,8 +160,8 @@ def _has_kinks(*expressions: sympy.Expr) -> bool:
       for e in expressions
   )
   is_root = any(p.base.free_symbols and not p.exp.is_Integer for p in powers)
-  is_absolute = any(e.has(sympy.Abs) for e in expressions)
-  return (is_root or is_absolute) and not is_growing
+  has_kink = any(e.has(sympy.Abs, sympy.log) for e in expressions)
+  return (is_root or has_kink) and not is_growing
 
 
 def _points(

@@ -13,8 +13,10 @@ _SPELLINGS = {
     "yd": "yard yards",
     "mi": "mile miles",
     "kg": "kilogram kilograms",
-    "g": "gram grams",
-    "lb": "lbs pound pounds",
+    "g": "gram grams gm gms",
+    "lb": "lbs",
+    # Of weight, or of money.
+    "pound": "pounds",
     "oz": "ounce ounces",
     "l": "liter liters litre litres",
     "ml": "milliliter milliliters",
@@ -26,20 +28,30 @@ _SPELLINGS = {
     "week": "weeks",
     "month": "months",
     "year": "years yr yrs",
-    "dollar": "dollars",
+    "dollar": "dollars usd",
     "cent": "cents",
-    "%": "percent",
+    "euro": "euros eur",
+    "gbp": "sterling",
+    "yen": "jpy",
+    "%": "percent pct",
     "degree": "degrees deg",
-    "radian": "radians rad",
+    "radian": "radians rad rads",
     "degree c": "celsius",
     "degree f": "fahrenheit",
     "unit": "units",
     "mi/h": "mph",
     "km/h": "kph kmh",
-    "am": "",
-    "pm": "",
+    # Of clock times alone: 5 a.m. is not 5.
+    "a.m.": "",
+    "p.m.": "",
     "point": "points",
-    "mol": "moles",
+    "mol": "mole moles",
+    "acre": "acres",
+    "ton": "tons",
+    "qt": "quart quarts",
+    "pt": "pint pints",
+    "cup": "cups",
+    "rpm": "",
 }
 _CANONICAL = {
     spelling: unit
@@ -56,27 +68,76 @@ _NO_UNITS = re.compile(
 _POWER = r"(?:\^\{?([23])\}?)?"
 _TEXT_UNIT = re.compile(rf"(.+?)(?:\^\\circ)?\\text\{{([^{{}}]*)\}}{_POWER}")
 # Without \text, several letters only: 5 m may be a product.
-_BARE_UNIT = re.compile(rf"(.*[0-9}}]) ?([a-z]{{2,}}){_POWER}")
+_BARE_UNIT = re.compile(
+    r"(.*[0-9}])(?: ((?=.*[a-zA-Z]{4})[a-zA-Z]{2,}\.?(?: [a-zA-Z]+){0,4})"
+    rf"| ?([a-zA-Z]{{2,}}){_POWER})"
+)
+_SQUARED = re.compile(r"([a-z]+) (square|cube)d")
 _ANGLE = re.compile(r"\\(?:sin|cos|tan|sec|csc|cot)(?![a-z])")
+_SIGNS = {
+    "%": "%",
+    r"\%": "%",
+    r"^\circ": "degree",
+    r"\$": "dollar",
+    r"\euro": "euro",
+    r"\pounds": "gbp",
+    r"\yen": "yen",
+    r"\cent": "cent",
+}
+_SIGN_BEHIND = re.compile(r"(.+?)(\\?%|\^\\circ|\\(?:\$|euro|pounds|yen|cent))")
+_SIGN_BEFORE = re.compile(r"(-?)(?:US)?(\\(?:\$|euro|pounds|yen)) ?(.+)")
+# \frac{1}{7}\triangle ABC counts in triangles.
+_FIGURE = re.compile(r"(.*[0-9}])\\triangle ?([A-Z]+)")
+# \text{km}/\text{h}, \frac{\text{km}}{\text{h}}.
+_QUOTIENT = re.compile(
+    r"\\text\{([^{}]*)\}/\\text\{([^{}]*)\}"
+    r"|\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}\}"
+)
+_MULTIPLE = re.compile(
+    r"(.*[0-9}]) ?(?:\\text\{)?(hundred|thousand|million|billion|trillion)"
+    r"(?: ([a-z ]+))?\}?"
+)
+_ZEROS = {
+    "hundred": 2,
+    "thousand": 3,
+    "million": 6,
+    "billion": 9,
+    "trillion": 12,
+}
+_EITHER = {"pound": ("lb", "gbp")}
+
+
+def in_digits(text: str) -> str:
+  r"""5\text{ million} as 5\cdot10^{6}; other texts as they are."""
+  match = _MULTIPLE.fullmatch(text)
+  if match is None:
+    return text
+  body, multiple, words = match.groups()
+  unit = rf"\text{{{words}}}" if words else ""
+  return rf"{body}\cdot10^{{{_ZEROS[multiple]}}}{unit}"
 
 
 @functools.lru_cache(maxsize=1 << 12)
 def split_unit(text: str) -> tuple[str, str]:
   """(the answer without its unit, the unit in its one spelling or '')."""
-  if text.endswith(r"\%"):
-    return text[:-2], "%"
-  if text.endswith("%"):
-    return text[:-1], "%"
-  if text.endswith(r"^\circ") and not _ANGLE.search(text):
-    return text.removesuffix(r"^\circ"), "degree"
-  if match := re.fullmatch(r"(-?)\\\$(.+)", text):
-    body, unit = split_unit(match.group(2))
+  match = _SIGN_BEHIND.fullmatch(text)
+  if match and not (match.group(2) == r"^\circ" and _ANGLE.search(text)):
+    return match.group(1), _SIGNS[match.group(2)]
+  if match := _SIGN_BEFORE.fullmatch(text):
+    sign, currency, rest = match.groups()
+    body, unit = split_unit(rest)
     # \$5 million is not \$5; \$5 a pound is a unit of its own.
-    return match.group(1) + body, f"dollar/{unit}" if unit else "dollar"
+    money = _SIGNS[currency]
+    return sign + body, f"{money}/{unit}" if unit not in ("", money) else money
+  if match := _FIGURE.fullmatch(text):
+    return match.group(1), "triangle " + match.group(2)
+  text = _QUOTIENT.sub(_one_text, text)
   if match := _TEXT_UNIT.fullmatch(text):
     return _split_words(text, *match.groups(), is_marked=True)
   if match := _BARE_UNIT.fullmatch(text):
-    return _split_words(text, *match.groups(), is_marked=False)
+    body, words, word, power = match.groups()
+    is_marked = words is not None
+    return _split_words(text, body, words or word, power, is_marked=is_marked)
   return text, ""
 
 
@@ -89,13 +150,22 @@ def is_same_unit(gold: str, answer: str) -> bool:
   """
   if answer in ("", gold):
     return True
+  if answer in _EITHER.get(gold, ()) or gold in _EITHER.get(answer, ()):
+    return True
   return not gold and _is_known(answer)
+
+
+def _one_text(match: re.Match) -> str:
+  parts = [part.strip() for part in match.groups() if part is not None]
+  return rf"\text{{{'/'.join(parts)}}}"
 
 
 def _split_words(
     text: str, body: str, words: str, power: str | None, *, is_marked: bool
 ) -> tuple[str, str]:
-  lowered = words.lower().replace(".", "")
+  lowered = " ".join(words.lower().replace(".", "").split())
+  if (match := _SQUARED.fullmatch(lowered)) and match[1] in _CANONICAL:
+    lowered = f"{match[2].replace('cube', 'cubic')} {match[1]}"
   if not re.search("[a-z%]", lowered) or _NO_UNITS.search(lowered):
     return text, ""
   unit = _one_spelling(lowered) + (f"^{power}" if power else "")
@@ -105,9 +175,7 @@ def _split_words(
 
 
 def _one_spelling(words: str) -> str:
-  return "/".join(
-      map(_one_factor, re.split(r" per |/", " ".join(words.split())))
-  )
+  return "/".join(map(_one_factor, re.split(r" per |/", words)))
 
 
 def _one_factor(words: str) -> str:

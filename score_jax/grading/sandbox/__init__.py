@@ -3,17 +3,18 @@
 A pool of workers, each a bare Python interpreter that never sees JAX. For every
 verdict a worker starts two processes: the solver, which holds the solution and
 nothing else, and the judge, which holds the tests and calls the solution's
-function as a remote one. Only plain data crosses between them, so a solution
-has no expected answer to read, no test to patch and no verdict to forge.
+function as a remote one. Only plain data crosses between them; of what else it
+returns, a function say, the tests have no more than a handle. So a solution has
+no expected answer to read, no test to patch and no verdict to forge.
 
 A solution has the standard library (preload.py), and no files, threads,
 processes, sockets or other packages. What it changes in its arguments the tests
 do not see.
 
 Reading order: grader.py (the pool), process.py (one worker, from outside),
-worker.py (inside), judge.py and solver.py, then the wall: confine.py,
-namespaces.py, seccomp.py and probe.py, which tries to break out before anything
-is graded.
+worker.py (inside) and stopwatch.py, judge.py and solver.py, then the wall:
+confine.py, namespaces.py, seccomp.py and probe.py, which tries to break out
+before anything is graded.
 
 Not defended against: bugs of the kernel and side channels of the CPU. Memory is
 limited for each process, so all together may use workers x 2 x memory_mb.

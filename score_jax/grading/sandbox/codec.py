@@ -1,17 +1,20 @@
 """Plain data as JSON, and back.
 
-The judge decodes what a solution's process sent, so decoding builds builtin
-values and nothing else: no pickle, no class of the sender. A value of a
-subclass arrives as the builtin that it extends, without an `__eq__` of its own.
-Iterators are run to their end and arrive as iterators.
+The judge decodes what a solution's process sent, so decoding builds values of
+Python's own types and nothing else: no pickle, no class of the sender. A value
+of a subclass arrives as the type that it extends, without an `__eq__` of its
+own; a named tuple keeps its fields. Iterators are run to their end and arrive
+as iterators.
 """
 
 import collections
 import collections.abc
 from collections.abc import Callable
 from collections.abc import Iterable
+import datetime
 import decimal
 import fractions
+import functools
 import itertools
 from typing import Any
 
@@ -21,12 +24,39 @@ MAX_ITERATOR_ITEMS = 100_000
 # Python's own limit of decimal digits does not hold for hexadecimal ones.
 _MAX_NATIVE_INT = 2**63
 
+# What a defaultdict may make in the tests.
+_FACTORIES = {
+    kind.__name__: kind
+    for kind in (bool, dict, float, int, list, set, str, tuple)
+}
+
+# Tag -> (type, the text of a value, the value of a text). A datetime is a date.
+_TEXTS: dict[str, tuple[type, Callable, Callable]] = {
+    kind.__name__: (kind, kind.isoformat, kind.fromisoformat)
+    for kind in (datetime.datetime, datetime.date, datetime.time)
+} | {"decimal": (decimal.Decimal, decimal.Decimal.__str__, decimal.Decimal)}
+
 # Tag -> (type, how its items are read, how it is built from them). The first
 # type that fits a value is taken.
 _CONTAINERS: dict[str, tuple[type, Callable, Callable]] = {
     "tuple": (tuple, tuple.__iter__, tuple),
     "set": (set, set.__iter__, set),
     "frozenset": (frozenset, frozenset.__iter__, frozenset),
+    "counter": (
+        collections.Counter,
+        dict.items,
+        lambda items: collections.Counter(dict(items)),
+    ),
+    "ordered": (
+        collections.OrderedDict,
+        collections.OrderedDict.items,
+        collections.OrderedDict,
+    ),
+    "default": (
+        collections.defaultdict,
+        lambda value: [_name_of_factory(value), *dict.items(value)],
+        lambda items: _default_dict(*items),
+    ),
     "dict": (dict, dict.items, dict),
     "deque": (
         collections.deque,
@@ -57,7 +87,7 @@ def encode(value: Any, depth: int = 0) -> Any:
 
   Args:
     value: None, bool, int, float, complex, Decimal, Fraction, str, bytes,
-      range, or a container or iterator of such.
+      range, a value of datetime, or a container or iterator of such.
     depth: of containers around this value.
 
   Returns:
@@ -83,8 +113,9 @@ def encode(value: Any, depth: int = 0) -> Any:
     return [encode(item, depth + 1) for item in list.__iter__(value)]
   if isinstance(value, complex):
     return {"complex": [value.real, value.imag]}
-  if isinstance(value, decimal.Decimal):
-    return {"decimal": decimal.Decimal.__str__(value)}
+  for tag, (kind, text, _) in _TEXTS.items():
+    if isinstance(value, kind):
+      return {tag: text(value)}
   if isinstance(value, fractions.Fraction):
     return {"fraction": [encode(value.numerator), encode(value.denominator)]}
   if isinstance(value, (bytes, bytearray)):
@@ -93,6 +124,14 @@ def encode(value: Any, depth: int = 0) -> Any:
   if isinstance(value, range):
     parts = (value.start, value.stop, value.step)
     return {"range": [encode(part, depth + 1) for part in parts]}
+  if isinstance(value, datetime.timedelta):
+    parts = (value.days, value.seconds, value.microseconds)
+    return {"timedelta": list(parts)}
+  if isinstance(value, tuple) and isinstance(
+      fields := getattr(type(value), "_fields", None), tuple
+  ):
+    items = [fields, *tuple.__iter__(value)]
+    return {"named": [encode(item, depth + 1) for item in items]}
   for tag, (kind, items, _) in _CONTAINERS.items():
     if isinstance(value, kind):
       return {tag: [encode(item, depth + 1) for item in items(value)]}
@@ -122,16 +161,36 @@ def decode(data: Any, depth: int = 0) -> Any:
     return bytes.fromhex(payload)
   if tag == "bytearray":
     return bytearray.fromhex(payload)
-  if tag == "decimal":
-    return decimal.Decimal(payload)
+  if tag in _TEXTS:
+    return _TEXTS[tag][2](payload)
   items = [decode(item, depth + 1) for item in payload]
   if tag == "range":
     return range(*items)
   if tag == "fraction":
     return fractions.Fraction(*items)
+  if tag == "timedelta":
+    return datetime.timedelta(*items)
+  if tag == "named":
+    fields, *items = items
+    return _named_tuple(fields)(*items)
   if tag not in _CONTAINERS:
     raise ValueError(f"unknown tag {tag!r}")
   return _CONTAINERS[tag][2](items)
+
+
+@functools.lru_cache(maxsize=64)  # it takes longer to make than its values
+def _named_tuple(fields: tuple[str, ...]) -> type:
+  return collections.namedtuple("NamedTuple", fields)
+
+
+def _default_dict(factory: str | None, *items: Any) -> dict:
+  return collections.defaultdict(_FACTORIES.get(factory), items)
+
+
+def _name_of_factory(value: collections.defaultdict) -> str | None:
+  factory = value.default_factory
+  names = [name for name, kind in _FACTORIES.items() if kind is factory]
+  return names[0] if names else None
 
 
 def _bounded(items: Iterable[Any]) -> Iterable[Any]:

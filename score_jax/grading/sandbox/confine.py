@@ -38,7 +38,7 @@ class Limits:
 
   Attributes:
     memory_bytes: address space.
-    cpu_s: seconds of processor time; the worker's clock normally ends sooner.
+    cpu_s: seconds of processor time; the worker normally ends it sooner.
   """
 
   memory_bytes: int

@@ -53,8 +53,10 @@ class CodeGrader:
 
     Args:
       num_workers: verdicts at a time, by default the number of CPUs.
-      timeout_s: limit of one verdict in seconds of wall clock, loading
-        included.
+      timeout_s: limit of one verdict in seconds of processor time, of the
+        solution and the tests together, loading included. It does not depend on
+        how busy the machine is. A solution that sleeps is stopped by the clock,
+        after ten times as long.
       memory_mb: address space in MB of the solution's process, and of the
         tests' process.
       allow_unsandboxed: whether to go on where no wall holds. A solution may
@@ -109,8 +111,9 @@ class CodeGrader:
 
     Raises:
       GraderError: the sandbox itself failed twice on one of the solutions.
-      UnjudgeableTestsError: tests do not compile, or pass a function or another
-        value that cannot cross to the solution's process.
+      UnjudgeableTestsError: tests do not compile, pass a function or another
+        value that cannot cross to the solution's process, or pass without a
+        call of the function under test.
     """
     if self._is_closed:
       raise ValueError("The grader is closed; make a new one.")
@@ -244,13 +247,17 @@ def _no_wall(reasons: dict[Tier, str]) -> str:
 
 
 def _check_judged(verdicts: list[Verdict], entry_points: Sequence[str]) -> None:
-  indices = [i for i, v in enumerate(verdicts) if v.status == "unjudgeable"]
+  uncalled = [i for i, v in enumerate(verdicts) if v.status == "uncalled"]
+  others = [i for i, v in enumerate(verdicts) if v.status == "unjudgeable"]
+  indices = sorted(uncalled + others)
   if indices:
     i = indices[0]
+    reason = verdicts[i].reason or "they pass without a call of it"
     raise UnjudgeableTestsError(
         f"{len(indices)} of {len(verdicts)} tests cannot be judged; those of"
-        f" {entry_points[i]!r}: {verdicts[i].reason}. Drop these problems.",
-        tuple(indices),
+        f" {entry_points[i]!r}: {reason}. Drop these problems.",
+        indices,
+        uncalled,
     )
 
 

@@ -11,11 +11,12 @@ import tempfile
 from typing import IO
 
 from score_jax.grading.sandbox import frames
+from score_jax.grading.sandbox import stopwatch
 from score_jax.grading.sandbox.tiers import Settings
 
 _SCRIPT = pathlib.Path(__file__).with_name("worker_main.py")
 
-# Seconds to start a worker, and to answer beyond the time limit of a run: far
+# Seconds to start a worker, and to answer beyond the longest time of a run: far
 # more than either takes on a machine that is overloaded.
 _START_S = 60.0
 _GRACE_S = 30.0
@@ -27,7 +28,8 @@ class Verdict:
   """What a worker says of a solution.
 
   Attributes:
-    status: status of the grade, or 'unjudgeable' where the tests are at fault.
+    status: status of the grade, or where the tests are at fault 'unjudgeable',
+      or 'uncalled' if they passed without a call of the function.
     reason: what is wrong with the tests.
   """
 
@@ -76,7 +78,8 @@ class WorkerProcess:
       frames.send(self._process.stdin.fileno(), request)
     except BrokenPipeError:
       raise WorkerError("The worker has died.") from None
-    reply = self._receive(self._settings.timeout_s + _GRACE_S)
+    longest_s = stopwatch.CLOCK_FACTOR * self._settings.timeout_s
+    reply = self._receive(longest_s + _GRACE_S)
     if "failed" in reply:
       raise WorkerError(reply["failed"])
     self.runs += 1

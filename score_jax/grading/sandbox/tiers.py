@@ -29,7 +29,7 @@ class Settings:
 
   Attributes:
     tier: value of the Tier.
-    timeout_s: limit of one verdict in seconds of wall clock.
+    timeout_s: limit of one verdict in seconds of processor time.
     memory_mb: address space in MB of a judge, and of a solver.
   """
 

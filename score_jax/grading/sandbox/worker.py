@@ -7,6 +7,8 @@ wall of its tier and splits:
   fork server: starts the solvers (solver.py); forked before any request came.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import gc
 import json
 import os
@@ -22,10 +24,12 @@ from score_jax.grading.sandbox import frames
 from score_jax.grading.sandbox import judge
 from score_jax.grading.sandbox import preload
 from score_jax.grading.sandbox import solver
+from score_jax.grading.sandbox.stopwatch import Stopwatch
 from score_jax.grading.sandbox.tiers import Settings
 from score_jax.grading.sandbox.tiers import Tier
 
 _START_S = 20.0  # for a judge and a solver, on a machine that is overloaded
+_MIN_WAIT_S = 0.01
 _MAX_STATUS_BYTES = 4096
 
 
@@ -101,8 +105,8 @@ class _Runner:
 
   def __init__(self, settings: Settings):
     self._tier = Tier(settings.tier)
-    # A little more than the clock: whoever sleeps and whoever computes end
-    # alike, with a timeout.
+    # A little more than is counted: the kernel's limit is for a worker that
+    # cannot keep up.
     cpu_s = int(settings.timeout_s) + 2
     self._limits = confine.Limits(settings.memory_mb * 2**20, cpu_s)
     self._timeout_s = settings.timeout_s
@@ -127,14 +131,15 @@ class _Runner:
     with judge_end, solver_end:
       socket.send_fds(self._control, [solver.START], [solver_end.fileno()])
       solver_end.close()
-      reply = self._judge(judge_end, request)
+      solver_pid = frames.receive(self._control.fileno())
+      reply = self._judge(judge_end, solver_pid, request)
     self._control.send(solver.END)
     if self._control.recv(1) != solver.END:
       raise EOFError
     return reply
 
   def _judge(
-      self, to_solver: socket.socket, request: dict[str, str]
+      self, to_solver: socket.socket, solver_pid: int, request: dict[str, str]
   ) -> dict[str, str]:
     """The status that a judge gives, or 'timeout'."""
     source, sink = os.pipe()
@@ -144,38 +149,56 @@ class _Runner:
       judge.run(fd, sink, request, self._tier, self._limits, self._pid)
     os.close(sink)
     to_solver.close()
-    reply = _reply(source, self._timeout_s)
+    reply = _reply(source, (pid, solver_pid), self._timeout_s)
     os.close(source)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return reply
 
 
-def _reply(source: int, timeout_s: float) -> dict[str, str]:
-  """Makes a reply of what a judge writes to its pipe in time."""
-  if _read(source, _START_S, len(judge.READY)) != judge.READY:
+def _reply(
+    source: int, pids: Sequence[int], timeout_s: float
+) -> dict[str, str]:
+  """Makes a reply of what a judge writes to its pipe in time.
+
+  Args:
+    source: the pipe.
+    pids: the judge and the solver.
+    timeout_s: seconds of processor time for both, once they are ready.
+  """
+  deadline = time.monotonic() + _START_S
+  ready = _read(source, lambda: deadline - time.monotonic(), len(judge.READY))
+  if ready != judge.READY:
     return {"failed": "the judge or the solver did not start"}
-  output = _read(source, timeout_s, _MAX_STATUS_BYTES)
+  stopwatch = Stopwatch(pids, timeout_s)
+  output = _read(source, stopwatch.left_s, _MAX_STATUS_BYTES)
   if output is None:
     return {"status": "timeout"}
   status = output.decode()
   if status.startswith(judge.UNJUDGEABLE):
     reason = status[len(judge.UNJUDGEABLE) :]
     return {"status": "unjudgeable", "reason": reason}
+  # The verdict must not depend on how soon this process looked.
+  if status != judge.UNCALLED and stopwatch.left_s() <= 0:
+    return {"status": "timeout"}
   # A judge that ends without a word broke on the solution's data.
   return {"status": status or "crash"}
 
 
-def _read(source: int, timeout_s: float, max_bytes: int) -> bytes | None:
-  """Reads a pipe to its end or to `max_bytes`; None if time runs out."""
-  deadline = time.monotonic() + timeout_s
+def _read(
+    source: int, left_s: Callable[[], float], max_bytes: int
+) -> bytes | None:
+  """Reads a pipe to its end or to `max_bytes`; None if no time is left."""
   poll = select.poll()
   poll.register(source, select.POLLIN)
   output = b""
   while len(output) < max_bytes:
-    left_s = deadline - time.monotonic()
-    if left_s <= 0 or not poll.poll(left_s * 1000):
+    seconds = left_s()
+    if seconds <= 0:
       return None
+    # Processor time may take longer to run out: it is looked at again.
+    if not poll.poll(max(seconds, _MIN_WAIT_S) * 1000):
+      continue
     chunk = os.read(source, max_bytes - len(output))
     if not chunk:
       break

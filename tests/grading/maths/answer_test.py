@@ -70,8 +70,6 @@ class StatedAnswerTest(parameterized.TestCase):
       r"\boxed{5",
       r"\boxed{}",
       r"\boxed{ $ $ . }",
-      r"\boxed 5",
-      r"\fbox{5}",
       r"The answer is 5. \boxed{}",
       "",
   )
@@ -156,11 +154,20 @@ class MathGraderTest(parameterized.TestCase):
     self.assertEmpty(right)
 
   def test_hostile_texts_around_the_answer(self):
-    pieces = (r"\boxed{", "{", "}", "answer is ", "#", "\\{", "$", "\\", "(")
-    texts = [piece * 100_000 + r"\boxed{5}" for piece in pieces]
+    pieces = (
+        *(r"\boxed{", r"\boxed ", r"\boxed5", "{", "}", "\\{", "$", "\\", "("),
+        *("answer is ", "answer is correct ", "of the answer is ", "answer\n"),
+        *("previous ", "the ", "#", "#### 5 ", "#### **", "*", " ", "\n"),
+        *("<think>", "</think>", "because ", ", which ", " , ( , ("),
+    )
+    texts = [
+        start + piece * (100_000 // len(piece)) + end
+        for piece in pieces
+        for start, end in (("", r"\boxed{5}"), ("The answer is 5", ""))
+    ]
     start = time.monotonic()
     self.grader.grade(texts, ["5"] * len(texts))
-    self.assertLess(time.monotonic() - start, 10.0)
+    self.assertLess(time.monotonic() - start, 15.0)
 
   def test_the_limits_stop_what_would_hang(self):
     answers = [a for a in math_hostile.CHEAP if "9^{9" in a or "!" in a]

@@ -60,6 +60,10 @@ class ParserTest(parameterized.TestCase):
       (r"\lceil 2.5\rceil+\lfloor-0.5\rfloor", 2),
       ("5!", 120),
       ("2\\cdot3!", 12),
+      (r"\frac{2004!}{2004!}", 1),
+      ("f(x)-f(x)", 0),
+      ("f(x+1)-f(1+x)+x", X),
+      ("(x-1)2^x", (X - 1) * 2**X),
       ("(2+1)!", 6),
       (r"\binom{5}{2}", 10),
       (r"\sin x", math.sin(X)),
@@ -100,6 +104,16 @@ class ParserTest(parameterized.TestCase):
     self.assertLen(set(symbols), len(names))
     self.assertEqual(parse_expression("x_{1}"), parse_expression("x_1"))
     self.assertEqual(parse_expression("e_1").name, "e_1")
+    for first, second in (
+        ("f(x)", "f(y)"),
+        ("f(x)", "g(x)"),
+        ("2004!", "2005!"),
+        ("a_{n+1}", "a_n+1"),
+        (r"\vec{a}", "a"),
+        (r"\overline{z}", "z"),
+        (r"\angle ABC", "ABC"),
+    ):
+      self.assertNotEqual(parse_expression(first), parse_expression(second))
 
   @parameterized.parameters(
       "1/2x",
@@ -111,6 +125,11 @@ class ParserTest(parameterized.TestCase):
       "[x+1]2y",
       r"\sqrt{2}3",
       "(2)3",
+      "(x)3",
+      "f(1,2)",
+      r"\vec{}",
+      r"\overline{2}",
+      "a_{}",
       r"2\frac{3}{2}",
       r"2\frac{1}{3}^2",
       "2^3^4",
@@ -118,7 +137,7 @@ class ParserTest(parameterized.TestCase):
       r"\sin x(y)",
       r"\sin(x)^2",
       r"\sin x/2",
-      "f(2)",
+      "f(2",
       "x'",
       "3e5x6",
       "f'(x)",
@@ -194,6 +213,7 @@ class LimitsTest(parameterized.TestCase):
       r"e^{-\frac{x^2}{2}}",
       r"e^{2\pi i/2017}",
       "100!",
+      "2004!",
       "(n+1)!",
       r"\binom{100}{50}",
       r"\sqrt{2+\sqrt{2+\sqrt{2}}}",
@@ -205,7 +225,15 @@ class LimitsTest(parameterized.TestCase):
 
   def test_what_nobody_writes_is_not(self):
     towers = [a for a in math_hostile.CHEAP if "9^{9^" in a or "!" in a]
-    for text in (*towers, "1" * 61, "x" * 301, "(" * 9, "x^{99999}"):
+    for text in (
+        *towers,
+        "10000!",
+        "(1001n)!",
+        "1" * 61,
+        "x" * 301,
+        "(" * 9,
+        "x^{99999}",
+    ):
       with self.assertRaises(RefusedError, msg=text):
         check_expression(text)
 

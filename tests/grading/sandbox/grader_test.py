@@ -45,6 +45,21 @@ CASES = (
     ("pass", "f = lambda x: print('x' * 10**6) or x"),
     ("pass", "def \u00f1(x): return x\nf = \u00f1"),
     ("pass", "def f(x):\n  import sys, math\n  return x"),
+    (
+        "pass",
+        "import asyncio\n"
+        "async def g(x):\n"
+        "  await asyncio.sleep(0.01)\n"
+        "  return x\n"
+        "async def h(x):\n"
+        "  async with asyncio.timeout(60):\n"
+        "    return max(await asyncio.gather(g(x), g(1)))\n"
+        "def f(x):\n"
+        "  loop = asyncio.new_event_loop()\n"
+        "  loop.run_until_complete(g(x))\n"
+        "  loop.close()\n"
+        "  return asyncio.run(h(x))",
+    ),
     ("fail", "def f(x): return x + 1"),
     ("fail", "def f(x): return f(x)"),
     ("fail", "def f(x): raise KeyError"),
@@ -128,10 +143,42 @@ class StatusTest(parameterized.TestCase):
     self.assertFalse(grade.is_correct)
     self.assertIsNone(grade.answer)
 
-  def test_tests_that_check_nothing_still_need_the_function(self):
-    self.assertEqual(status(_IDENTITY, tests=""), "pass")
-    self.assertEqual(status("def g(x): return x", tests=""), "load_error")
-    self.assertEqual(status("f(", tests=""), "load_error")
+  @parameterized.parameters(
+      "",
+      "assert True",
+      "def check(candidate):\n  assert candidate(5) == 6",
+      "def check(candidate):\n  assert candidate(5) == 6\ncheck",
+      "if f == 5:\n  assert f(5) == 6",
+      "f = None\ncandidate = lambda x: x\nassert candidate(5) == 5",
+      "assert callable(candidate)",
+      "try:\n  1 / 0\n  candidate(5)\nexcept Exception:\n  pass",
+      "[candidate(x) for x in ()]",
+  )
+  def test_tests_without_a_call_are_refused(self, tests):
+    for solution in (_IDENTITY, "def f(x): raise ValueError"):
+      with self.assertRaisesRegex(
+          errors.UnjudgeableTestsError, "those of 'f': they pass without a call"
+      ) as caught:
+        status(solution, tests)
+      self.assertEqual(caught.exception.uncalled, (0,))
+    self.assertEqual(status("def g(x): return x", tests), "load_error")
+    self.assertEqual(status("f(", tests), "load_error")
+
+  @parameterized.parameters(
+      ("fail", "assert False\ncandidate(5)"),
+      ("fail", "exit(0)\ncandidate(5)"),
+      ("fail", "raise ValueError"),
+      ("pass", "for x in range(3):\n  if x > 1: assert candidate(x) == x"),
+      ("pass", "candidate(5)"),
+      ("pass", "try:\n  candidate(1, 2)\nexcept TypeError:\n  pass"),
+  )
+  def test_one_call_is_enough_and_failures_need_none(self, expected, tests):
+    self.assertEqual(status(_IDENTITY, tests), expected)
+
+  def test_the_tests_calls_count_and_not_the_programs(self):
+    solution = _IDENTITY + "\nfor i in range(9): f(i)"
+    with self.assertRaises(errors.UnjudgeableTestsError):
+      status(solution, "assert True")
 
   @parameterized.parameters(
       "raise SystemExit(0)",
@@ -165,6 +212,73 @@ assert math.copysign(1, candidate(-0.0)) == -1
     self.assertEqual(status("def f(x):\n  while True: yield 1", tests), "fail")
 
 
+class ObjectTest(parameterized.TestCase):
+  """What a solution returns instead of plain data."""
+
+  @parameterized.parameters(
+      ("lambda y: x + y", "assert candidate(1)(2) == 3"),
+      ("lambda y: lambda z: x + y * z", "assert candidate(1)(2)(z=3) == 7"),
+      ("print", "assert candidate(1)(2) is None"),
+      ("1 / 0 if x else f", "assert candidate(0)(0) and candidate(0)"),
+      ("object()", "assert candidate(1)\nassert candidate(1) is not None"),
+      ("[object()]", "a = candidate(1)\nassert a and a == a and not a != a"),
+      ("__import__('re').match('a', x)", "assert candidate('ab')"),
+      ("__import__('re').match('a', x)", "assert not candidate('b')"),
+      ("type('A', (), {'__bool__': lambda s: x > 1})()", "assert candidate(2)"),
+      (
+          "type('A', (), {'__bool__': lambda s: x > 1})()",
+          "assert not candidate(1)",
+      ),
+      (
+          "lambda: 1 / x",
+          "try:\n  candidate(0)()\nexcept ZeroDivisionError:\n  pass\n"
+          "else:\n  assert False",
+      ),
+  )
+  def test_can_be_called_and_is_true_or_false(self, body, tests):
+    self.assertEqual(status(f"def f(x): return {body}", tests), "pass")
+
+  @parameterized.product(
+      body=(
+          "lambda *args: 5",
+          "type('A', (), {'__eq__': lambda s, o: True})()",
+          "type('A', (), {'__ne__': lambda s, o: False})()",
+          "[type('A', (), {'__eq__': lambda s, o: True})()]",
+          "type('A', (), {'__call__': lambda s: s, 'x': 5})()",
+          "type('A', (), {'__bool__': lambda s: 1 / 0})()",
+      ),
+      tests=(
+          "assert candidate(5) == 5",
+          "assert 5 == candidate(5)",
+          "assert not candidate(5) != 5",
+          "assert candidate(5) in (5, [5])",
+          "assert candidate(5) in {5: 1}",
+          "assert candidate(5) == candidate(5)",
+          "assert candidate(5).x == 5",
+          "assert candidate(5) < 9",
+          "assert isinstance(candidate(5), int) and candidate(5) == 5",
+          "assert str(candidate(5)) == '5'",
+          "assert len(candidate(5)) == 5",
+          "assert list(candidate(5))[0] == 5",
+          "assert candidate(candidate(5)) == 5",
+          "assert candidate([candidate(5)]) == 5",
+          "assert candidate(5)(lambda: 5) == 5",
+      ),
+  )
+  def test_is_equal_to_nothing(self, body, tests):
+    self.assertEqual(status(f"def f(x): return {body}", tests), "fail")
+
+  def test_tests_that_pass_one_on_are_not_at_fault(self):
+    """Else a program could end a run."""
+    tests = "candidate(candidate(1))"
+    self.assertEqual(status("def f(x): return f", tests), "fail")
+
+  def test_no_object_lasts_longer_than_a_verdict(self):
+    tests = "assert candidate(1)(2) == 2"
+    self.assertEqual(status("def f(x): return lambda y: y", tests), "pass")
+    self.assertEqual(status("def f(x): return 2", tests), "fail")
+
+
 class ExceptionTest(parameterized.TestCase):
 
   @parameterized.parameters(
@@ -175,6 +289,7 @@ class ExceptionTest(parameterized.TestCase):
       ("type('Own', (LookupError,), {})(2)", "LookupError", "(2,)"),
       ("type('Own', (Exception,), {})()", "Exception", "()"),
       ("ValueError(object())", "ValueError", "()"),
+      ("AssertionError('positive')", "AssertionError", "('positive',)"),
   )
   def test_builtin_exceptions_arrive(self, raised, kind, args):
     tests = (
@@ -192,7 +307,6 @@ class ExceptionTest(parameterized.TestCase):
           "GeneratorExit",
           "SystemExit(0)",
           "KeyboardInterrupt",
-          "AssertionError",
           "BaseException",
           "ExceptionGroup('a', [ValueError()])",
           "type('Own', (StopIteration,), {})",
@@ -211,6 +325,17 @@ class ExceptionTest(parameterized.TestCase):
   )
   def test_no_exception_ends_tests_quietly(self, raised, tests):
     self.assertEqual(status(f"def f(x): raise {raised}", tests), "fail")
+
+  @parameterized.parameters(
+      "assert candidate(5) == 5",
+      "assert not any(candidate(x) != x for x in [5])",
+      "for x in map(candidate, [5, 6]):\n  assert x == 5",
+      "try:\n  candidate(1)\nexcept AssertionError:\n  assert False",
+      "import unittest\nunittest.TestCase().assertEqual(candidate(5), 5)",
+  )
+  def test_an_assertion_of_the_program_passes_no_test(self, tests):
+    for raised in ("AssertionError", "type('A', (AssertionError,), {})"):
+      self.assertEqual(status(f"def f(x): raise {raised}", tests), "fail")
 
   @parameterized.parameters(
       ("crash", "import os\ndef f(x): os._exit(0)"),
@@ -328,6 +453,7 @@ class BatchTest(absltest.TestCase):
     ) as caught:
       grader(TIERS[0]).grade([_IDENTITY] * 4, tests, ["f"] * 4)
     self.assertEqual(caught.exception.indices, (0, 2, 3))
+    self.assertEqual(caught.exception.uncalled, ())
 
   def test_batches_of_unequal_columns_are_refused(self):
     with self.assertRaises(ValueError):

@@ -228,18 +228,19 @@ class ReplyTest(parameterized.TestCase):
       (b"R", {"status": "crash"}),
       (b"Rpass", {"status": "pass"}),
       (b"Runjudgeable: a", {"status": "unjudgeable", "reason": "a"}),
+      (b"Runcalled", {"status": "uncalled"}),
   )
   def test_what_a_judge_left_behind(self, output, expected):
     source, sink = os.pipe()
     os.write(sink, output)
     os.close(sink)
-    self.assertEqual(worker._reply(source, 5.0), expected)
+    self.assertEqual(worker._reply(source, (), 5.0), expected)
     os.close(source)
 
   def test_only_the_end_of_a_judge_is_a_verdict(self):
     source, sink = os.pipe()
     os.write(sink, b"Rpass")
-    self.assertEqual(worker._reply(source, 0.1), {"status": "timeout"})
+    self.assertEqual(worker._reply(source, (), 0.1), {"status": "timeout"})
     os.close(source)
     os.close(sink)
 
@@ -247,7 +248,7 @@ class ReplyTest(parameterized.TestCase):
     source, sink = os.pipe()
     start = time.monotonic()
     with mock.patch.object(worker, "_START_S", 0.1):
-      reply = worker._reply(source, 20.0)
+      reply = worker._reply(source, (), 20.0)
     self.assertLess(time.monotonic() - start, 10.0)
     self.assertIn("did not start", reply["failed"])
     os.close(source)

@@ -57,7 +57,7 @@ def add(a, b):
 import time
 
 def add(a, b):
-  time.sleep(0.8)
+  time.sleep(2)
   return a + b
 """,
     ),

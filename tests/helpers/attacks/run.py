@@ -15,6 +15,7 @@ from typing import Any
 
 from score_jax.grading.sandbox import CodeGrader
 from score_jax.grading.sandbox import Tier
+from score_jax.grading.sandbox import stopwatch
 from tests.helpers.attacks import honest
 from tests.helpers.attacks import kinds
 from tests.helpers.attacks import world
@@ -24,7 +25,7 @@ from tests.helpers.attacks.probe import PROBE_TESTS
 # Enough for every program that ends, on a machine that is busy.
 _PATIENT_S = 20.0
 # What runs until it is stopped mostly waits: more workers than processors.
-_HASTY_S = 1.0
+_HASTY_S = 0.5
 _HASTY_WORKERS = 6
 # Stopping a program costs little beside the time that it was given.
 _OVERHEAD_S = 1.0
@@ -89,7 +90,7 @@ def _run_slow(tier: Tier, facts: dict[str, Any], report: Report) -> None:
       num_workers=_HASTY_WORKERS, timeout_s=_HASTY_S, tier=tier
   ) as grader:
     _grade(grader, slow, facts, report)
-  allowed_s = rounds * (_HASTY_S + _OVERHEAD_S)
+  allowed_s = rounds * (stopwatch.CLOCK_FACTOR * _HASTY_S + _OVERHEAD_S)
   report.slow_batch = (time.monotonic() - start) / allowed_s
 
 

@@ -1,0 +1,140 @@
+r"""One spelling for the commands of LaTeX: tables of what replaces what.
+
+Spacing, sizes, fonts and aliases are data here, applied in one pass over the
+commands of a text; then come the arguments that may stand without braces.
+"""
+
+import re
+
+_ALIASES = {
+    "frac": "dfrac tfrac cfrac nicefrac sfrac",
+    "binom": "dbinom tbinom",
+    "le": "leq leqslant leqq",
+    "ge": "geq geqslant geqq",
+    "ne": "neq",
+    "cup": "bigcup",
+    "cap": "bigcap",
+    "lor": "vee",
+    "land": "wedge",
+    "emptyset": "varnothing",
+    "infty": "infinity",
+    "setminus": "backslash smallsetminus",
+    "to": "rightarrow longrightarrow",
+    "overline": "bar",
+    "mathbb": "Bbb",
+    "pounds": "textsterling",
+    "euro": "texteuro EUR",
+    "cent": "textcent",
+    "text": (
+        "mathrm textbf textit textrm textnormal mbox mathsf hbox textsf texttt"
+        " mathtt emph textsc textup textmd mathup"
+    ),
+}
+_STYLES = (
+    "displaystyle textstyle scriptstyle limits nolimits hfill left right middle"
+    " big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr mathbf bm"
+    " boldsymbol mathit mathnormal mathcal pmb bf rm it sf tt tiny scriptsize"
+    " footnotesize small normalsize large Large LARGE huge Huge underline"
+    " uline ensuremath boxed fbox framebox strut mathstrut null relax bfseries"
+    " itshape quad qquad thinspace enspace space enskip medspace thickspace"
+    " nobreak newline"
+)
+_SIGNS = {
+    "lt": "<",
+    "gt": ">",
+    "lbrace": r"\{",
+    "rbrace": r"\}",
+    "set": r"\set",
+    "lbrack": "[",
+    "rbrack": "]",
+    "colon": ":",
+    "vert": "|",
+    "lvert": "|",
+    "rvert": "|",
+    "mid": "|",
+    "ast": "*",
+    "degree": r"^\circ ",
+    "degrees": r"^\circ ",
+    "textdegree": r"^\circ ",
+    "ldots": "...",
+    "dots": "...",
+    "cdots": "...",
+    "prime": "'",
+    "textdollar": r"\$",
+    "textpercent": r"\%",
+    "lg": r"\log_{10}",
+    "R": r"\mathbb{R}",
+}
+_TABLE = (
+    dict.fromkeys(_STYLES.split(), " ")
+    | _SIGNS
+    | {
+        alias: "\\" + command
+        for command, aliases in _ALIASES.items()
+        for alias in aliases.split()
+    }
+)
+_COMMAND = re.compile(r"\\([a-zA-Z]+)")
+# \\frac as it stands in JSON; a line break is not expected before a letter.
+_DOUBLED = re.compile(r"\\\\[a-zA-Z]{2}")
+# \right. sets no bracket, its period is none.
+_DELIMITER = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*\.?")
+
+_GROUP = r"\{(?:[^{}]|\{[^{}]*\})*\}"
+_TOKEN = r"[0-9a-zA-Z]|\\(?:pi|theta)(?![a-zA-Z])"
+# (what, by what), in this order.
+_REWRITES = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\\q?quad(?=[a-zA-Z])", " "),
+        (r"(?<!\\)\\[,;:> ]|\\!|~", lambda m: " " * (m[0] != r"\!")),
+        # What is not seen.
+        (rf"\\[hv]?phantom\s*(?:{_GROUP}|[^\s{{}}\\])", ""),
+        (rf"\\[hvm]space\*?\s*{_GROUP}", " "),
+        (r"\\(?:text)?color\s*\{[a-zA-Z]+\}", " "),
+        # 5$6 is no 56.
+        (r"(?<!\\)((?:\\\\)*)\$", r"\1 "),
+        (r"(?<!\\)\\[()]", " "),
+        (r"\\\\\s*\[[0-9.]+ ?(?:pt|ex|em|mm)\]", r"\\\\ "),
+        (r"(?:\\\\\s*)+\.?$", ""),
+        (r"\\text\s*\{[. ]*\}$|(?<!\\)\\$", ""),
+        (r"\\text\s+\{", r"\\text{"),
+        (r"\\operatorname\s*\{\s*([a-z]+)\s*\}", r"\\\1 "),
+        (r"\\text\{\s*(e|i|-|\\[$%]|\^\\circ|\\(?:euro|pounds))\s*\}", r"\1"),
+        (r"\^\s*\{\s*(?:\\circ|\\text\{\s*o\s*\})\s*\}", r"^\\circ "),
+        (r"(?<=[0-9])\^\{?o\}?(?![a-zA-Z])", r"^\\circ "),
+        (r"\\textsuperscript\{([0-9]+)\}", r"^{\1}"),
+        (r"(\\text\{[^{}]*)\^\{([0-9]+)\}", r"\1^\2"),
+        (r"(\\[a-z]+)\s+(?=[0-9])", r"\1"),
+        (r"_\s*\{\s*\\text\{([^{}]*)\}([^{}]*)\}", r"_{\1\2}"),
+        (r"_\s*\\text\{([^{}]*)\}", r"_{\1}"),
+        (r"_\s*\{\s*\\(max|min)\s*\}|_\s*\\(max|min)(?![a-z])",
+         lambda m: f"_{{{m[1] or m[2]}}}"),
+        (r"\\(?:overrightarrow|vec)(?=\s*\{?[a-z]\b)", r"\\vec"),
+        (r"\\mathbb\s*([A-Z])", r"\\mathbb{\1}"),
+        (r"\\set\s*\{([^{}]*)\}", r"\\{\1\\}"),
+        (r"\\\{\s*\\\}", r"\\emptyset "),
+        (r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}", r"\\frac{\1}{\2}"),
+        (r"^([^{}\\]*)\\over(?![a-zA-Z])([^{}\\]*)$", r"\\frac{\1}{\2}"),
+        (r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}"),
+        (r"\{([:,;-])\}", r"\1"),
+        # \frac12, \frac1{72}, \frac{1}2 and \sqrt2.
+        (rf"\\(frac|binom)\s*({_TOKEN})", r"\\\1{\2}"),
+        (rf"(\\(?:frac|binom)\s*{_GROUP})\s*({_TOKEN})", r"\1{\2}"),
+        (r"(\\sqrt(?:\s*\[[^\[\]]*\])?)\s*([0-9a-z]|\\pi(?![a-z]))",
+         r"\1{\2}"),
+        (r"\\(overline|dot)\s*([0-9])", r"\\\1{\2}"),
+    )
+)  # fmt: skip
+
+
+def one_spelling(text: str) -> str:
+  """The text with one spelling for each command and its arguments."""
+  if "\\" in text:
+    if _DOUBLED.search(text) and r"\begin" not in text:
+      text = text.replace(r"\\", "\\")
+    text = _DELIMITER.sub(" ", text)
+    text = _COMMAND.sub(lambda match: _TABLE.get(match[1], match[0]), text)
+  for pattern, replacement in _REWRITES:
+    text = pattern.sub(replacement, text)
+  return text

@@ -1,0 +1,256 @@
+r"""Spellings of answers by kind: what equals a gold answer, and what does not.
+
+Beside the rows of math_policy.md: those state each rule once, these try the
+variants in which people and models write one thing.
+"""
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from score_jax.grading.math_answer import MathGrader
+
+# Of each kind: (gold, answers that are right, answers that are wrong).
+KINDS = {
+    "styles": (
+        (
+            "-5",
+            (
+                r"\emph{-5}", r"\mathbf{-5}", r"\mathbf{-}5", r"\text{-}5",
+                r"\color{blue}{-5}", r"\textcolor{red}{-5}", r"\mathrm{-5}",
+                r"\displaystyle -5", r"{\Large -5}", r"\left(-5\right)",
+                r"\,-5\,", r"\hphantom{1}-5", r"-\,5", r"\mathtt{-5}",
+            ),
+            (
+                r"\phantom{-}5", r"\color{red}{5}", r"\not-5", r"-\hat{5}",
+                r"\sout{-5}", r"\text{not }-5",
+            ),
+        ),
+        (
+            r"\frac{1}{2}",
+            (
+                r"\sfrac{1}{2}", r"1\over2", r"\left.\frac12\right.",
+                r"\displaystyle\frac{1}{2}", r"\frac{\,1\,}{2}", r"\frac12\,",
+                r"\\dfrac{1}{2}", r"\frac{1}{2}\\",
+            ),
+            (r"\frac{2}{1}", r"2\over1", r"\sfrac{12}{}", r"\binom{1}{2}"),
+        ),
+    ),
+    "Unicode": (
+        ("-5", ("‐5", "﹣5", "—5", "−5", "－5", "‑5"), ("0–5", "5−", "~5")),
+        (
+            "12",
+            ("１２", "𝟏𝟐", "\u200b12", "12\ufeff", "1\u20602", "12\u00a0"),
+            ("1½", "1²", "⑫", "\u202e12", "1\u0662"),
+        ),
+        ("1000", ("1\u202f000", "1\u2009000", "1，000"), ("1、000", "1。000")),
+        (r"\frac{3}{4}", ("¾", "3⁄4", "3∕4"), ("¼", "3¼")),
+        (r"\frac{5}{2}", ("2½", "2 ½"), ("½2", "21⁄2")),
+        ("x^{23}+1", ("x²³+1", "x^23+1", "1+x²³"), ("x²+3", "x₂₃+1")),
+        (r"\sqrt{x+1}", ("√(x+1)", "√(1+x)"), ("√x+1",)),
+        (r"\sqrt[3]{2}", ("∛2", "2^{1/3}"), ("√2", "3√2")),
+        (r"\theta", ("θ", r"\theta"), ("φ", "0")),
+        (r"[2,\infty)", ("[2,∞)", "x≥2", "x⩾2"), ("(2,∞)", "x>2")),
+        (r"\emptyset", ("∅", "Ø", r"\{ \}"), ("0", "{0}", "o")),
+    ),
+    "thousands": (
+        (
+            "1000",
+            (
+                "1 000", r"1\;000", r"1\ 000", "1{,}000", r"1,\!000",
+                r"1, \! 000", r"1.000\times10^3", "+1000", "1e3",
+            ),
+            ("1,00", "10 00", r"1\text{.}000", "1.000", "1, 000", "1;000"),
+        ),
+        ("1234567", ("1 234 567", "1,234,567"), ("1 234,567", "12 34567")),
+        (r"\log_2 128", ("7", "14/2"), ("2128",)),
+    ),
+    "repeating": (
+        (
+            r"\frac{1}{3}",
+            (r"0.\overline3", r"0.\overline{33}", r"0.\bar3", "0.(3)"),
+            ("0.333", "0.3...", r"0.\dot{3}4", "0.(3)5", "0.3(3", "33.3\\%"),
+        ),
+        (
+            r"\frac{1}{7}",
+            ("0.(142857)", r"0.\bar{142857}", r"0.\dot{1}4285\dot{7}"),
+            ("0.142857", r"0.\dot{1}42857", r"0.\dot{1}\dot{4}2857"),
+        ),
+    ),
+    "money": (
+        (
+            r"\$5",
+            (
+                "$5", r"\text{\$}5", r"\text{\$5}", r"5\$", r"US\$5",
+                r"5\,\text{USD}", "5 dollars", r"\$5.00",
+            ),
+            ("€5", r"5\text{ cents}", "£5", "5¢", r"\$5\text{ million}"),
+        ),
+        (r"5.4\text{ cents}", ("5.4¢", "5.4"), (r"\$5.4", "54¢")),
+    ),
+    "units": (
+        (
+            r"12\text{ cm}^2",
+            (
+                r"12\,\mathrm{cm^2}", "12 cm²", r"12\text{ sq cm}",
+                r"12\text{ sq. cm}", "12 square cm", r"12\mathrm{~cm}^{2}",
+                "12cm^2",
+            ),
+            (r"12\text{ cm}^3", r"12\text{ cm}", r"12\text{ m}^2"),
+        ),
+        (
+            r"60\text{ mph}",
+            (
+                r"60\text{ miles/hour}", r"60\,\frac{\text{mi}}{\text{h}}",
+                "60 miles per hour",
+            ),
+            (r"60\text{ m/s}", r"60\text{ miles}", r"60\text{ h/mi}"),
+        ),
+        (
+            r"60^\circ",
+            (r"60\degree", r"60^{\text{o}}", "60°", r"60\text{ deg}"),
+            (r"60\text{ rad}", r"60\%", "6^0"),
+        ),
+        ("5", (r"5\text{ units}",), ("5 PM", r"5\text{ or so}", "5 eggs")),
+    ),
+    "bases": (
+        (
+            "101_2",
+            (
+                "101_{two}", r"101\text{ (base 2)}", "101 base 2",
+                r"101_{\text{base }2}", r"101_{(2)}", r"101\text{ in base two}",
+            ),
+            ("101", r"101\text{ base }10", r"\text{base }2", "101_{three}"),
+        ),
+        (
+            "A3_{16}",
+            (r"\text{A3}_{16}", r"\mathrm{a3}_{16}", "A3_{sixteen}"),
+            ("A_3", "3A_{16}", "A3", "163"),
+        ),
+        ("16", (r"16_{10}", r"16\text{ base ten}"), (r"16\text{ base }8",)),
+    ),
+    "choices": (
+        (
+            r"\text{(A)}",
+            (
+                "A.", "A)", r"\mathbf{(A)}", r"\text{option (A)}", "Option A",
+                r"\text{Choice A}", r"(\textbf{A})",
+            ),
+            (
+                r"\text{Option B}", "AB", "A'", "A_1", r"\text{All but A}",
+                r"\text{Neither A}", "А", r"\alpha", "a", r"\text{A and B}",
+            ),
+        ),
+    ),
+    "words": (
+        (r"\text{even}", ("Even", r"\text{``even''}"), (r"\text{uneven}",)),
+        (
+            r"\text{no solution}",
+            ("No solutions", r"\text{no solution.}", "There is no solution"),
+            (
+                r"\text{one solution}", r"\text{not no solution}",
+                r"\text{infinitely many solutions}",
+            ),
+        ),
+        (
+            r"\text{June 20}",
+            ("June 20th", r"20\text{ June}", r"\text{20 June}", "Jun. 20"),
+            (r"\text{June 2}", r"\text{July 20}", "June", "20"),
+        ),
+        (
+            r"4:30\text{ p.m.}",
+            ("4:30pm", "4:30 p.m.", r"4{:}30\text{ P.M.}", "4:30"),
+            (r"4:30\text{ am}", "4.30", "4:03", "430", r"16:30\text{ a.m.}"),
+        ),
+    ),
+    "names": (
+        (
+            "5",
+            (
+                r"\text{Perimeter}=5", r"\text{Number of ways}=5", "P(B)=5",
+                r"P(A\cap B)=5", "AB=5", "S_{10}=5", "a_{n+1}=5", r"\mu=5",
+                r"\text{Hence }x=5", r"\text{Answer: }5", "|AB|=5",
+                r"\text{The largest $n$ is }5", r"x=5\text{ cm}", "h(t)=5",
+            ),
+            (
+                r"\text{Everything but }=5", r"\text{ten times it}=5",
+                r"\text{Area minus one}=5", r"\text{the answer squared}=5",
+                r"\text{square of the answer}=5", r"\text{log of answer}=5",
+                r"\text{absolute value}=5", r"\text{sum, not area}=5",
+                "-x=5", "|x|=5", r"\sqrt{x}=5", "x!=5", "k(m)=5", "xy=5",
+                r"\ln x=5", "5=2x", r"5=\text{not}", r"x\ne5", r"x\to5",
+                r"\text{at most }5", r"\text{If }x=1\text{, }5", "not=5",
+            ),
+        ),
+    ),
+    "sets of numbers": (
+        (
+            r"(-\infty,1)\cup(2,\infty)",
+            (
+                r"]-\infty,1[\cup]2,\infty[", r"\mathbb{R}-[1,2]",
+                r"\{x\mid x<1\text{ or }x>2\}", r"\R\backslash[1,2]",
+                r"(-\infty,1)\bigcup(2,+\infty)", r"x<1\lor x>2",
+            ),
+            (r"|x|>1", r"\mathbb{R}\setminus\{1,2\}", r"x<1\land x>2", "[1,2]"),
+        ),
+        (
+            "-2<x<2",
+            (r"|x|<2", "(-2,2)", r"x>-2\text{ and }x<2", r"x\in(-2,2)"),
+            (r"|x|\le2", r"|x|>2", r"x<2", r"|y-1|<2", r"x>-2\text{ or }x<2"),
+        ),
+        (
+            r"x\ne2",
+            (r"(-\infty,2)\cup(2,\infty)", r"\mathbb{R}\setminus\{2\}", "2≠x"),
+            ("x=2", r"\mathbb{R}\setminus\{3\}", r"x\ne3", "2"),
+        ),
+        (
+            "1,2",
+            ("1; 2", r"\lbrace 1,2\rbrace", r"\{1\}\cup\{2\}", "x_1=1,x_2=2"),
+            (r"1\text{ to }2", "1-2", "[1,2]", r"\{1\}\cap\{2\}", "(1,2)"),
+        ),
+    ),
+    "functions": (
+        (
+            "3-2f(x)",
+            (r"3-2\cdot f(x)", "-2f(x)+3", "3-f(x)-f(x)"),
+            ("3-2x", "3-2f(y)", "3-2g(x)", "3-2fx"),
+        ),
+        ("f(x)=2x+1", ("1+2x", "f(x)=1+2x"), ("2x", "f(x)=2x", "f(y)=2x+1")),
+        ("2004!", (r"2004!",), ("2005!", "2004", r"\frac{1}{2004!}")),
+    ),
+}  # fmt: skip
+
+
+class KindsTest(parameterized.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.grader = MathGrader(timeout_s=20.0)
+    cls.addClassCleanup(cls.grader.close)
+
+  def _check(self, pairs, is_right):
+    golds, answers = zip(*pairs, strict=True)
+    texts = [rf"So it is $\boxed{{{answer}}}$." for answer in answers]
+    grades = self.grader.grade(texts, golds)
+    wrong = [
+        (*pair, grade.status)
+        for pair, grade in zip(pairs, grades, strict=True)
+        if grade.is_correct != is_right
+    ]
+    self.assertEmpty(wrong)
+
+  @parameterized.parameters(*KINDS)
+  def test_right(self, kind):
+    self._check([(g, a) for g, right, _ in KINDS[kind] for a in right], True)
+
+  @parameterized.parameters(*KINDS)
+  def test_wrong(self, kind):
+    self._check([(g, a) for g, _, wrong in KINDS[kind] for a in wrong], False)
+
+  def test_golds_can_be_graded(self):
+    golds = [gold for cases in KINDS.values() for gold, _, _ in cases]
+    self.assertEmpty(self.grader.unreadable_golds(golds))
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,221 @@
+"""Programs are found in texts, however a chat model writes them down."""
+
+import time
+import warnings
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from score_jax.tasks.program_text import extract_program
+from tests.helpers import program_styles
+
+F = "def f(x):\n  return x"
+G = "def f(x):\n  return x + 1"
+
+
+class ExtractProgramTest(parameterized.TestCase):
+
+  @parameterized.named_parameters(
+      ("tokens", f"[BEGIN]\n{F}\n[DONE]", F),
+      ("text_around", f"Here: [BEGIN]\n{F}\n[DONE] That is it.", F),
+      ("last_tokens", f"[BEGIN]\n{F}\n[DONE]\n[BEGIN]\n{G}\n[DONE]", G),
+      ("goes_on_after_done", f"[BEGIN]\n{F}\n[DONE]\n\nQuestion: {G}", F),
+      (
+          "goes_on_as_a_shot_would",
+          f"[BEGIN]\n{F}\n[DONE]\n\nQuestion: g\nAnswer: [BEGIN]\ndef g(): 1",
+          F,
+      ),
+      ("speaks_of_the_marks", f"[BEGIN]\n{F}\n[DONE] [BEGIN] and [DONE].", F),
+      ("begins_again", f"[BEGIN]\n{F}\n[DONE]\n\n[BEGIN]", F),
+      ("no_done", f"[BEGIN]\n{F}", F),
+      ("only_done", f"{F}\n[DONE]\nQuestion: more", F),
+      ("fence_in_tokens", f"[BEGIN]\n```python\n{F}\n```\n[DONE]", F),
+      ("fence", f"Sure!\n```python\n{F}\n```\nDone.", F),
+      ("plain_fence", f"```\n{F}\n```", F),
+      ("indented_fence", f"  ```py\n{F}\n  ```", F),
+      ("last_fence", f"```\n{F}\n```\nbetter:\n```\n{G}\n```", G),
+      ("usage_behind", f"```\n{F}\n```\n```\nprint(f(1))\n```", F),
+      ("cut_fence", f"```python\n{F}", F),
+      ("bare", F, F),
+      ("bare_with_imports", f"import math\n\n{F}\n", f"import math\n\n{F}"),
+      ("lambda", "f = lambda x: x", "f = lambda x: x"),
+      ("async", "async def f(x):\n  pass", "async def f(x):\n  pass"),
+      # [BEGIN] is the form asked for: what it holds is the answer, good or bad.
+      ("other_name", "[BEGIN]\ndef g(): pass\n[DONE]", "def g(): pass"),
+      ("indentation_stays", "[BEGIN]\n  return 1\n[DONE]", "  return 1"),
+      ("empty", "", None),
+      ("empty_tokens", "[BEGIN]\n[DONE]", None),
+      ("prose", "The function f should return x.", None),
+      ("longer_name", "def f2(x):\n  return x", None),
+      ("fence_without_it", "```\nprint(1)\n```", None),
+  )
+  def test_program_of(self, text, expected):
+    self.assertEqual(extract_program(text, "f"), expected)
+
+  def test_names_are_no_patterns(self):
+    self.assertIsNone(extract_program("def fx(): pass", "f."))
+
+
+# As F and G, with what confuses a reader.
+HARD = '''import re
+
+FENCE = "```"
+TEXT = """
+This is a string, not prose.
+Explanation:
+"""
+
+
+def helper(pattern):
+    """It's described as
+
+    ```
+    helper("[a-z]")
+    ```
+    """
+    return re.compile(pattern)
+
+
+@staticmethod
+def f(s: str, begin: int = 0, *, end=None) -> str:
+    # [1, 2] is no mark, nor is s[end].
+    if s[begin] == "\\\\d":
+        return s[
+            begin
+        ]
+    else:
+        return s'''
+
+
+class StyleTest(parameterized.TestCase):
+
+  @parameterized.named_parameters(program_styles.STYLES.items())
+  def test_the_program_is_what_the_text_states(self, style):
+    for stated, other in ((HARD, F), (F, G), (G, HARD)):
+      program = extract_program(style(stated, other), "f")
+      self.assertIsNotNone(program)
+      # A style may add lines to a program.
+      self.assertIn(stated, program)
+      scope = {}
+      exec(program, scope)
+      self.assertIn("f", scope)
+
+
+class BrokenTest(parameterized.TestCase):
+  """What is broken stays broken: no part of it may pass in its place."""
+
+  @parameterized.parameters(
+      # Cut off, or with a mistake, behind a function that is whole.
+      f"{F}\n\nprint(f(1",
+      f"{F}\n\ndef g(",
+      f"{F}\n    return 1",
+      f"{F}\n\nprint f(1)",
+      f"{F}\n\nx = math.",
+      f"{F}\n\nif x\n  pass",
+      f"import\n\n{F}",
+      f"from math import sqrt as\n{F}",
+      f'{F}\n\nTEXT = """\nThis is it.',
+      f"x = [\n{F}",
+      f"{F}\n)",
+  )
+  def test_code(self, program):
+    self.assertEqual(extract_program(program, "f"), program)
+    for text in (
+        f"[BEGIN]\n{program}\n[DONE]",
+        f"```python\n{program}\n```",
+        f"```python\n{program}",
+        f"Here it is:\n\n{program}",
+    ):
+      self.assertEqual(extract_program(text, "f"), program)
+
+  @parameterized.parameters(
+      f"```\n{F}\n```\nFixed:\n```\ndef f(x) return 1\n```",
+      f"```\n{F}\n```\nFixed:\n```\ndef f(x) return 1",
+      f"[BEGIN]\n{F}\n[DONE]\nFixed:\n[BEGIN]\ndef f(x) return 1\n[DONE]",
+      f"{F}\n\nThis was wrong. Fixed:\n\ndef f(x) return 1",
+      f"[BEGIN]\ndef f(x) return 1\n[DONE]\nOr:\n\n{F}",
+      f"[BEGIN]\ndef f(x) return 1\n[DONE]\n```\n{F}\n```",
+      f"<think>\n{F}\n</think>\n[BEGIN]\ndef f(x) return 1\n[DONE]",
+  )
+  def test_a_program_that_is_wrong_is_the_answer(self, text):
+    self.assertEqual(extract_program(text, "f"), "def f(x) return 1")
+
+  def test_tags_of_a_program_stay(self):
+    program = "def f(x):\n  return f'<code>{x}</code>'"
+    for text in (program, f"Here it is:\n\n{program}\n\nThat is it."):
+      self.assertEqual(extract_program(text, "f"), program)
+
+  def test_a_fence_holds_no_prose(self):
+    program = f"{F}\n\nThis returns x."
+    self.assertEqual(extract_program(f"```\n{program}\n```", "f"), program)
+
+
+class DefinitionTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      "f: Callable[[int], int] = lambda x: x",
+      "from operator import pos as f",
+      "import m as f",
+      "class f:\n  pass",
+      "if x:\n  f = 1\nelse:\n  f = 2",
+      "(f, g), *h = make()",
+      "try:\n  pass\nexcept E:\n  def f(): pass",
+      "@cache\ndef f(x): pass",
+  )
+  def test_defines_it(self, program):
+    text = f"```\n{program}\n```\nUse it:\n```\nf(1)\n```"
+    self.assertEqual(extract_program(text, "f"), program)
+
+  @parameterized.parameters(
+      "f(1)",
+      "f == 1",
+      "x.f = 1",
+      "x = dict(\n  f = 1)",
+      "class A:\n  def f(self): pass",
+      "def g():\n  def f(): pass",
+      "'''\ndef f(): pass\n'''",
+      "# f = 1",
+  )
+  def test_does_not_define_it(self, other):
+    for text in (
+        f"```\n{F}\n```\n```\n{other}\n```",
+        f"[BEGIN]\n{F}\n[DONE]\n[BEGIN]\n{other}\n[DONE]",
+        f"```\n{F}\n```\n[BEGIN]\n{other}\n[DONE]",
+        f"{F}\n\nThis is how to use it:\n\n{other}",
+        f"<think>{F}</think>\n```\n{F}\n```\n```\n{other}\n```",
+    ):
+      self.assertEqual(extract_program(text, "f"), F)
+
+
+class HostileTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      *("(", "f(", "[", "{", "f'{", "-", "not ", "f.f", "f+", "f()", "f;"),
+      *("lambda f:", "f if f else ", "if f:\n", "elif f: pass\n", "f = "),
+      *("f\r", '"""', "'f", "\\\n", "`", "```", "```\n", "```f\n"),
+      *("~~~\nf = \n", "f = (\n```\n", "[BEGIN]", "[BEGIN]f = (\n"),
+      *("[DONE]\n", "*_`[BEGIN]", "> ", "> [BEGIN]\n", "</think>", "\0f"),
+      *("f = ' \n", "f \n", " f=\n", "\ud800f", "f f f ", "f = '\\d' \n"),
+  )
+  def test_any_text_is_read_in_time(self, unit):
+    for text in (unit * (20_000 // len(unit)), unit * 300 + G):
+      start = time.process_time()
+      program = extract_program(text, "f")
+      self.assertLess(time.process_time() - start, 5.0)
+      self.assertTrue(program is None or isinstance(program, str))
+
+  def test_a_long_program_is_found(self):
+    program = "\n".join(f"def f{i}(): return {i}" for i in range(20_000))
+    program += f"\n{F}"
+    text = f"```python\n{program}\n```"
+    self.assertEqual(extract_program(text, "f"), program)
+
+  def test_programs_do_not_warn(self):
+    program = "def f(x):\n  return '\\d' if x is 1 else 1if x else (1)(2)"
+    with warnings.catch_warnings():
+      warnings.simplefilter("error")
+      self.assertEqual(extract_program(program, "f"), program)
+
+
+if __name__ == "__main__":
+  absltest.main()
