@@ -50,10 +50,11 @@ def normalize(text: str) -> str:
     raise ValueError(f"Expected at most {MAX_RAW_CHARS}, got {len(text)}.")
   if not text.isascii():
     text = unicode_text.to_latex(text)
-  text = _DELIMITERS.sub(r"\1", " ".join(text.split()).strip("*` "))
+  text = " ".join(text.split()).strip("*` ")
   if text.isalnum():
     return text
   if not _AS_TYPED.fullmatch(text):
+    text = _DELIMITERS.sub(r"\1", text)
     text = latex.one_spelling(_SET_THOUSANDS.sub("", text))
     text = " ".join(text.split())
     if r"\approx" in text:

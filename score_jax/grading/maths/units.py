@@ -61,9 +61,10 @@ _CANONICAL = {
 # Words that change the number they follow, or that join two answers.
 _NO_UNITS = re.compile(
     r"\b(?:hundred|thousand|million|billion|trillion|or|and|base|mod|if"
-    r"|for|when|where|is|not|to|factorial|squared|cubed|pi|times|plus|minus"
-    r"|over|divided|by|half|halves|thirds?|quarters?|fourths?|fifths?|than"
-    r"|less|more|remainder)\b"
+    r"|for|when|where|is|not|to|of|factorial|squared|cubed|pi|times|plus|minus"
+    r"|over|divided|by|half|halves|thirds?|quarters?"
+    r"|(?:four|fif|six|seven|eigh|nin|ten|hundred|thousand|million)ths?"
+    r"|than|less|more|remainder)\b"
 )
 _POWER = r"(?:\^\{?([23])\}?)?"
 _TEXT_UNIT = re.compile(rf"(.+?)(?:\^\\circ)?\\text\{{([^{{}}]*)\}}{_POWER}")
