@@ -30,7 +30,7 @@ _VERB = (
     r"(?:is|are|equals|remains|becomes|(?:should|must|would|will)\s{1,4}be)\b"
 )
 _MARKER = re.compile(
-    r"####+|answers?(?![a-zA-Z])(?:[*_`\"}]{0,4}\s{1,8}"
+    r"####+|(?<=<)answer>|answers?(?![a-zA-Z])(?:[*_`\"}]{0,4}\s{1,8}"
     rf"(?:to\s(?:the|this)\s\w{{1,20}}\s)?{_VERB}"
     r"|[*_`\"}]{0,4}\s{0,8}[:：]|\s{1,8}=)",
     re.IGNORECASE,
@@ -42,7 +42,8 @@ _TITLE_START = re.compile(
 _TITLE_END = re.compile(r"answer[^\w\n]{0,12}$", re.IGNORECASE | re.MULTILINE)
 # An earlier answer, or something of the answer: no statement of it.
 _OTHER = re.compile(
-    r"\b(?:previous|earlier|first|initial|original|old"
+    r"\b(?:previous|earlier|first|initial|original|old|wrong|incorrect|false"
+    r"|mistaken|negative|opposite|inverse|alternative|tempting|common"
     r"|(?:of|twice|half|double|triple|thrice|than|times|minus|plus|from|by)"
     r"(?:\s{1,4}(?:the|my|our|this|your))?)\s{1,4}(?:(?:final|correct)\s{1,4})?$",
     re.IGNORECASE,
@@ -70,7 +71,10 @@ _HASHED_VALUE = re.compile(
     r"|-?[0-9.]+(?:, -?[0-9.]+)+"
     r"|[A-Za-z]|(?=\S*[0-9\\(])[^\s:]+)[*_`.\s]*"
 )
-_SENTENCE_END = re.compile(r"(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s")
+# What stands in tags is not what they close, nor is <|im_end|> part of it.
+_SENTENCE_END = re.compile(
+    r"</|<\||(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s"
+)
 _DISPLAYS = (("$$", "$$"), (r"\[", r"\]"))
 _BEFORE_VALUE = "*`_}: \t\r\n"
 # Longer statements than this are beyond every limit of size.

@@ -37,7 +37,7 @@ _STYLES = (
     " footnotesize small normalsize large Large LARGE huge Huge underline"
     " uline ensuremath boxed fbox framebox strut mathstrut null relax bfseries"
     " itshape quad qquad thinspace enspace space enskip medspace thickspace"
-    " nobreak newline"
+    " nobreak newline checkmark therefore mathop smash"
 )
 _SIGNS = {
     "lt": "<",
@@ -55,6 +55,7 @@ _SIGNS = {
     "ast": "*",
     "degree": r"^\circ ",
     "degrees": r"^\circ ",
+    "deg": r"^\circ ",
     "textdegree": r"^\circ ",
     "ldots": "...",
     "dots": "...",
@@ -93,7 +94,8 @@ _REWRITES = tuple(
         # What is not seen.
         ("phantom", rf"\\[hv]?phantom\s*(?:{_GROUP}|[^\s{{}}\\])", ""),
         ("space", rf"\\[hvm]space\*?\s*{_GROUP}", " "),
-        ("color", r"\\(?:text)?color\s*\{[a-zA-Z]+\}", " "),
+        ("color", r"\\f?(?:text)?color(?:box)?\s*(?:\[\w+\])?\{[\w,.]+\}", " "),
+        ("align", r"\\(?:begin|end)\{align(?:ed)?\*?\}|&(?==)", " "),
         # 5$6 is no 56.
         ("$", r"(?<!\\)((?:\\\\)*)\$", r"\1 "),
         ("\\", r"(?<!\\)\\[()]", " "),
@@ -102,6 +104,16 @@ _REWRITES = tuple(
         ("\\", r"\\text\s*\{[. ]*\}$|(?<!\\)\\$", ""),
         (r"\text ", r"\\text\s+\{", r"\\text{"),
         ("operator", r"\\operatorname\s*\{\s*([a-z]+)\s*\}", r"\\\1 "),
+        ("operator", r"\\operatorname\s*\{", r"\\text{"),
+        ("text", r"\\text\{\s*([,;:])\s*\}", r"\1 "),
+        ("text", r"\{\\text\{([0-9.]+)\}\}", r"{\1}"),
+        ("USD", r"\\text\{\s*USD\s*\}", " USD "),
+        ("all real", r"\\text\{\s*all real(?:s| numbers)\s*\}", r"\\mathbb{R}"),
+        (
+            "all real",
+            r"\\text\{\s*all real(?:s| numbers) except(?: for)? *([^{}]*)\}",
+            r"\\mathbb{R}\\setminus \1",
+        ),
         (
             "text",
             r"\\text\{\s*(e|i|-|\\[$%]|\^\\circ|\\(?:euro|pounds))\s*\}",
@@ -132,6 +144,12 @@ _REWRITES = tuple(
             r"\\binom{\1}{\2}",
         ),
         ("{", r"\{([:,;-])\}", r"\1"),
+        # {}_5C_2, {}^5C_2 and C(5, 2).
+        (
+            "C",
+            r"(?:\{\})?[_^]\{?([0-9]+)\}?\s*C_\{?([0-9]+)\}?",
+            r"\\binom{\1}{\2}",
+        ),
         # \frac12, \frac1{72}, \frac{1}2 and \sqrt2.
         ("frac", rf"\\frac\s*({_TOKEN})", r"\\frac{\1}"),
         ("frac", rf"(\\frac\s*{_GROUP})\s*({_TOKEN})", r"\1{\2}"),

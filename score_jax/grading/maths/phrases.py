@@ -59,7 +59,7 @@ _SUBJECT = re.compile(
     re.IGNORECASE,
 )
 # Where what was stated ends: a reason for it starts, or words of summing up ...
-_END = r"(?<=[^\s{,;])\s*[,;(–—]? *(?:\\text\{)?[,;(]? *\b"
+_END = r"(?<=[^\s{,;])\s*[,;(–—]? *(?:\\text\{)? *[,;(]? *\b"
 _REASON = re.compile(rf"{_END}(?:because|since)\b", re.IGNORECASE)
 _SUMMING_UP = re.compile(
     rf"{_END}(?:in (?:total|all)|altogether|overall|as (?:required|desired"
