@@ -13,6 +13,7 @@ import re
 
 from etils import epath
 
+from score_jax.datasets import math_500
 from score_jax.datasets import math_faults
 from score_jax.datasets import math_rows
 from score_jax.datasets import published_files
@@ -27,11 +28,10 @@ ORIGINAL_COUNTS = {"train": 7_500, "test": 5_000}
 INSTRUCTIONS = (
     "MATH: take train.jsonl and test.jsonl from github.com/openai/prm800k"
     " (prm800k/math_splits, stored with git lfs) and put them in"
-    " <manual_dir>/math/. Or put that test.jsonl alone there (MATH-500 from the"
-    " Hugging Face hub is the same file; math500.jsonl is read too) and the"
-    " directory MATH, with train and test in it, of the archive that"
-    " github.com/hendrycks/math links to. Parquet copies of the Hugging Face"
-    " hub will do for either"
+    " <manual_dir>/math/. Or put the directory MATH there, with train and test"
+    " in it, of the archive that github.com/hendrycks/math links to. Parquet"
+    " copies of the Hugging Face hub will do for either; copies of the original"
+    " files need MATH-500 (of the hub too) beside them, as math500.jsonl"
 )
 
 # MATH-500 by a name of its own, beside original files that are called test.
@@ -100,32 +100,46 @@ def _splits(
       for split in counts
   }
   for split, records in tabled.items():
-    if not records and not (split == "train" and found.tree):
-      raise ValueError(
-          f"there is no file {folder / split}.jsonl. {INSTRUCTIONS}"
-      )
+    if not records and not found.tree:
+      raise _missing(folder, split)
   is_split = {s: len(records) for s, records in tabled.items()} == dict(counts)
   if is_split or not (found.tree or "train" in found.original):
     # Some copies of the split hold the solutions, without a column of answers.
     return _tabled_rows(tabled, "math")
-  if "test" not in found.chosen:
-    for records in found.original.values():
-      tables.value_of(records[0], "problem")  # rather name another layout
+  chosen = _tabled_rows(found.chosen, "math")
+  if "train" in chosen:
+    if "test" not in chosen:
+      raise _missing(folder, "test")
+    return chosen
+  original = _original_rows(found)
+  if not (chosen or found.tree):
     raise ValueError(
         f"{folder} holds the original MATH, but not the problems of the test:"
         f" put MATH-500 there, as math500.jsonl. {INSTRUCTIONS}"
     )
-  chosen = _tabled_rows(found.chosen, "math")
-  if "train" in chosen:
-    return chosen
-  original = _original_rows(found)
+  held_out = chosen.get("test") or _named(original, folder)
   pool = {"train": sum(original_counts.values())}
   check_counts(
       original,
       original_counts if "test" in original else pool,
       f"the original MATH in {folder}",
   )
-  return _resplit(original, chosen["test"])
+  return _resplit(original, held_out)
+
+
+def _missing(folder: epath.Path, split: str) -> ValueError:
+  return ValueError(f"there is no file {folder / split}.jsonl. {INSTRUCTIONS}")
+
+
+def _named(
+    original: Mapping[str, Sequence[Row]], folder: epath.Path
+) -> list[Row]:
+  """The problems of the test, by their names in the original tree."""
+  by_name = {row["id"]: row for rows in original.values() for row in rows}
+  names = math_500.names()
+  if not by_name.keys() >= set(names):
+    raise _missing(folder, "test")
+  return [by_name[name] for name in names]
 
 
 def _find(folder: epath.Path, splits: Collection[str]) -> _Found:
@@ -140,7 +154,7 @@ def _find(folder: epath.Path, splits: Collection[str]) -> _Found:
   for file in published_files.below(folder):
     of_tree = file.parent.parent.name
     if _HELD_OUT.fullmatch(file.name.partition(".")[0]):
-      found.chosen["test"] = tables.read_records(file)
+      found.chosen.setdefault("test", []).extend(tables.read_records(file))
     elif split := published_files.split_of(file, splits):
       tabled.setdefault((file.parent, split), []).append(file)
     elif of_tree in splits and file.name.endswith(".json"):

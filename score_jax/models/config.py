@@ -112,23 +112,54 @@ class YarnScaling:
 
 
 @dataclasses.dataclass(frozen=True)
+class LongRopeScaling:
+  """LongRoPE: each wavelength grows by a factor of its own.
+
+  A model has other factors, and is another function, for rows that are longer
+  than those of its first pre-training. Such rows are not computed: the factors
+  are kept for the files alone.
+
+  Attributes:
+    short_factors: of rows of up to original_max_positions tokens, one for each
+      pair that is rotated.
+    long_factors: of longer rows.
+    original_max_positions: positions of the first pre-training, in tokens.
+    attention_factor: factor of rotated queries and keys, each.
+  """
+
+  short_factors: tuple[float, ...]
+  long_factors: tuple[float, ...]
+  original_max_positions: int
+  attention_factor: float
+
+
+Scaling = LinearScaling | Llama3Scaling | YarnScaling | LongRopeScaling
+
+
+@dataclasses.dataclass(frozen=True)
 class Rope:
   """Rotary position embedding.
 
   Attributes:
     theta: base of the wavelengths.
     scaling: how the wavelengths are stretched, None for not at all.
+    share: share of a head that is rotated, the first of its numbers.
   """
 
   theta: float
-  scaling: LinearScaling | Llama3Scaling | YarnScaling | None = None
+  scaling: Scaling | None = None
+  share: float = 1.0
 
   @property
   def amplitude(self) -> float:
     """Factor of what is rotated."""
-    if isinstance(self.scaling, YarnScaling):
+    if isinstance(self.scaling, YarnScaling | LongRopeScaling):
       return self.scaling.attention_factor
     return 1.0
+
+  def rotated(self, head_dim: int) -> int:
+    """Numbers of a head that are rotated."""
+    return int(head_dim * self.share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,10 +243,7 @@ class ModelConfig:
           f" {self.num_heads}, which transformers asks of"
           f" {', '.join(_WHOLE_HEADS)}: no export could be loaded"
       )
-    if self.head_dim % 2:
-      raise ValueError(
-          f"head_dim {self.head_dim} is odd: rotary embeddings rotate pairs"
-      )
+    self._check_ropes()
     for kinds in (self.is_local, self.has_rope):
       if kinds and len(kinds) != self.num_layers:
         raise ValueError(
@@ -232,13 +260,39 @@ class ModelConfig:
           f"sliding_window is {self.sliding_window}, expected at least 1"
       )
 
+  def _check_ropes(self) -> None:
+    """Refuses what cannot be rotated in pairs."""
+    for rope in (self.rope, self.local_rope or self.rope):
+      width = rope.rotated(self.head_dim)
+      if self.head_dim % 2 or width % 2 or width < 2:
+        raise ValueError(
+            f"head_dim {self.head_dim} is odd, or so are the {width} of its"
+            " numbers that are rotated: rotary embeddings rotate pairs"
+        )
+      if width != self.rope.rotated(self.head_dim):
+        raise ValueError(
+            f"local layers rotate {width} numbers of a head, global ones"
+            f" {self.rope.rotated(self.head_dim)}: expected as many"
+        )
+      scaling = rope.scaling
+      if isinstance(scaling, LongRopeScaling):
+        for factors in (scaling.short_factors, scaling.long_factors):
+          if len(factors) != width // 2:
+            raise ValueError(
+                f"LongRoPE has {len(factors)} factors, expected one for each"
+                f" of {width // 2} pairs that are rotated"
+            )
+
   @property
   def position_limit(self) -> int:
     """Longest sequence that the model can be given, in tokens.
 
     Files with YaRN name the original length or the one that it reaches to.
+    Beyond LongRoPE's original length a model is another one.
     """
     scaling = self.rope.scaling
+    if isinstance(scaling, LongRopeScaling):
+      return min(self.max_positions, scaling.original_max_positions)
     if isinstance(scaling, YarnScaling):
       return max(self.max_positions, scaling.max_positions)
     return self.max_positions
@@ -256,10 +310,15 @@ def description(config: ModelConfig) -> dict[str, Any]:
   later changes no description. A part that is a class of its own, such as a
   scaling of rotary embeddings, is an object with the class's name as `kind`.
   """
+  return _parts(config)
+
+
+def _parts(value: Any) -> dict[str, Any]:
+  """Fields of a dataclass, less those with their defaults."""
   return {
-      field.name: _plain(vars(config)[field.name])
-      for field in dataclasses.fields(config)
-      if vars(config)[field.name] != field.default
+      field.name: _plain(vars(value)[field.name])
+      for field in dataclasses.fields(value)
+      if vars(value)[field.name] != field.default
   }
 
 
@@ -269,6 +328,5 @@ def _plain(value: Any) -> Any:
   if isinstance(value, tuple):
     return [_plain(v) for v in value]
   if dataclasses.is_dataclass(value):
-    parts = {name: _plain(part) for name, part in vars(value).items()}
-    return {"kind": type(value).__name__, **parts}
+    return {"kind": type(value).__name__, **_parts(value)}
   return value

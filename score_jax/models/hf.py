@@ -24,6 +24,7 @@ from score_jax.models import hf_files
 from score_jax.models import hf_tensors as tensors_lib
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.hf_tensors import Parts
 from score_jax.models.hf_tensors import Tensor
 from score_jax.models.transformer import Params
 from score_jax.output import files
@@ -44,6 +45,8 @@ _COMPANIONS = (
     "tokenizer_config.json",
     "vocab.json",
 )
+# Folder of chat templates beside the default one, such as that for tools.
+_TEMPLATES = "additional_chat_templates"
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -80,7 +83,8 @@ def load(
   for file in weight_files:
     for name, array in _tensors_of(file):
       if name in table:
-        _place(params, table[name], array, dtype, shardings)
+        for tensor, rows in tensors_lib.split(array, table[name]):
+          _place(params, tensor, rows, dtype, shardings)
   return config, params
 
 
@@ -111,6 +115,7 @@ def save(
     dtype: jnp.dtype | None = None,
     tokenizer: Any = None,
     like: str | os.PathLike | None = None,
+    write_format: Callable[[str], None] | None = None,
     max_shard_bytes: int = _MAX_SHARD_BYTES,
 ) -> None:
   """Writes a model as a Hugging Face directory, all of it or nothing.
@@ -127,6 +132,8 @@ def save(
       loaded from a directory, give that directory as `like` instead.
     like: Hugging Face directory or hub id whose tokenizer files, generation
       config and special tokens are copied, byte for byte.
+    write_format: called with the directory once these files are in it, to write
+      the format that the model was trained in, see `text.export`.
     max_shard_bytes: largest size of a file, unless a single tensor is larger.
 
   Raises:
@@ -134,8 +141,8 @@ def save(
   """
   dtype = jnp.dtype(dtype or params["embedding"].dtype)
   if not distributed.is_main():
-    for tensor in tensors_lib.table(config).values():
-      _fetch(params, tensor, dtype)  # takes part in what process 0 fetches
+    for parts in tensors_lib.table(config).values():
+      _fetch(params, parts, dtype)  # takes part in what process 0 fetches
     distributed.barrier("saved")
     return
   source = None if like is None else hf_files.resolve(like)
@@ -149,6 +156,8 @@ def save(
       files.write_json(os.path.join(directory, "generation_config.json"), ids)
     if source is not None:
       _copy_companions(source, directory)
+    if write_format is not None:
+      write_format(directory)
     content |= ids
     files.write_json(os.path.join(directory, "config.json"), content)
   distributed.barrier("saved")
@@ -247,12 +256,12 @@ def _without_layer_axis(
 
 def _check_tensors(
     config: ModelConfig,
-    table: Mapping[str, Tensor],
+    table: Mapping[str, Parts],
     weight_files: list[str],
     directory: str,
 ) -> None:
   """Raises ValueError listing all tensors that do not fit the model."""
-  problems, found = [], set()
+  problems, found, unknown = [], set(), []
   for file in weight_files:
     with hf_files.opened(file) as opened:
       for raw_name in opened.keys():
@@ -263,20 +272,22 @@ def _check_tensors(
         if name in found:
           problems.append(f"{raw_name} is there twice")
         elif name in table:
-          expected = table[name].hf_shape
+          expected = tensors_lib.shape(table[name])
           kind = opened.get_slice(raw_name).get_dtype()
           if shape != expected:
             problems.append(f"{raw_name} is {shape}, expected {expected}")
           if kind not in _FLOATS:  # quantised: its scales would be ignored
             problems.append(f"{raw_name} is of type {kind}")
         elif not (config.is_tied and name == "lm_head.weight"):
-          problems.append(f"unknown {raw_name}")
+          unknown.append(raw_name)
         found.add(name)
+  problems += [f"unknown {name}" for name in unknown]
   problems += [f"missing {name}" for name in table if name not in found]
   if problems:
+    hint = tensors_lib.hint(unknown)
     raise ValueError(
-        f"{directory} does not hold the model of its config.json: "
-        + "; ".join(sorted(problems))
+        f"{directory} does not hold the {config.model_type} model of its"
+        f" config.json{hint and f' ({hint})'}: " + "; ".join(sorted(problems))
     )
   if config.is_tied and "lm_head.weight" in found:
     _check_second_head(weight_files, directory)
@@ -327,18 +338,18 @@ def _write_weights(
     os.chmod(target, 0o644)  # safetensors makes it for the owner alone
     weight_map |= dict.fromkeys(names, file)
   if len(shards) > 1:
-    total = sum(_bytes(t, dtype.itemsize) for t in table.values())
+    total = sum(_bytes(parts, dtype.itemsize) for parts in table.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     files.write_json(os.path.join(directory, hf_files.INDEX), index)
 
 
 def _shards(
-    table: Mapping[str, Tensor], itemsize: int, max_shard_bytes: int
+    table: Mapping[str, Parts], itemsize: int, max_shard_bytes: int
 ) -> list[list[str]]:
   """Names of tensors by file, in order, each file as full as it may be."""
   shards, size = [[]], 0
-  for name, tensor in table.items():
-    tensor_bytes = _bytes(tensor, itemsize)
+  for name, parts in table.items():
+    tensor_bytes = _bytes(parts, itemsize)
     if shards[-1] and size + tensor_bytes > max_shard_bytes:
       shards.append([])
       size = 0
@@ -347,12 +358,18 @@ def _shards(
   return shards
 
 
-def _bytes(tensor: Tensor, itemsize: int) -> int:
-  return int(np.prod(tensor.hf_shape, dtype=np.int64)) * itemsize
+def _bytes(parts: Parts, itemsize: int) -> int:
+  return int(np.prod(tensors_lib.shape(parts), dtype=np.int64)) * itemsize
 
 
-def _fetch(params: Params, tensor: Tensor, dtype: jnp.dtype) -> np.ndarray:
-  """A tensor in the checkpoint's layout, on the host."""
+def _fetch(params: Params, parts: Parts, dtype: jnp.dtype) -> np.ndarray:
+  """A checkpoint's tensor, on the host."""
+  rows = [_fetch_part(params, part, dtype) for part in parts]
+  return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+
+def _fetch_part(params: Params, tensor: Tensor, dtype: jnp.dtype) -> np.ndarray:
+  """A parameter in the checkpoint's layout, on the host."""
   array = tensors_lib.parameter_of(params, tensor)
   if tensor.layer is not None:
     array = _layer_of(array, tensor.layer)
@@ -370,6 +387,9 @@ def _copy_companions(source: str, directory: str) -> None:
     file = os.path.join(source, name)
     if os.path.isfile(file):
       shutil.copyfile(file, os.path.join(directory, name))
+  templates = os.path.join(source, _TEMPLATES)
+  if os.path.isdir(templates):
+    shutil.copytree(templates, os.path.join(directory, _TEMPLATES))
 
 
 def _token_ids(source: str) -> dict[str, Any]:

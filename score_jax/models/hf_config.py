@@ -15,7 +15,6 @@ from score_jax.models import hf_rope
 from score_jax.models.config import Activation
 from score_jax.models.config import ModelConfig
 from score_jax.models.hf_families import FAMILIES
-from score_jax.models.hf_families import SUPPORTED_MODEL_TYPES
 from score_jax.models.hf_families import Family
 
 _SIZES = (
@@ -65,9 +64,9 @@ def _origin(content: Mapping[str, Any], source: str) -> str:
 
 def _read(content: Mapping[str, Any]) -> ModelConfig:
   """`from_hf` without the file's name in its messages."""
-  _refuse_remote_code(content)
   text = _text_part(content)
   family = hf_families.find(text)
+  _refuse_remote_code(content, family)
   for part in (content, text):
     hf_families.refuse_foreign_fields(part, family)
   values = {**family.defaults, **text}
@@ -121,7 +120,7 @@ def to_hf(config: ModelConfig) -> dict[str, Any]:
       "head_dim": c.head_dim,
       "intermediate_size": c.d_ff,
       family.activation_field: c.activation.value,
-      **hf_rope.written(c.rope, c.local_rope, family),
+      **hf_rope.written(c, family),
       "rms_norm_eps": c.norm_eps,
       "tie_word_embeddings": c.is_tied,
       "max_position_embeddings": c.max_positions,
@@ -146,13 +145,21 @@ def to_hf(config: ModelConfig) -> dict[str, Any]:
   return content
 
 
-def _refuse_remote_code(content: Mapping[str, Any]) -> None:
-  if "auto_map" in content:
-    raise ValueError(
-        f"it asks for Python code of its own (auto_map:"
-        f" {content['auto_map']}), which is never run. If the model is one of"
-        f" {', '.join(SUPPORTED_MODEL_TYPES)}, remove auto_map from a copy."
-    )
+def _refuse_remote_code(content: Mapping[str, Any], family: Family) -> None:
+  """Refuses Python code that would make another model of the family."""
+  if "auto_map" not in content:
+    return
+  asked = content["auto_map"]
+  if isinstance(asked, Mapping):
+    models = ("AutoConfig", "AutoModel", "AutoModelForCausalLM")
+    classes = {asked[name] for name in models if name in asked}
+    if classes and classes <= set(family.published_code):
+      return
+  raise ValueError(
+      f"it asks for Python code of its own (auto_map: {asked}), which is never"
+      " run. If the model is a plain one of its family, remove auto_map from a"
+      " copy of config.json."
+  )
 
 
 def _text_part(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -197,7 +204,7 @@ def _whole(values: Mapping[str, Any], name: str) -> int | None:
 
 
 def _optional(values: Mapping[str, Any], name: str) -> float | None:
-  return None if values.get(name) is None else hf_rope.number(values, name)
+  return None if values.get(name) is None else hf_rope.positive(values, name)
 
 
 def _activation(values: Mapping[str, Any], field: str) -> Activation:

@@ -87,6 +87,10 @@ def _num_layers(values: Values) -> int:
   return values["num_hidden_layers"]
 
 
+# Scalings of rotary embeddings that are implemented.
+ROPE_KINDS = ("default", "linear", "llama3", "longrope", "yarn")
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
   """What is particular to one model_type.
@@ -97,10 +101,16 @@ class Family:
     activation_field: name of the field with the activation.
     constants: fields of ModelConfig that no file has.
     rope_layout: where rotary embeddings stand.
+    rope_kinds: kinds of scaling that transformers has for the family, by the
+      names that files have for them.
     local_rope_theta: theta of local layers, where it is a constant unless it
       is given by kind of layer.
     local_layers: which layers are local where `layer_types` is not given.
     has_layer_types: whether transformers reads `layer_types`.
+    fused_tensors: names of a layer's tensors that hold those of others, one
+      below the other, by the usual names of these.
+    published_code: classes that published files ask for in `auto_map`, and
+      that have become transformers' own.
     ignored: fields of other families that this one's files have for nothing.
   """
 
@@ -109,9 +119,16 @@ class Family:
   activation_field: str = "hidden_act"
   constants: Values = dataclasses.field(default_factory=dict)
   rope_layout: RopeLayout = RopeLayout.FLAT
+  rope_kinds: Mapping[str, str] = dataclasses.field(
+      default_factory=lambda: {kind: kind for kind in ROPE_KINDS}
+  )
   local_rope_theta: float | None = None
   local_layers: Callable[[Values], tuple[bool, ...]] = _no_local_layers
   has_layer_types: bool = False
+  fused_tensors: Mapping[str, tuple[str, ...]] = dataclasses.field(
+      default_factory=dict
+  )
+  published_code: tuple[str, ...] = ()
   ignored: tuple[str, ...] = ()
 
 
@@ -213,6 +230,38 @@ FAMILIES = {
         local_layers=_three_of_four_local,
         has_layer_types=True,
     ),
+    "phi3": Family(
+        "Phi3ForCausalLM",
+        {
+            **_PLAIN,
+            "original_max_position_embeddings": 4096,
+            "partial_rotary_factor": 1.0,
+            "rms_norm_eps": 1e-5,
+            "sliding_window": None,
+        },
+        rope_kinds={
+            "default": "default",
+            "longrope": "longrope",
+            "su": "longrope",
+            "yarn": "longrope",
+        },
+        local_layers=_all_local,
+        fused_tensors={
+            "self_attn.qkv_proj.weight": (
+                "self_attn.q_proj.weight",
+                "self_attn.k_proj.weight",
+                "self_attn.v_proj.weight",
+            ),
+            "mlp.gate_up_proj.weight": (
+                "mlp.gate_proj.weight",
+                "mlp.up_proj.weight",
+            ),
+        },
+        published_code=(
+            "configuration_phi3.Phi3Config",
+            "modeling_phi3.Phi3ForCausalLM",
+        ),
+    ),
     "qwen2": Family(
         "Qwen2ForCausalLM",
         _QWEN,
@@ -252,12 +301,17 @@ SUPPORTED_MODEL_TYPES = ("gemma3", *FAMILIES)
 _EXPERTS = "mixture of experts"
 _GATED_DELTA = "linear attention (gated delta rule) in three of four layers"
 _LAYER_NORM = "layer norm and biases in place of RMS norm"
+_UNEQUAL = "layers of unequal shape, shared keys and inputs for each layer"
 _ABSENT = {
     "cohere": "layers whose two halves run side by side",
     "cohere2": "layers whose two halves run side by side",
     "deepseek_v2": "latent attention and a mixture of experts",
     "deepseek_v3": "latent attention and a mixture of experts",
     "falcon_h1": "state-space layers",
+    "gemma3n": _UNEQUAL,
+    "gemma3n_text": _UNEQUAL,
+    "gemma4": _UNEQUAL,
+    "gemma4_text": _UNEQUAL,
     "gpt_oss": _EXPERTS,
     "granite": "factors on embeddings, residuals, scores and logits",
     "granitemoe": _EXPERTS,
@@ -288,9 +342,11 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "attn_logit_softcapping": (),
     "attn_temperature_tuning": (False, 0),
     "clip_qkv": (),
+    "compression_config": (),
     "embedding_multiplier": (1,),
     "final_logit_softcapping": (),
     "hidden_size_per_layer_input": (0,),
+    "lm_head_bias": (False,),
     "logit_scale": (1,),
     "logits_scaling": (1,),
     "mlp_bias": (False,),
@@ -300,6 +356,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "num_local_experts": (0,),
     "parallel_attn": (False,),
     "partial_rotary_factor": (1,),
+    "per_layer_config": (),
     "qk_layernorm": (False,),
     "quantization_config": (),
     "query_pre_attn_scalar": (),
@@ -342,7 +399,7 @@ def find(content: Values) -> Family:
         " the language model alone, with a config.json and tensors of its own"
     )
   raise ValueError(
-      f"the family is not supported{reason}; supported:"
+      f"the family is not supported{reason}; give a model of one of"
       f" {', '.join(SUPPORTED_MODEL_TYPES)}"
   )
 
@@ -359,10 +416,9 @@ def refuse_foreign_fields(content: Values, family: Family) -> None:
     value = content.get(name)
     if value is None or (not isinstance(value, Mapping) and value in neutral):
       continue
-    if name == "quantization_config":
+    if name in ("quantization_config", "compression_config"):
       raise ValueError(
-          f"quantization_config is {value!r}: quantised weights are not read;"
-          f" {_UNQUANTIZED}"
+          f"{name} is {value!r}: quantised weights are not read; {_UNQUANTIZED}"
       )
     expected = " or ".join(map(repr, neutral)) or "null"
     raise ValueError(

@@ -12,6 +12,8 @@ from typing import Any
 
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import LongRopeScaling
+from score_jax.models.config import ModelConfig
 from score_jax.models.config import Rope
 from score_jax.models.config import YarnScaling
 from score_jax.models.hf_families import Family
@@ -20,9 +22,9 @@ from score_jax.models.hf_families import RopeLayout
 LOCAL, GLOBAL = "sliding_attention", "full_attention"
 
 _PLAIN = {"rope_type": "default"}
-_KINDS = ("default", "linear", "llama3", "yarn")
 # What some kinds do not give stands beside the scaling.
 _ORIGINAL = "original_max_position_embeddings"
+_SHARE = "partial_rotary_factor"
 
 
 def read(values: Mapping[str, Any], family: Family) -> tuple[Rope, Rope | None]:
@@ -43,8 +45,8 @@ def read(values: Mapping[str, Any], family: Family) -> tuple[Rope, Rope | None]:
     _refuse_truncate(parameters, far, near)
     near_theta = family.local_rope_theta or values["rope_local_base_freq"]
     return (
-        _rope({"rope_theta": values["rope_theta"], **far}, values),
-        _rope({"rope_theta": near_theta, **near}, values),
+        _rope({"rope_theta": values["rope_theta"], **far}, values, family),
+        _rope({"rope_theta": near_theta, **near}, values, family),
     )
   flat = scaling or parameters
   if GLOBAL in flat or LOCAL in flat:
@@ -52,24 +54,27 @@ def read(values: Mapping[str, Any], family: Family) -> tuple[Rope, Rope | None]:
         "rope_parameters has an entry for each kind of layer, which"
         " transformers does not read in this family: give one for all"
     )
+  if _SHARE in family.defaults:
+    flat = {_SHARE: values[_SHARE], **flat}
   outside = {k: v for k, v in values.items() if k == _ORIGINAL}
-  return (
-      _rope({"rope_theta": values["rope_theta"], **flat, **outside}, values),
-      None,
-  )
+  whole = {"rope_theta": values["rope_theta"], **flat, **outside}
+  return _rope(whole, values, family), None
 
 
-def written(
-    rope: Rope, local_rope: Rope | None, family: Family
-) -> dict[str, Any]:
-  """Fields of a config.json, in the layout of transformers 4 if it has them.
-
-  Args:
-    rope: of global layers.
-    local_rope: of local layers; None where they have no other.
-    family: the model's family.
-  """
-  fields = {"rope_theta": rope.theta, "rope_scaling": _scaling(rope)}
+def written(config: ModelConfig, family: Family) -> dict[str, Any]:
+  """Fields of a config.json, in the layout of transformers 4 if it has them."""
+  rope, local_rope = config.rope, config.local_rope
+  scaling = _scaling(rope)
+  fields = {"rope_theta": rope.theta, "rope_scaling": scaling}
+  if _SHARE in family.defaults:
+    fields[_SHARE] = rope.share
+  if _ORIGINAL in family.defaults and scaling is not None:
+    # transformers 4 refuses Phi 3's scaling with more than it needs.
+    fields[_ORIGINAL] = scaling.pop(_ORIGINAL)
+    factor = config.max_positions / fields[_ORIGINAL]
+    usual = _longrope_attention_factor(factor, fields[_ORIGINAL])
+    if scaling["attention_factor"] == usual:
+      del scaling["attention_factor"]
   if local_rope is None:
     return fields
   theta = family.local_rope_theta or local_rope.theta
@@ -88,6 +93,14 @@ def _scaling(rope: Rope) -> dict[str, Any] | None:
     return None
   if isinstance(scaling, LinearScaling):
     return {"rope_type": "linear", "factor": scaling.factor}
+  if isinstance(scaling, LongRopeScaling):
+    return {
+        "type": "longrope",
+        "short_factor": list(scaling.short_factors),
+        "long_factor": list(scaling.long_factors),
+        _ORIGINAL: scaling.original_max_positions,
+        "attention_factor": scaling.attention_factor,
+    }
   if isinstance(scaling, YarnScaling):
     return {
         "rope_type": "yarn",
@@ -119,6 +132,18 @@ def number(values: Mapping[str, Any], name: str) -> float:
   return float(value)
 
 
+def positive(values: Mapping[str, Any], name: str) -> float:
+  """A field that must be a finite number above 0.
+
+  Raises:
+    ValueError: it is something else.
+  """
+  value = number(values, name)
+  if value <= 0:
+    raise ValueError(f"{name} is {value}, expected a number above 0")
+  return value
+
+
 def _object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
   """A field that is an object; empty where it is absent or null."""
   value = values.get(name)
@@ -129,36 +154,55 @@ def _object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
   return dict(value)
 
 
-def _rope(parameters: Mapping[str, Any], values: Mapping[str, Any]) -> Rope:
+def _rope(
+    parameters: Mapping[str, Any], values: Mapping[str, Any], family: Family
+) -> Rope:
   """One rotary embedding; lengths that it lacks are those of the model."""
-  if parameters.get("partial_rotary_factor") not in (1, None):
+  name = parameters.get("rope_type", parameters.get("type", "default"))
+  if name not in family.rope_kinds:
     raise ValueError(
-        f"partial_rotary_factor is {parameters['partial_rotary_factor']!r}, the"
-        " decoder rotates whole heads of this family"
+        f"rope type {name!r} is not supported; supported:"
+        f" {', '.join(map(repr, family.rope_kinds))}"
     )
-  kind = parameters.get("rope_type", parameters.get("type", "default"))
-  theta = _positive(parameters, "rope_theta")
-  if kind == "default":
-    return Rope(theta)
-  if kind == "linear":
-    return Rope(theta, LinearScaling(_positive(parameters, "factor")))
-  if kind == "llama3":
-    return Rope(theta, _llama3(parameters, values))
-  if kind == "yarn":
-    return Rope(theta, _yarn(parameters, values))
-  raise ValueError(
-      f"rope type {kind!r} is not supported; supported:"
-      f" {', '.join(map(repr, _KINDS))}"
-  )
+  scaling = _SCALINGS[family.rope_kinds[name]](parameters, values)
+  theta = positive(parameters, "rope_theta")
+  return Rope(theta, scaling, _share(parameters, family))
+
+
+def _share(parameters: Mapping[str, Any], family: Family) -> float:
+  """Share of a head that is rotated."""
+  if _SHARE not in family.defaults:
+    if parameters.get(_SHARE) not in (1, None):
+      raise ValueError(
+          f"{_SHARE} is {parameters[_SHARE]!r}, the decoder rotates whole heads"
+          " of this family"
+      )
+    return 1.0
+  share = positive(parameters, _SHARE)
+  if share > 1:
+    raise ValueError(f"{_SHARE} is {share}, expected at most 1")
+  return share
+
+
+def _default(parameters: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+  """No scaling."""
+  del parameters, values
+
+
+def _linear(
+    parameters: Mapping[str, Any], values: Mapping[str, Any]
+) -> LinearScaling:
+  del values
+  return LinearScaling(positive(parameters, "factor"))
 
 
 def _llama3(
     parameters: Mapping[str, Any], values: Mapping[str, Any]
 ) -> Llama3Scaling:
   return Llama3Scaling(
-      factor=_positive(parameters, "factor"),
-      low_freq_factor=_positive(parameters, "low_freq_factor"),
-      high_freq_factor=_positive(parameters, "high_freq_factor"),
+      factor=positive(parameters, "factor"),
+      low_freq_factor=positive(parameters, "low_freq_factor"),
+      high_freq_factor=positive(parameters, "high_freq_factor"),
       original_max_positions=_original_length(parameters, values),
   )
 
@@ -167,10 +211,15 @@ def _yarn(
     parameters: Mapping[str, Any], values: Mapping[str, Any]
 ) -> YarnScaling:
   length = _original_length(parameters, values)
+  if positive(parameters, "rope_theta") <= 1:
+    raise ValueError(
+        f"rope_theta is {parameters['rope_theta']}, expected more than 1 for"
+        " YaRN, which divides by its logarithm"
+    )
   if parameters["factor"] is None:
     factor = values["max_position_embeddings"] / length
   else:
-    factor = _positive(parameters, "factor")
+    factor = positive(parameters, "factor")
   truncate = parameters.get("truncate", True)
   if type(truncate) is not bool:
     raise ValueError(f"truncate is {truncate!r}, expected true or false")
@@ -184,10 +233,35 @@ def _yarn(
   )
 
 
+def _longrope(
+    parameters: Mapping[str, Any], values: Mapping[str, Any]
+) -> LongRopeScaling:
+  length = _original_length(parameters, values)
+  factor = values["max_position_embeddings"] / length
+  if parameters.get("factor") is not None:
+    factor = positive(parameters, "factor")
+  attention_factor = _longrope_attention_factor(factor, length)
+  if parameters.get("attention_factor") is not None:
+    attention_factor = positive(parameters, "attention_factor")
+  return LongRopeScaling(
+      short_factors=_positive_numbers(parameters, "short_factor"),
+      long_factors=_positive_numbers(parameters, "long_factor"),
+      original_max_positions=length,
+      attention_factor=attention_factor,
+  )
+
+
+def _longrope_attention_factor(factor: float, length: int) -> float:
+  """Its own, for rows that may be `factor` times as long as the original."""
+  if factor <= 1:
+    return 1.0
+  return math.sqrt(1 + math.log(factor) / math.log(length))
+
+
 def _attention_factor(parameters: Mapping[str, Any], factor: float) -> float:
   """YaRN's own, which grows with the logarithm of the factor, or the given."""
   if parameters.get("attention_factor") is not None:
-    return _positive(parameters, "attention_factor")
+    return positive(parameters, "attention_factor")
 
   def grown(share):
     return 1.0 if factor <= 1 else 0.1 * share * math.log(factor) + 1.0
@@ -214,20 +288,30 @@ def _original_length(
 ) -> int:
   """Positions before the scaling; those of the model where it says nothing."""
   length = parameters.get(_ORIGINAL, values["max_position_embeddings"])
-  if type(length) is not int or length < 1:
+  if type(length) is not int or length < 2:
     raise ValueError(
-        f"{_ORIGINAL} is {length!r}, expected a whole number above 0"
+        f"{_ORIGINAL} is {length!r}, expected a whole number above 1"
     )
   return length
 
 
-def _positive(values: Mapping[str, Any], name: str) -> float:
-  value = number(values, name)
-  if value <= 0:
-    raise ValueError(f"{name} is {value}, expected a number above 0")
-  return value
-
-
 def _positive_or(values: Mapping[str, Any], name: str, default: float) -> float:
   """A number above 0; the default where it is absent, null or 0."""
-  return _positive(values, name) if values.get(name) else default
+  return positive(values, name) if values.get(name) else default
+
+
+def _positive_numbers(
+    values: Mapping[str, Any], name: str
+) -> tuple[float, ...]:
+  if not isinstance(values[name], list):
+    raise ValueError(f"{name} is {values[name]!r}, expected a list of numbers")
+  return tuple(positive({name: value}, name) for value in values[name])
+
+
+_SCALINGS = {
+    "default": _default,
+    "linear": _linear,
+    "llama3": _llama3,
+    "longrope": _longrope,
+    "yarn": _yarn,
+}

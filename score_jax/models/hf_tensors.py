@@ -1,16 +1,20 @@
 """Which tensor of a Hugging Face checkpoint is which parameter.
 
 One table serves all families: a family without biases simply has no entries for
-them. Our parameters stack the layers; a checkpoint has a tensor for each layer.
+them. Our parameters stack the layers; a checkpoint has a tensor for each layer,
+and in some families one tensor for several parameters.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
 import re
 from typing import Any
 from typing import NamedTuple
 
 import numpy as np
 
+from score_jax.models import hf_families
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import NormPlacement
 from score_jax.models.config import QkNorm
@@ -18,13 +22,13 @@ from score_jax.models.transformer import Params
 
 
 class Tensor(NamedTuple):
-  """A tensor of a checkpoint and its place in the parameters.
+  """A tensor of a checkpoint, or rows of one, and its place in the parameters.
 
   Attributes:
     parameter: name of our parameter, in params, or in params["layers"] for the
       tensor of a layer.
     layer: index into the stack, None for a tensor outside of the layers.
-    hf_shape: shape of the tensor in the checkpoint.
+    hf_shape: shape in the checkpoint.
     load: turns the checkpoint's layout into ours; a view, nothing is copied.
     save: turns our layout back into the checkpoint's.
   """
@@ -36,7 +40,11 @@ class Tensor(NamedTuple):
   save: Callable[[np.ndarray], np.ndarray]
 
 
-def table(config: ModelConfig) -> dict[str, Tensor]:
+# What a tensor of a checkpoint holds, from its first rows to its last.
+Parts = tuple[Tensor, ...]
+
+
+def table(config: ModelConfig) -> dict[str, Parts]:
   """All tensors of a checkpoint by Hugging Face's name, in its usual order."""
   c = config
   top = {
@@ -52,12 +60,37 @@ def table(config: ModelConfig) -> dict[str, Tensor]:
       "mlp.up_proj.weight": _transposed("up", c.d_ff, c.d_model),
       "mlp.down_proj.weight": _transposed("down", c.d_model, c.d_ff),
   }
+  fused = hf_families.FAMILIES[c.model_type].fused_tensors
   stacked = {
-      f"model.layers.{i}.{name}": tensor._replace(layer=i)
+      f"model.layers.{i}.{name}": tuple(t._replace(layer=i) for t in parts)
       for i in range(c.num_layers)
-      for name, tensor in layer.items()
+      for name, parts in _fused(layer, fused).items()
   }
-  return {**top, **stacked}
+  return {name: (tensor,) for name, tensor in top.items()} | stacked
+
+
+def _fused(
+    tensors: Mapping[str, Tensor], fused: Mapping[str, tuple[str, ...]]
+) -> dict[str, Parts]:
+  """Tensors by name, those that are parts of another one by that one's."""
+  whole = {part: name for name, parts in fused.items() for part in parts}
+  result = {}
+  for name, tensor in tensors.items():
+    name = whole.get(name, name)
+    result[name] = (*result.get(name, ()), tensor)
+  return result
+
+
+def shape(parts: Parts) -> tuple[int, ...]:
+  """Shape of a checkpoint's tensor."""
+  rows = sum(part.hf_shape[0] for part in parts)
+  return (rows, *parts[0].hf_shape[1:])
+
+
+def split(array: np.ndarray, parts: Parts) -> list[tuple[Tensor, np.ndarray]]:
+  """The parts of a checkpoint's tensor and their rows of it, as views."""
+  ends = np.cumsum([part.hf_shape[0] for part in parts])
+  return list(zip(parts, np.split(array, ends[:-1]), strict=True))
 
 
 def parameter_of(params: Params, tensor: Tensor) -> Any:
@@ -78,6 +111,48 @@ _NOT_OURS = re.compile(
     r"(model\.)?(vision_tower|multi_modal_projector)\."
     r"|.*\.rotary_emb\.inv_freq$"
 )
+
+
+# What names tell of files that hold something else than a whole model.
+_HINTS = (
+    (
+        r"base_model\.|.*\.(lora_|base_layer\.)",
+        "these are the tensors of a PEFT model that was not merged: save"
+        " model.merge_and_unload()",
+    ),
+    (
+        r".*(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|^module)\.",
+        "these are the tensors of a wrapped model (torch.compile, FSDP,"
+        " DataParallel): save the one inside",
+    ),
+    (
+        r"(layers\.\d+|embed_tokens|norm)\.",
+        "these are the tensors of a decoder without its head: save the model"
+        " of a class that ends with ForCausalLM",
+    ),
+    (
+        r"(score|v_head|classifier|value_head|reward_head)\.",
+        "the model gives scores: give one that gives tokens",
+    ),
+    (
+        r".*\.(qweight|qzeros|scales|weight_scale(_inv)?|weight_packed|absmax"
+        r"|quant_map|weight\.(absmax|quant_map|quant_state.*))$",
+        "the weights are quantised: give the checkpoint that they were made"
+        " from",
+    ),
+)
+
+
+def hint(unknown: Iterable[str]) -> str:
+  """What tensors that are not the model's probably are; '' if it cannot tell.
+
+  Args:
+    unknown: their names.
+  """
+  for pattern, sentence in _HINTS:
+    if any(re.match(pattern, name) for name in unknown):
+      return sentence
+  return ""
 
 
 def text_name(name: str) -> str | None:

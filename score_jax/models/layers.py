@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import LongRopeScaling
 from score_jax.models.config import Rope
 from score_jax.models.config import YarnScaling
 
@@ -22,8 +23,8 @@ class Rotation(NamedTuple):
   Both may have a factor in common, see `Rope.amplitude`.
 
   Attributes:
-    sin: float32[R, T, head_dim / 2].
-    cos: float32[R, T, head_dim / 2].
+    sin: float32[R, T, rotated pairs].
+    cos: float32[R, T, rotated pairs].
   """
 
   sin: jax.Array
@@ -63,8 +64,8 @@ def softcap(x: jax.Array, cap: float | None) -> jax.Array:
 
 
 def inverse_wavelengths(rope: Rope, head_dim: int) -> jax.Array:
-  """float32[head_dim / 2], radians per position of each rotated pair."""
-  half = head_dim // 2
+  """float32[rotated pairs], radians per position of each of a head's pairs."""
+  half = rope.rotated(head_dim) // 2
   plain = rope.theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
   scaling = rope.scaling
   if isinstance(scaling, LinearScaling):
@@ -73,6 +74,8 @@ def inverse_wavelengths(rope: Rope, head_dim: int) -> jax.Array:
     return _llama3_scaled(plain, scaling)
   if isinstance(scaling, YarnScaling):
     return _yarn_scaled(plain, scaling, rope.theta)
+  if isinstance(scaling, LongRopeScaling):
+    return plain / jnp.asarray(scaling.short_factors, jnp.float32)
   return plain
 
 
@@ -122,8 +125,15 @@ def without_rotation(rotation: Rotation) -> Rotation:
 
 
 def rotate(x: jax.Array, rotation: Rotation) -> jax.Array:
-  """Rotates the pairs (i, i + head_dim / 2) of x [R, heads, T, head_dim]."""
+  """Rotates pairs of x [R, heads, T, head_dim].
+
+  Of P pairs, number i is (i, i + P). What lies behind them stays as it is.
+  """
   sin, cos = (a[:, None] for a in rotation)
+  width = 2 * sin.shape[-1]
+  if width < x.shape[-1]:
+    turned, rest = jnp.split(x, [width], axis=-1)
+    return jnp.concatenate([rotate(turned, rotation), rest], axis=-1)
   first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
   rotated = (first * cos - second * sin, second * cos + first * sin)
   return jnp.concatenate(rotated, axis=-1).astype(x.dtype)

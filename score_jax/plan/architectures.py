@@ -10,6 +10,7 @@ from typing import Any
 
 import huggingface_hub
 
+from score_jax.models import hf
 from score_jax.models import hf_config
 from score_jax.models import hf_files
 from score_jax.models.config import ModelConfig
@@ -150,9 +151,9 @@ def load(path: str) -> ModelConfig:
   known = KNOWN.get(base)
   if known is not None and not os.path.exists(path):
     return hf_config.from_hf(known, path)
-  file = os.path.join(path, "config.json") if os.path.isdir(path) else path
-  if not os.path.exists(file):
-    file = _fetch(path)
+  if os.path.isdir(path):
+    return hf.load_config(path)
+  file = path if os.path.exists(path) else _fetch(path)
   return hf_config.from_hf(hf_files.read_object(file), file)
 
 

@@ -68,7 +68,9 @@ def code_task(
   expected = _FEW_SHOT_TEMPLATES if num_shots else _TEMPLATES
   texts = templates.load_templates(prompts, expected)
   data = sources.code_problems(mbpp, test, data_dir, manual_dir)
-  splits = data_task.leave_out({s: data[s] for s in _SPLITS}, exclude)
+  splits, twins = data_task.leave_out_twins(
+      data_task.leave_out({s: data[s] for s in _SPLITS}, exclude)
+  )
   shots = sources.shots(data["prompt"], num_shots)
   first_prompts = {
       p.id: _first_prompt(p, texts, shots)
@@ -87,7 +89,10 @@ def code_task(
       splits=kept,
       first_prompts=first_prompts,
       grader=sandbox,
-      notes={"num_excluded": len(set(exclude)), "left_out": left_out},
+      notes={
+          "num_excluded": len(set(exclude)),
+          "left_out": {s: twins[s] | left_out[s] for s in _SPLITS},
+      },
   )
 
 

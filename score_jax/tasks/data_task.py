@@ -7,8 +7,12 @@ import dataclasses
 from typing import Any
 from typing import Protocol
 
+from score_jax.datasets.rows import normalize_text
 from score_jax.types import Grade
 from score_jax.types import Problem
+
+# In the manifest, of problems that are left out.
+_TWIN = "text_is_in_a_later_split"
 
 
 class Grader(Protocol):
@@ -82,22 +86,51 @@ def cut_validation(
   the data set: it is often sorted, and its first or last problems would all be
   of one kind.
 
+  Problems with one text, of which published data has a few, stay together.
+
   Returns:
     Splits 'train' and 'validation', each in the order of the data set.
 
   Raises:
     ValueError: `count` is below 1, or no training problem would be left.
   """
-  if not 0 < count < len(problems):
+  texts = collections.Counter(_text(p) for p in problems)
+  alone = [i for i, p in enumerate(problems) if texts[_text(p)] == 1]
+  if not 0 < count < len(alone):
     raise ValueError(
-        f"task.num_validation is {count}, expected 1 to {len(problems) - 1} of"
-        f" the {len(problems)} training problems"
+        f"task.num_validation is {count}, expected 1 to {len(alone) - 1} of the"
+        f" {len(problems)} training problems"
     )
-  chosen = {i * len(problems) // count for i in range(count)}
+  chosen = {alone[i * len(alone) // count] for i in range(count)}
   return {
       "train": [p for i, p in enumerate(problems) if i not in chosen],
       "validation": [p for i, p in enumerate(problems) if i in chosen],
   }
+
+
+def leave_out_twins(
+    splits: Mapping[str, Sequence[Problem]],
+) -> tuple[dict[str, list[Problem]], dict[str, dict[str, list[str]]]]:
+  """Leaves out problems whose text stands in a later split.
+
+  So no problem of the test is trained on. For published data, where they are
+  few; in other data they are refused by name when a run starts.
+
+  Args:
+    splits: problems by split, the test last.
+
+  Returns:
+    The problems that are kept, by split, and the names of the others, by split
+    and reason.
+  """
+  kept, names = {}, {}
+  order = list(splits)
+  for number, split in enumerate(order):
+    later = {_text(p) for s in order[number + 1 :] for p in splits[s]}
+    kept[split] = [p for p in splits[split] if _text(p) not in later]
+    twins = [p.source_id for p in splits[split] if _text(p) in later]
+    names[split] = {_TWIN: twins} if twins else {}
+  return kept, names
 
 
 def leave_out(
@@ -126,3 +159,7 @@ def leave_out(
       split: [p for p in problems if p.source_id not in names]
       for split, problems in splits.items()
   }
+
+
+def _text(problem: Problem) -> str:
+  return normalize_text(problem.question)

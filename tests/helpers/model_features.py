@@ -33,6 +33,9 @@ def without_features(config: ModelConfig) -> Iterator[tuple[str, ModelConfig]]:
       yield changed(**{field.name: default})
   if config.rope.scaling is not None:
     yield changed(rope=dataclasses.replace(config.rope, scaling=None))
+  if config.rope.share != 1:
+    rope = dataclasses.replace(config.rope, scaling=None)
+    yield changed(rope=dataclasses.replace(rope, share=1.0))
   yield changed(norm_eps=1e-6)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import LongRopeScaling
 from score_jax.models.config import NormPlacement
 from score_jax.models.config import QkNorm
 from score_jax.models.config import YarnScaling
@@ -102,14 +103,14 @@ def _turned(head, config, position, rope):
   """A query or key at its position; without a rope as it is."""
   if rope is None:
     return head
-  half = config.head_dim // 2
+  half = int(config.head_dim * rope.share) // 2
   # Pairs of numbers are points of a plane, which is turned.
-  points = head[:half] + 1j * head[half:]
+  points = head[:half] + 1j * head[half : 2 * half]
   speeds = np.array([_speed(rope, i, half) for i in range(half)])
   points = points * np.exp(1j * position * speeds)
-  if isinstance(rope.scaling, YarnScaling):
+  if isinstance(rope.scaling, YarnScaling | LongRopeScaling):
     points = points * rope.scaling.attention_factor
-  return np.concatenate([points.real, points.imag])
+  return np.concatenate([points.real, points.imag, head[2 * half :]])
 
 
 def _speed(rope, pair, half):
@@ -126,6 +127,8 @@ def _speed(rope, pair, half):
       share = length / wavelength - scaling.low_freq_factor
       share /= scaling.high_freq_factor - scaling.low_freq_factor
       wavelength /= share + (1 - share) / scaling.factor
+  if isinstance(scaling, LongRopeScaling):
+    wavelength *= scaling.short_factors[pair]
   if isinstance(scaling, YarnScaling):
     slowed = 1 / scaling.factor
     share = _yarn_share(rope, pair, half)

@@ -17,6 +17,7 @@ from score_jax.models import transformer
 from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import LongRopeScaling
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import NormPlacement
 from score_jax.models.config import QkNorm
@@ -114,6 +115,16 @@ SMOLLM3 = dataclasses.replace(
     is_local=(True, True, False),
     has_rope=(True, False, False),
 )
+PHI3 = dataclasses.replace(
+    PLAIN,
+    model_type="phi3",
+    # Six of ten numbers of a head are rotated.
+    rope=Rope(
+        100.0,
+        LongRopeScaling((1.5, 2.5, 3.0), (5.0, 6.0, 7.0), 32, 1.4),
+        share=0.6,
+    ),
+)
 FAMILIES = {
     c.model_type: c
     for c in (
@@ -125,6 +136,7 @@ FAMILIES = {
         GEMMA3,
         OLMO2,
         OLMO3,
+        PHI3,
         SMOLLM3,
     )
 } | {"qwen3_yarn": QWEN3_YARN}

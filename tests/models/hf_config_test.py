@@ -36,12 +36,17 @@ _WITHOUT_BEARING = {
     "_sliding_window_pattern",
     "architectures",
     "attention_bias",  # of the families without that field
+    "auto_map",
     "bos_token_id",
     "eos_token_id",
+    "full_attn_mod",
     "head_dim",  # stays null in some families; compared by ModelConfig
     "hidden_act",  # Gemma 2 has hidden_activation
+    "interpolate_factor",
     "is_llama_config",
+    "lm_head_bias",
     "max_window_layers",  # layer_types says it all
+    "mlp_bias",
     "model_type",
     "pad_token_id",
     "rope_interleaved",
@@ -283,6 +288,27 @@ class YarnTest(parameterized.TestCase):
     written = hf_config.to_hf(config)
     self.assertEqual(_read(written), config)
     self.assertEqual(_read(_transformers(written).to_dict()), config)
+
+
+class LongRopeTest(absltest.TestCase):
+
+  def test_rows_of_phi_4_mini_are_as_long_as_those_of_its_pre_training(self):
+    """Longer ones have other factors: the model would be another one."""
+    config = _read(PUBLISHED["microsoft/Phi-4-mini-instruct"].config)
+    self.assertEqual(config.max_positions, 131072)
+    self.assertEqual(config.position_limit, 4096)
+    self.assertEqual(config.rope.rotated(config.head_dim), 96)
+    scaling = config.rope.scaling
+    self.assertEqual(scaling.attention_factor, math.sqrt(1 + 5 / 12))
+
+  def test_what_transformers_4_reads_of_phi_3_is_three_fields_and_a_length(
+      self,
+  ):
+    content = PUBLISHED["microsoft/Phi-4-mini-instruct"].config
+    written = hf_config.to_hf(_read(content))
+    self.assertEqual(written["rope_scaling"], content["rope_scaling"])
+    self.assertEqual(written["original_max_position_embeddings"], 4096)
+    self.assertEqual(written["partial_rotary_factor"], 0.75)
 
 
 class LayerTypesTest(parameterized.TestCase):

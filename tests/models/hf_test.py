@@ -30,6 +30,7 @@ from score_jax.models import hf_tensors as tensors_lib
 from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
 from score_jax.models.config import Llama3Scaling
+from score_jax.models.config import LongRopeScaling
 from score_jax.models.config import ModelConfig
 from score_jax.models.config import NormPlacement
 from score_jax.models.config import QkNorm
@@ -124,6 +125,13 @@ SMOLLM3 = dataclasses.replace(
     is_local=(False, True, True),
     has_rope=(True, False, True),
 )
+PHI3 = dataclasses.replace(
+    UNTIED,
+    model_type="phi3",
+    rope=Rope(5000.0, LongRopeScaling((1.5, 2.0), (3.0, 9.0), 8, 1.25), 0.67),
+    sliding_window=5,
+    is_local=(True,) * 3,
+)
 FAMILIES = {
     c.model_type: c
     for c in (
@@ -135,6 +143,7 @@ FAMILIES = {
         GEMMA3,
         OLMO2,
         OLMO3,
+        PHI3,
         SMOLLM3,
     )
 }
@@ -308,6 +317,31 @@ class RoundTripTest(_DirectoryTestCase):
       found = _params(OLMO2)["layers"][f"{ours}_norm"][1]
       self.assertEqual((scale.shape, found.shape), ((6 * heads,), (heads, 6)))
       self.assertEqual(scale[6 * 1 + 4], found[1, 4])
+
+  def test_fused_tensors_lie_as_in_torch(self):
+    """Queries, then keys, then values; the gate, then what it gates."""
+    self._save(PHI3)
+    tensors, layers = self._tensors(), _params(PHI3)["layers"]
+    fused = tensors["model.layers.1.self_attn.qkv_proj.weight"]
+    self.assertEqual(fused.shape, (24 + 12 + 12, 16))
+    for start, name in ((0, "query"), (24, "key"), (36, "value")):
+      self.assertEqual(fused[start + 6 * 1 + 4, 7], layers[name][1, 7, 1, 4])
+    fused = tensors["model.layers.1.mlp.gate_up_proj.weight"]
+    self.assertEqual(fused.shape, (14 + 14, 16))
+    for start, name in ((0, "gate"), (14, "up")):
+      self.assertEqual(fused[start + 11, 3], layers[name][1, 3, 11])
+    for name in ("self_attn.q_proj", "mlp.gate_proj", "mlp.up_proj"):
+      self.assertNotIn(f"model.layers.1.{name}.weight", tensors)
+
+  def test_a_fused_tensor_of_another_shape_is_named_with_its_whole_shape(self):
+    self._save(PHI3)
+    tensors = self._tensors()
+    name = "model.layers.0.self_attn.qkv_proj.weight"
+    self._write_tensors(tensors | {name: tensors[name][:-6]})
+    with self.assertRaisesRegex(
+        ValueError, rf"{name} is \(42, 16\), expected \(48, 16\)"
+    ):
+      hf.load(self.path)
 
   def test_a_plain_llama_has_these_tensors_and_no_more(self):
     self._save(TIED)
@@ -526,6 +560,48 @@ class BrokenDirectoryTest(_DirectoryTestCase):
     with self.assertRaisesRegex(ValueError, "config.json: .*'mamba'"):
       hf.load_config(self.path)
 
+  @parameterized.parameters(
+      ("base_model.model.{}", "was not merged"),
+      ("{}.lora_A.weight", "was not merged"),
+      ("_orig_mod.{}", "of a wrapped model"),
+      ("module.{}", "of a wrapped model"),
+      ("model._fsdp_wrapped_module.{}", "of a wrapped model"),
+      ("{}.qweight", "are quantised"),
+      ("{}.absmax", "are quantised"),
+  )
+  def test_names_tell_what_other_files_hold(self, pattern, message):
+    self._save(UNTIED)
+    tensors = {pattern.format(k): v for k, v in self._tensors().items()}
+    self._write_tensors(tensors)
+    with self.assertRaisesRegex(
+        ValueError, rf"llama model of its config.json \(.*{message}.*\): .*miss"
+    ):
+      hf.load(self.path)
+
+  def test_a_decoder_without_its_head_is_told_so(self):
+    self._save(UNTIED)
+    tensors = self._tensors()
+    del tensors["lm_head.weight"]
+    names = {k: k.removeprefix("model.") for k in tensors}
+    self._write_tensors({names[k]: v for k, v in tensors.items()})
+    with self.assertRaisesRegex(ValueError, "without its head.*ForCausalLM"):
+      hf.load(self.path)
+
+  def test_a_reward_model_is_told_so(self):
+    self._save(UNTIED)
+    tensors = self._tensors()
+    tensors["score.weight"] = tensors.pop("lm_head.weight")[:1]
+    self._write_tensors(tensors)
+    with self.assertRaisesRegex(ValueError, "gives scores.*missing lm_head"):
+      hf.load(self.path)
+
+  def test_a_tensor_that_tells_nothing_gets_no_hint(self):
+    self._save(UNTIED)
+    extra = {"model.layers.0.mlp.extra.weight": np.zeros(3, np.float32)}
+    self._write_tensors(self._tensors() | extra)
+    with self.assertRaisesRegex(ValueError, "config.json: unknown model"):
+      hf.load(self.path)
+
   def test_an_adapter_is_refused_before_anything_else(self):
     self._save()
     (self.path / "adapter_config.json").write_text("{}")
@@ -570,7 +646,7 @@ class ShardingTest(_DirectoryTestCase):
     return jax.tree_util.tree_map_with_path(sharding, shapes)
 
   @parameterized.product(
-      config=(UNTIED, GEMMA3), dtype=(jnp.float32, jnp.bfloat16)
+      config=(UNTIED, GEMMA3, PHI3), dtype=(jnp.float32, jnp.bfloat16)
   )
   @pytest.mark.slow
   def test_a_load_onto_a_mesh_is_the_same_model(self, config, dtype):
@@ -652,6 +728,27 @@ class CompanionsTest(_DirectoryTestCase):
     self.assertEqual({k: self._config().get(k) for k in ids}, ids)
     self.assertEqual(self._config()["hidden_size"], 16)
     self._assert_loads(UNTIED)
+
+  def test_chat_templates_beside_the_default_one_are_copied(self):
+    source, _ = self._make_source({})
+    (source / "additional_chat_templates").mkdir()
+    template = source / "additional_chat_templates" / "tool_use.jinja"
+    template.write_bytes(b"{{ tools }}\r\n")
+    self._save(UNTIED, like=source)
+    copied = self.path / "additional_chat_templates" / "tool_use.jinja"
+    self.assertEqual(copied.read_bytes(), template.read_bytes())
+
+  def test_the_format_is_written_over_what_was_copied(self):
+    source, contents = self._make_source({})
+
+    def write_format(directory):
+      file = pathlib.Path(directory) / "chat_template.jinja"
+      self.assertEqual(file.read_bytes(), contents[file.name])
+      file.write_text("trained")
+
+    self._save(UNTIED, like=source, write_format=write_format)
+    written = (self.path / "chat_template.jinja").read_text()
+    self.assertEqual(written, "trained")
 
   def test_ids_that_the_source_does_not_name_are_not_made_up(self):
     source, _ = self._make_source({"eos_token_id": 5})
@@ -809,7 +906,8 @@ class MemoryTest(_DirectoryTestCase):
     directory.mkdir()
     content = hf_config.to_hf(LARGE)
     (directory / "config.json").write_text(json.dumps(content))
-    shapes = {n: t.hf_shape for n, t in tensors_lib.table(LARGE).items()}
+    table = tensors_lib.table(LARGE)
+    shapes = {n: tensors_lib.shape(t) for n, t in table.items()}
     subprocess.run(
         [sys.executable, "-c", _WRITE, directory, json.dumps(shapes)],
         timeout=300,

@@ -56,6 +56,17 @@ GEMMA3 = GEMMA2 | {
 OLMO2 = LLAMA | {"model_type": "olmo2"}
 OLMO3 = LLAMA | {"model_type": "olmo3", "sliding_window": 4}
 SMOLLM3 = LLAMA | {"model_type": "smollm3", "no_rope_layer_interval": 2}
+PHI3 = LLAMA | {"model_type": "phi3", "hidden_size": 16}
+LONGROPE = {
+    "type": "longrope",
+    "short_factor": [1.5, 2.5, 3.5],
+    "long_factor": [2.0, 4.0, 9.0],
+}
+PHI4_MINI = PHI3 | {
+    "partial_rotary_factor": 0.75,
+    "original_max_position_embeddings": 16,
+    "rope_scaling": LONGROPE,
+}
 ABSENT = object()  # as a change: the field is left out
 
 LINEAR = {"rope_type": "linear", "factor": 3.0}
@@ -332,6 +343,71 @@ READ = {
             "layer_types": LOCAL_LAST,
         },
     ),
+    "phi3": (PHI3, {}),
+    "phi3_window": (PHI3, {"sliding_window": 4}),
+    "phi3_large_window": (PHI3, {"sliding_window": 4000}),
+    "phi3_partial": (PHI3, {"partial_rotary_factor": 0.5}),
+    "phi3_null_scaling": (PHI3, {"rope_scaling": None}),
+    "phi3_no_biases": (
+        PHI3,
+        {"attention_bias": False, "mlp_bias": False, "lm_head_bias": False},
+    ),
+    "phi3_tied": (PHI3, {"tie_word_embeddings": True}),
+    "phi3_its_own_code": (
+        PHI3,
+        {
+            "auto_map": {
+                "AutoConfig": "configuration_phi3.Phi3Config",
+                "AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM",
+                "AutoTokenizer": "Xenova/gpt-4o",
+            }
+        },
+    ),
+    "phi4_mini": (PHI4_MINI, {}),
+    "phi4_mini_su": (
+        PHI4_MINI,
+        {
+            "rope_scaling": LONGROPE
+            | {"type": "su", "original_max_position_embeddings": 16}
+        },
+    ),
+    "phi4_mini_yarn": (
+        PHI4_MINI,
+        {"rope_scaling": LONGROPE | {"type": "yarn"}},
+    ),
+    "phi4_mini_flat": (
+        PHI4_MINI,
+        {
+            "partial_rotary_factor": ABSENT,
+            "rope_scaling": ABSENT,
+            "rope_theta": ABSENT,
+            "rope_parameters": LONGROPE
+            | {"rope_theta": 9.0, "partial_rotary_factor": 0.75},
+        },
+    ),
+    "phi4_mini_factor": (
+        PHI4_MINI,
+        {"rope_scaling": LONGROPE | {"factor": 32.0}},
+    ),
+    "phi4_mini_attention_factor": (
+        PHI4_MINI,
+        {"rope_scaling": LONGROPE | {"attention_factor": 1.9}},
+    ),
+    "phi4_mini_length_within": (
+        PHI4_MINI,
+        {"rope_scaling": LONGROPE | {"original_max_position_embeddings": 32}},
+    ),
+    "phi4_mini_not_longer": (
+        PHI4_MINI,
+        {
+            "original_max_position_embeddings": 64,
+            "max_position_embeddings": 64,
+        },
+    ),
+    "longrope_in_llama": (
+        LLAMA,
+        {"rope_scaling": LONGROPE | {"original_max_position_embeddings": 16}},
+    ),
     "gemma3_no_bidirection": (GEMMA3, {"use_bidirectional_attention": False}),
 }
 
@@ -433,6 +509,68 @@ REFUSED = {
     "llama_without_rope": (LLAMA, {"no_rope_layers": [0, 1, 1]}, "no_rope_lay"),
     "olmo2_clipped": (OLMO2, {"clip_qkv": 8.0}, "clip_qkv is 8.0"),
     "olmo2_window": (OLMO2, {"sliding_window": 4}, "sliding_window is 4"),
+    "phi3_odd_share": (PHI3, {"partial_rotary_factor": 0.4}, "the 3 of its"),
+    "phi3_null_share": (PHI3, {"partial_rotary_factor": None}, "is None"),
+    "phi3_large_share": (PHI3, {"partial_rotary_factor": 1.5}, "at most 1"),
+    "phi3_linear": (PHI3, {"rope_scaling": LINEAR}, "rope type 'linear'"),
+    "phi3_biased": (PHI3, {"attention_bias": True}, "attention_bias is True"),
+    "phi3_head_biased": (PHI3, {"lm_head_bias": True}, "lm_head_bias is True"),
+    "phi3_other_code": (
+        PHI3,
+        {"auto_map": {"AutoModelForCausalLM": "modeling_x.Phi3ForCausalLM"}},
+        "never run",
+    ),
+    "phi3_no_code": (PHI3, {"auto_map": {}}, "never run"),
+    "phi4_mini_too_few": (
+        PHI4_MINI,
+        {"rope_scaling": LONGROPE | {"long_factor": [1.0, 2.0]}},
+        "LongRoPE has 2 factors, expected one for each of 3 pairs",
+    ),
+    "phi4_mini_one_factor": (
+        PHI4_MINI,
+        {"rope_scaling": LONGROPE | {"short_factor": 2.0}},
+        "short_factor is 2.0, expected a list",
+    ),
+    "phi4_mini_word": (
+        PHI4_MINI,
+        {"rope_scaling": LONGROPE | {"short_factor": [1.0, "2", 3.0]}},
+        "short_factor is '2'",
+    ),
+    "phi4_mini_length_1": (
+        PHI4_MINI,
+        {"original_max_position_embeddings": 1},
+        "original_max_position_embeddings is 1, expected",
+    ),
+    "unequal_layers": (
+        LLAMA,
+        {"per_layer_config": {"0": {"head_dim": 8}}},
+        "per_layer_config is",
+    ),
+    "compressed": (
+        LLAMA,
+        {"compression_config": {"format": "x"}},
+        "compression_config is .*not read; give the checkpoint",
+    ),
+    "zero_scalar": (GEMMA2, {"query_pre_attn_scalar": 0}, "scalar is 0.0"),
+    "negative_scalar": (
+        GEMMA2,
+        {"query_pre_attn_scalar": -4},
+        "scalar is -4.0",
+    ),
+    "zero_cap": (GEMMA2, {"final_logit_softcapping": 0.0}, "ping is 0.0"),
+    "cap_is_a_word": (GEMMA2, {"attn_logit_softcapping": "50"}, "ping is '50'"),
+    "yarn_theta_1": (LLAMA, _yarn() | {"rope_theta": 1.0}, "rope_theta is 1.0"),
+    "gemma4": (
+        GEMMA3,
+        {"model_type": "gemma4_text"},
+        "layers of unequal shape",
+    ),
+    "qwen3_5": (QWEN3, {"model_type": "qwen3_5_text"}, "linear attention"),
+    "gemma4_multimodal": (
+        {"model_type": "gemma4", "text_config": {"model_type": "gemma4_text"}},
+        {},
+        "layers of unequal shape",
+    ),
     "eps_is_not_finite": (
         LLAMA,
         {"rms_norm_eps": float("nan")},
@@ -490,12 +628,13 @@ def _params(model, config):
   """The weights of a model in torch as ours."""
   weights = {k: v.numpy() for k, v in model.state_dict().items()}
   params, stacks = {}, {}
-  for name, tensor in hf_tensors.table(config).items():
-    array = tensor.load(weights[name])
-    if tensor.layer is None:
-      params[tensor.parameter] = array
-    else:
-      stacks.setdefault(tensor.parameter, []).append(array)
+  for name, parts in hf_tensors.table(config).items():
+    for tensor, rows in hf_tensors.split(weights[name], parts):
+      array = tensor.load(rows)
+      if tensor.layer is None:
+        params[tensor.parameter] = array
+      else:
+        stacks.setdefault(tensor.parameter, []).append(array)
   return params | {"layers": {k: np.stack(v) for k, v in stacks.items()}}
 
 

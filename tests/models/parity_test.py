@@ -166,6 +166,24 @@ FAMILIES = {
             },
         },
     ),
+    "phi3": transformers.Phi3Config(
+        **WIDE,
+        sliding_window=5,
+        # Six of ten numbers of a head are rotated.
+        rope_parameters=PLAIN_ROPE | {"partial_rotary_factor": 0.6},
+    ),
+    "phi4_mini": transformers.Phi3Config(
+        **SIZES | {"hidden_size": 32},
+        tie_word_embeddings=True,
+        original_max_position_embeddings=32,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 100.0,
+            "partial_rotary_factor": 0.75,
+            "short_factor": [1.5, 2.5, 3.0],
+            "long_factor": [5.0, 6.0, 7.0],
+        },
+    ),
     "qwen2": transformers.Qwen2Config(**SIZES, rope_parameters=PLAIN_ROPE),
     "qwen2_sliding": transformers.Qwen2Config(
         **SIZES,
@@ -386,6 +404,8 @@ def _write_old_layout(source, target):
     text["sliding_window_pattern"] = 2
     ropes = ropes["full_attention"]
   text["rope_theta"] = ropes.pop("rope_theta")
+  if "partial_rotary_factor" in ropes:
+    text["partial_rotary_factor"] = ropes.pop("partial_rotary_factor")
   is_plain = ropes["rope_type"] == "default"
   text["rope_scaling"] = None if is_plain else ropes
   if text["model_type"] not in ("olmo3", "smollm3"):  # of any other order

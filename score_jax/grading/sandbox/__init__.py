@@ -3,8 +3,9 @@
 A pool of workers, each a bare Python interpreter that never sees JAX. For every
 verdict a worker starts two processes: the solver, which holds the solution and
 nothing else, and the judge, which holds the tests and calls the solution's
-function as a remote one. Only plain data crosses between them, so a solution
-has no expected answer to read, no test to patch and no verdict to forge.
+function as a remote one. Only plain data crosses between them; of what else it
+returns, a function say, the tests have no more than a handle. So a solution has
+no expected answer to read, no test to patch and no verdict to forge.
 
 A solution has the standard library (preload.py), and no files, threads,
 processes, sockets or other packages. What it changes in its arguments the tests

@@ -49,6 +49,7 @@ class _Solver:
     verdict: the status once it is settled; later calls do not change it.
     is_out_of_memory: whether a call has failed for want of memory.
     is_called: whether the tests have called the function.
+    has_objects: whether the tests have received objects of the solution.
   """
 
   def __init__(self, fd: int):
@@ -56,6 +57,7 @@ class _Solver:
     self.verdict: str | None = None
     self.is_out_of_memory = False
     self.is_called = False
+    self.has_objects = False
 
   def load(self, solution: str, entry_point: str) -> None:
     """Has the solver run the solution; _Over when it defines no function."""
@@ -69,16 +71,25 @@ class _Solver:
   def __call__(self, *args: Any, **kwargs: Any) -> Any:
     """Calls the solution's function with copies of plain arguments."""
     self.is_called = True
+    return self.call(0, args, kwargs)
+
+  def call(self, index: int, args: Any, kwargs: Any) -> Any:
+    """Calls the function, which is object 0, or an object that it returned."""
     try:
-      reply = self._ask(codec.encode((args, kwargs)))
+      reply = self._ask({"of": index, "call": codec.encode((args, kwargs))})
     except codec.NotPlainError as error:
-      # The tests' own doing: a solution's results can always cross back.
+      if self.has_objects:  # perhaps one of them: the solution's doing
+        self._end("fail")
+      # The tests' own doing: a solution's data can always cross back.
       self._end(f"{UNJUDGEABLE}they pass on a value, but {error}")
     except ValueError:  # a result of the solution that is too large to go back
       self._end("fail")
     try:
       if "returned" in reply:
         return codec.decode(reply["returned"])
+      if "object" in reply:
+        self.has_objects = True
+        return _Object(self, int(reply["object"]), bool(reply["is_true"]))
       raised = _exception(reply["raised"], codec.decode(reply["args"]))
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
       self._end("crash")
@@ -99,6 +110,25 @@ class _Solver:
   def _end(self, status: str) -> NoReturn:
     self.verdict = status
     raise _Over(status)
+
+
+class _Object:
+  """What a solution returned instead of plain data.
+
+  The tests may call it, and ask whether it is true. It is equal to nothing but
+  itself: a comparison of the solution's own would say what it likes.
+  """
+
+  def __init__(self, solver: _Solver, index: int, is_true: bool):
+    self._solver = solver
+    self._index = index
+    self._is_true = is_true
+
+  def __bool__(self) -> bool:
+    return self._is_true
+
+  def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    return self._solver.call(self._index, args, kwargs)
 
 
 def run(

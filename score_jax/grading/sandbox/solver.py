@@ -61,8 +61,9 @@ def _run(fd: int, tier: Tier, limits: confine.Limits, server: int) -> None:
     frames.send(fd, {"ready": True})
     request = frames.receive(fd)
     function = _load(fd, request["solution"], request["entry_point"])
+    objects = [function]
     while function is not None:
-      _answer(fd, function, frames.receive(fd))
+      _answer(fd, objects, frames.receive(fd))
   finally:
     # Neither atexit nor the worker's code below on the stack may run.
     os._exit(0)
@@ -92,12 +93,25 @@ def _load(fd: int, solution: str, entry_point: str) -> Any:
   return function
 
 
-def _answer(fd: int, function: Any, call: Any) -> None:
-  """Runs one call and sends what came of it."""
+def _answer(fd: int, objects: list[Any], call: Any) -> None:
+  """Runs one call and sends what came of it.
+
+  Args:
+    fd: the socket to the judge.
+    objects: what may be called: the function, and what was returned that is no
+      plain data, which grows by it.
+    call: number of an object, and its arguments.
+  """
   reply = _OUT_OF_MEMORY
   try:
-    args, kwargs = codec.decode(call)
-    reply = frames.pack({"returned": codec.encode(function(*args, **kwargs))})
+    args, kwargs = codec.decode(call["call"])
+    result = objects[call["of"]](*args, **kwargs)
+    try:
+      reply = {"returned": codec.encode(result)}
+    except codec.NotPlainError:
+      reply = {"object": len(objects), "is_true": bool(result)}
+      objects.append(result)
+    reply = frames.pack(reply)
   except MemoryError:
     pass
   except BaseException as error:

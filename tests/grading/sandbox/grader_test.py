@@ -212,6 +212,73 @@ assert math.copysign(1, candidate(-0.0)) == -1
     self.assertEqual(status("def f(x):\n  while True: yield 1", tests), "fail")
 
 
+class ObjectTest(parameterized.TestCase):
+  """What a solution returns instead of plain data."""
+
+  @parameterized.parameters(
+      ("lambda y: x + y", "assert candidate(1)(2) == 3"),
+      ("lambda y: lambda z: x + y * z", "assert candidate(1)(2)(z=3) == 7"),
+      ("print", "assert candidate(1)(2) is None"),
+      ("1 / 0 if x else f", "assert candidate(0)(0) and candidate(0)"),
+      ("object()", "assert candidate(1)\nassert candidate(1) is not None"),
+      ("[object()]", "a = candidate(1)\nassert a and a == a and not a != a"),
+      ("__import__('re').match('a', x)", "assert candidate('ab')"),
+      ("__import__('re').match('a', x)", "assert not candidate('b')"),
+      ("type('A', (), {'__bool__': lambda s: x > 1})()", "assert candidate(2)"),
+      (
+          "type('A', (), {'__bool__': lambda s: x > 1})()",
+          "assert not candidate(1)",
+      ),
+      (
+          "lambda: 1 / x",
+          "try:\n  candidate(0)()\nexcept ZeroDivisionError:\n  pass\n"
+          "else:\n  assert False",
+      ),
+  )
+  def test_can_be_called_and_is_true_or_false(self, body, tests):
+    self.assertEqual(status(f"def f(x): return {body}", tests), "pass")
+
+  @parameterized.product(
+      body=(
+          "lambda *args: 5",
+          "type('A', (), {'__eq__': lambda s, o: True})()",
+          "type('A', (), {'__ne__': lambda s, o: False})()",
+          "[type('A', (), {'__eq__': lambda s, o: True})()]",
+          "type('A', (), {'__call__': lambda s: s, 'x': 5})()",
+          "type('A', (), {'__bool__': lambda s: 1 / 0})()",
+      ),
+      tests=(
+          "assert candidate(5) == 5",
+          "assert 5 == candidate(5)",
+          "assert not candidate(5) != 5",
+          "assert candidate(5) in (5, [5])",
+          "assert candidate(5) in {5: 1}",
+          "assert candidate(5) == candidate(5)",
+          "assert candidate(5).x == 5",
+          "assert candidate(5) < 9",
+          "assert isinstance(candidate(5), int) and candidate(5) == 5",
+          "assert str(candidate(5)) == '5'",
+          "assert len(candidate(5)) == 5",
+          "assert list(candidate(5))[0] == 5",
+          "assert candidate(candidate(5)) == 5",
+          "assert candidate([candidate(5)]) == 5",
+          "assert candidate(5)(lambda: 5) == 5",
+      ),
+  )
+  def test_is_equal_to_nothing(self, body, tests):
+    self.assertEqual(status(f"def f(x): return {body}", tests), "fail")
+
+  def test_tests_that_pass_one_on_are_not_at_fault(self):
+    """Else a program could end a run."""
+    tests = "candidate(candidate(1))"
+    self.assertEqual(status("def f(x): return f", tests), "fail")
+
+  def test_no_object_lasts_longer_than_a_verdict(self):
+    tests = "assert candidate(1)(2) == 2"
+    self.assertEqual(status("def f(x): return lambda y: y", tests), "pass")
+    self.assertEqual(status("def f(x): return 2", tests), "fail")
+
+
 class ExceptionTest(parameterized.TestCase):
 
   @parameterized.parameters(
