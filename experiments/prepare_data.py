@@ -3,8 +3,9 @@
   python -m experiments.prepare_data --dataset=math --data_dir=data \\
       --manual_dir=data/manual
 
-Where the published files are missing, the error says where to get them. A data
-set that is prepared already is only described.
+Where the published files are missing, the error says where to get them. What is
+not as it was published is told by name. A data set that is prepared already is
+only described.
 """
 
 from collections.abc import Mapping
@@ -48,15 +49,14 @@ def _lines(dataset: str, splits: Mapping[str, Sequence[Row]]) -> list[str]:
     names = [r["id"] for r in rows if r.get("answer") == ""]
     if names:
       lines.append(
-          f"{dataset} {split}: {len(names)} rows state no answer, runs leave"
-          f" them out: {listed(names)}"
+          f"{dataset} {split}: no answer is stated, runs leave out:"
+          f" {len(names)} ({listed(names)})"
       )
   names = math_faults.corrected(splits) if dataset == "math" else []
   if names:
     lines.append(
-        f"{dataset}: {len(names)} answers are corrected, which are published"
-        f" wrong or not at all (score_jax/datasets/math_faults.py):"
-        f" {listed(names)}"
+        f"{dataset}: published wrong or without answer, corrected by"
+        f" score_jax/datasets/math_faults.py: {len(names)} ({listed(names)})"
     )
   return lines
 

@@ -6,6 +6,7 @@ backward pass, so that no array [R, T, V] is ever alive.
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,7 @@ def token_logprobs(
     tokens: jax.Array,
     mask: jax.Array,
     *,
+    targets: jax.Array | None = None,
     temperature: float = 1.0,
     execution: Execution = PLAIN,
 ) -> jax.Array:
@@ -40,11 +42,13 @@ def token_logprobs(
     config: the model's configuration.
     tokens: int32[R, T], token ids.
     mask: bool[R, T], False on padding, which may lie anywhere in a row.
+    targets: int32[R, T], token ids that are scored, each given the tokens
+      before it; None for the tokens themselves.
     temperature: the one that the policy samples at; logits are divided by it.
     execution: how the model is computed.
 
   Returns:
-    float32[R, T - 1], nats, entry t belongs to tokens[:, t + 1]; 0 where that
+    float32[R, T - 1], nats, entry t belongs to targets[:, t + 1]; 0 where that
     is padding or the first token of its row.
   """
 
@@ -52,7 +56,10 @@ def token_logprobs(
     logits = transformer.unembed(hiddens[0], tables[0], config) / temperature
     return (part.take(logits, targets) - part.logsumexp(logits),)
 
-  (logprobs,) = _score_tokens(score, [params], config, tokens, mask, execution)
+  targets = tokens if targets is None else targets
+  (logprobs,) = _score_tokens(
+      score, [params], config, _Rows(tokens, mask, targets), execution
+  )
   return logprobs
 
 
@@ -63,6 +70,7 @@ def token_logprobs_and_kl(
     tokens: jax.Array,
     mask: jax.Array,
     *,
+    targets: jax.Array | None = None,
     temperature: float = 1.0,
     execution: Execution = PLAIN,
 ) -> tuple[jax.Array, jax.Array]:
@@ -74,13 +82,14 @@ def token_logprobs_and_kl(
     config: the model's configuration.
     tokens: int32[R, T], token ids.
     mask: bool[R, T], False on padding, which may lie anywhere in a row.
+    targets: int32[R, T], token ids that are scored; None for the tokens.
     temperature: divides the logits of both policies.
     execution: how both models are computed.
 
   Returns:
     float32[R, T - 1] log-probabilities, nats, as in `token_logprobs`; and
     float32[R, T - 1], nats, the KL of the two next-token distributions that
-    tokens[:, 1:] were drawn from. Both are 0 at the same places.
+    targets[:, 1:] were drawn from. Both are 0 at the same places.
   """
   ref_params = jax.lax.stop_gradient(ref_params)
 
@@ -92,20 +101,33 @@ def token_logprobs_and_kl(
     kl = part.sum(jnp.exp(logp) * (logp - ref_logp))
     return part.take(logp, targets), kl
 
+  targets = tokens if targets is None else targets
   return _score_tokens(
-      score, [params, ref_params], config, tokens, mask, execution
+      score,
+      [params, ref_params],
+      config,
+      _Rows(tokens, mask, targets),
+      execution,
   )
+
+
+class _Rows(NamedTuple):
+  """What is read and what is scored, see `token_logprobs`."""
+
+  tokens: jax.Array
+  mask: jax.Array
+  targets: jax.Array
 
 
 def _score_tokens(
     score: _Score,
     models: Sequence[Params],
     config: ModelConfig,
-    tokens: jax.Array,
-    mask: jax.Array,
+    rows: _Rows,
     execution: Execution,
 ) -> tuple[jax.Array, ...]:
-  """Results float32[R, T - 1] of `score` for tokens[:, 1:], 0 where masked."""
+  """Results float32[R, T - 1] of `score` for targets[:, 1:], 0 where masked."""
+  tokens, mask, targets = rows
   if tokens.shape[1] < 2:
     raise ValueError(f"tokens of shape {tokens.shape}: nothing is predicted")
   models = [transformer.cast(params, execution.dtype) for params in models]
@@ -114,7 +136,7 @@ def _score_tokens(
       for params in models
   ]
   tables = [transformer.output_table(params, config) for params in models]
-  targets = jnp.take_along_axis(tokens, _next_valid(mask), axis=1)
+  targets = jnp.take_along_axis(targets, _next_valid(mask), axis=1)
   results = _score_positions(
       score, execution.logprob_chunk, tables, hiddens, targets
   )

@@ -102,8 +102,10 @@ class Conversations:
 
   Attributes:
     problems: the B problems.
-    tokens: int32[R, T], the whole conversation of each row without holes:
-      prompt, attempt 1, correction turn, attempt 2, ..., then padding.
+    tokens: int32[R, T], the whole conversation of each row without holes, as
+      the model reads it: prompt, attempt 1, correction turn, attempt 2, ...,
+      then padding. Every attempt ends with the end of turn of the template,
+      whichever stop id the model wrote.
     mask: bool[R, T], False on padding.
     attempt_ids: int32[R, T], i (from 1) on the tokens that the model wrote in
       attempt i, stop id included; 0 on prompts, correction turns and padding.
@@ -113,6 +115,8 @@ class Conversations:
     texts: texts[r][i] is attempt i + 1 of row r as text.
     is_truncated: bool[B, K, A], True where the attempt has no stop id in its
       limit.
+    targets: int32[R, T], tokens with the stop ids that the model wrote: those
+      are scored. Left out, they are the tokens.
   """
 
   problems: tuple[Problem, ...]
@@ -123,6 +127,11 @@ class Conversations:
   behaviour_logprobs: np.ndarray
   texts: tuple[tuple[str, ...], ...]
   is_truncated: np.ndarray
+  targets: np.ndarray | None = None
+
+  def __post_init__(self):
+    if self.targets is None:
+      object.__setattr__(self, "targets", self.tokens)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,13 +154,15 @@ class TrainBatch:
   """What one update of reinforcement learning reads, one conversation a row.
 
   Attributes:
-    tokens: int32[R, T], conversation ids.
+    tokens: int32[R, T], conversation ids, as the model reads them.
     mask: bool[R, T], False on padding.
     attempt_ids: int32[R, T], i on the tokens of attempt i if it is trained, 0
       elsewhere. These are `Conversations.trained_attempt_ids`.
     advantages: float32[R, A], one per attempt.
-    ref_logprobs: float32[R, T - 1], nats, of tokens[:, 1:] under the reference
+    ref_logprobs: float32[R, T - 1], nats, of targets[:, 1:] under the reference
       policy; None where the loss computes the reference's distribution itself.
+    targets: int32[R, T], conversation ids, as they were sampled; None where
+      these are the tokens. See `Conversations.targets`.
   """
 
   tokens: jax.Array
@@ -159,3 +170,4 @@ class TrainBatch:
   attempt_ids: jax.Array
   advantages: jax.Array
   ref_logprobs: jax.Array | None = None
+  targets: jax.Array | None = None

@@ -154,7 +154,7 @@ def _find(folder: epath.Path, splits: Collection[str]) -> _Found:
   for file in published_files.below(folder):
     of_tree = file.parent.parent.name
     if _HELD_OUT.fullmatch(file.name.partition(".")[0]):
-      found.chosen["test"] = tables.read_records(file)
+      found.chosen.setdefault("test", []).extend(tables.read_records(file))
     elif split := published_files.split_of(file, splits):
       tabled.setdefault((file.parent, split), []).append(file)
     elif of_tree in splits and file.name.endswith(".json"):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 import os
 import re
@@ -44,30 +43,26 @@ def read_split(
   """Rows of one split from its only file, or from all of its parts in order.
 
   Args:
-    files: the files that `split_of` found to hold the split.
+    files: at least one, that `split_of` found to hold the split, sorted.
     instructions: what to fetch and where to put it, for error messages.
 
   Raises:
-    ValueError: there is no file, or there are several that are not the parts
-      of one table, or parts are missing, or a file cannot be read.
+    ValueError: there are several files that are not the parts of one table, or
+      parts are missing, or a file cannot be read.
   """
-  if not files:
-    raise ValueError(instructions)
   names = [_NAME.fullmatch(_stem(file)) for file in files]
   totals = {match["total"] for match in names}
   if len(files) > 1 and (None in totals or len(totals) > 1):
     raise ValueError(
         f"one split is in several files, {_listed(files)}: keep one of them"
     )
-  numbers = [int(match["number"] or 0) for match in names]
   total = int(names[0]["total"] or 1)
-  if sorted(numbers) != list(range(total)):
+  if [int(match["number"] or 0) for match in names] != list(range(total)):
     raise ValueError(
         f"{_listed(files)}: expected {total} parts, found"
         f" {len(files)}. {instructions}"
     )
-  ordered = [file for _, file in sorted(zip(numbers, files, strict=True))]
-  return [record for file in ordered for record in tables.read_records(file)]
+  return [record for file in files for record in tables.read_records(file)]
 
 
 def read_splits(
@@ -114,11 +109,6 @@ def unknown(file: epath.Path, instructions: str) -> ValueError:
       f"{file} is none of the files of the data set: move it elsewhere, or"
       f" rename it. {instructions}"
   )
-
-
-def counted(files: Mapping[str, int]) -> str:
-  """Files with their numbers of rows, for error messages."""
-  return ", ".join(f"{name}: {count}" for name, count in files.items())
 
 
 def _walk(folder: epath.Path) -> Iterator[epath.Path]:

@@ -45,6 +45,8 @@ _COMPANIONS = (
     "tokenizer_config.json",
     "vocab.json",
 )
+# Folder of chat templates beside the default one, such as that for tools.
+_TEMPLATES = "additional_chat_templates"
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -113,6 +115,7 @@ def save(
     dtype: jnp.dtype | None = None,
     tokenizer: Any = None,
     like: str | os.PathLike | None = None,
+    write_format: Callable[[str], None] | None = None,
     max_shard_bytes: int = _MAX_SHARD_BYTES,
 ) -> None:
   """Writes a model as a Hugging Face directory, all of it or nothing.
@@ -129,6 +132,8 @@ def save(
       loaded from a directory, give that directory as `like` instead.
     like: Hugging Face directory or hub id whose tokenizer files, generation
       config and special tokens are copied, byte for byte.
+    write_format: called with the directory once these files are in it, to write
+      the format that the model was trained in, see `text.export`.
     max_shard_bytes: largest size of a file, unless a single tensor is larger.
 
   Raises:
@@ -151,6 +156,8 @@ def save(
       files.write_json(os.path.join(directory, "generation_config.json"), ids)
     if source is not None:
       _copy_companions(source, directory)
+    if write_format is not None:
+      write_format(directory)
     content |= ids
     files.write_json(os.path.join(directory, "config.json"), content)
   distributed.barrier("saved")
@@ -380,6 +387,9 @@ def _copy_companions(source: str, directory: str) -> None:
     file = os.path.join(source, name)
     if os.path.isfile(file):
       shutil.copyfile(file, os.path.join(directory, name))
+  templates = os.path.join(source, _TEMPLATES)
+  if os.path.isdir(templates):
+    shutil.copytree(templates, os.path.join(directory, _TEMPLATES))
 
 
 def _token_ids(source: str) -> dict[str, Any]:

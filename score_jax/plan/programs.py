@@ -185,6 +185,7 @@ def batch(job: Job, phase: RlPhase) -> TrainBatch:
       attempt_ids=array(jnp.int32, length),
       advantages=array(jnp.float32, spec.num_attempts),
       ref_logprobs=array(jnp.float32, length - 1) if has_scores else None,
+      targets=array(jnp.int32, length),
   )
 
 
@@ -329,7 +330,12 @@ def reference_program(job: Job, phase: RlPhase) -> Program:
   return compile_program(
       "reference",
       reinforce.make_ref_logprobs(scoring, job.settings.train.num_microbatches),
-      (parameters(job, job.compute_dtype), rows.tokens, rows.mask),
+      (
+          parameters(job, job.compute_dtype),
+          rows.tokens,
+          rows.mask,
+          rows.targets,
+      ),
       job.placement.mesh,
   )
 

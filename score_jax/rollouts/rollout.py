@@ -222,8 +222,7 @@ def _attempts_after(
   conversations = [
       [
           *prompts[row // distinct],
-          *first.tokens[row][first.mask[row]],
-          *_closing(spec.sampling.eos_id, first, row),
+          *_ended(first, row, spec.sampling.eos_id),
           *spec.turn_ids,
       ]
       for row in range(len(first.tokens))
@@ -305,17 +304,21 @@ def pack_messages(
   samples = len(messages[0].tokens) // len(problems)
   numbers = layout.numbers
   attempts = [m for m, n in zip(messages, numbers, strict=True) if n]
-  rows, logprobs = [], []
+  rows, sampled, logprobs = [], [], []
   for row in range(len(problems) * samples):
     pieces = [(prompts[row // samples], 0)]
     for i, message in enumerate(messages):
-      if i:
-        closing = _closing(tokenizer.eos_id, messages[i - 1], row)
-        pieces.append((closing + layout.turns[i - 1], 0))
-      pieces.append((message.tokens[row][message.mask[row]], numbers[i]))
+      written = int(message.mask[row].sum())
+      ids = _ended(message, row, tokenizer.eos_id)
+      pieces.append((ids[:written], numbers[i]))
+      if i < len(layout.turns):
+        pieces.append(((*ids[written:], *layout.turns[i]), 0))
     rows.append(pieces)
+    sampled += [a.tokens[row][a.mask[row]] for a in attempts]
     logprobs += [a.behaviour_logprobs[row][a.mask[row]] for a in attempts]
   packed = tokenization.pack_rows(rows, layout.row_tokens, tokenizer.pad_id)
+  targets = packed.tokens.copy()
+  targets[packed.labels > 0] = np.concatenate(sampled)
   behaviour_logprobs = np.zeros(packed.tokens.shape, np.float32)
   behaviour_logprobs[packed.labels > 0] = np.concatenate(logprobs)
   is_truncated = np.stack([a.is_truncated for a in attempts], axis=-1)
@@ -328,12 +331,18 @@ def pack_messages(
       behaviour_logprobs=behaviour_logprobs,
       texts=_texts(tokenizer, attempts),
       is_truncated=is_truncated.reshape(len(problems), samples, len(attempts)),
+      targets=targets,
   )
 
 
-def _closing(eos_id: int, message: Attempt, row: int) -> tuple[int, ...]:
-  """What stands between a message and the next turn: EOS if it was cut."""
-  return (eos_id,) * int(message.is_truncated[row])
+def _ended(message: Attempt, row: int, eos_id: int) -> list[int]:
+  """A message as later turns read it: behind its text stands eos_id.
+
+  It stands in place of the stop id that was sampled, or behind a message that
+  was cut off.
+  """
+  ids = message.tokens[row][message.mask[row]].tolist()
+  return [*(ids if message.is_truncated[row] else ids[:-1]), eos_id]
 
 
 def concatenate(parts: Sequence[Conversations]) -> Conversations:

@@ -155,8 +155,9 @@ def decode(
     spec: how tokens are drawn, and what ends the attempt.
 
   Returns:
-    The conversations with the attempt appended, and the attempt. Greedy
-    decoding reports log-probabilities at temperature 1.
+    The conversations with the attempt appended, eos_id in place of the stop id
+    that ended it, and the attempt as it was sampled. Greedy decoding reports
+    log-probabilities at temperature 1.
   """
   limit = spec.max_new_tokens
   stop_ids = jnp.asarray(spec.stop_ids, jnp.int32)
@@ -177,15 +178,18 @@ def decode(
     tokens, logprobs = _draw(logits, keys, t, spec.temperature)
     is_active = attempt.is_truncated  # no stop id so far
     tokens = jnp.where(is_active, tokens, spec.pad_id)
+    is_stop = jnp.isin(tokens, stop_ids)
     attempt = Attempt(
         tokens=attempt.tokens.at[:, t].set(tokens),
         mask=attempt.mask.at[:, t].set(is_active),
         behaviour_logprobs=attempt.behaviour_logprobs.at[:, t].set(
             jnp.where(is_active, logprobs, 0.0)
         ),
-        is_truncated=is_active & ~jnp.isin(tokens, stop_ids),
+        is_truncated=is_active & ~is_stop,
     )
-    return DecodeState(cache, tokens, is_active), attempt
+    # Whatever ended the attempt, the next turn follows an end of turn.
+    pending = jnp.where(is_stop, spec.eos_id, tokens)
+    return DecodeState(cache, pending, is_active), attempt
 
   def block(carry):
     t, state, attempt = carry
@@ -224,7 +228,7 @@ def ask(
     message: Attempt,
     eos_id: int,
 ) -> DecodeState:
-  """Appends a turn to all rows, behind an EOS where the message was truncated.
+  """Appends a turn to all rows, behind eos_id where the message was truncated.
 
   Args:
     params: as made by `decoding.make_copy`.
@@ -345,9 +349,10 @@ def sample_messages(
 ) -> tuple[Attempt, ...]:
   """Samples the model's messages of conversations, with given turns between.
 
-  A truncated message is closed with eos_id as context before the next turn, so
-  that the turn always follows an ended message; that id is no part of the
-  message and receives no credit.
+  A turn always follows an ended message, and every message ends with eos_id. It
+  stands in place of another stop id that was sampled, which alone is scored. A
+  truncated message is closed with it; there it is no part of the message and
+  receives no credit.
 
   No other function knows which programs a conversation runs. With another `run`
   the programs are compiled ahead instead, from the shapes of their arguments.

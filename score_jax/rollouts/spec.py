@@ -18,7 +18,8 @@ class SamplingSpec:
     max_new_tokens: T, limit of one attempt, the token that ends it included.
     temperature: 0 for greedy decoding. There is no top-k and no top-p: the
       sampled distribution is the one that is scored.
-    eos_id: written behind a truncated attempt, as context of the next turn.
+    eos_id: what the next turn follows, in place of another stop id or behind a
+      truncated attempt.
     stop_ids: any of them ends an attempt; eos_id is one of them.
     pad_id: written where nothing was sampled; no result depends on it.
     check_every: decode steps between two checks whether all rows are done.
@@ -153,7 +154,7 @@ class TokenIds(NamedTuple):
   """Token ids that a conversation needs of a tokenizer.
 
   Attributes:
-    eos_id: id that is written behind a truncated attempt; one of stop_ids.
+    eos_id: id that every message ends with before a turn; one of stop_ids.
     stop_ids: all ids that end an attempt.
     pad_id: id of padding.
     turn_ids: ids of the correction turn.

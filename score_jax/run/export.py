@@ -1,5 +1,6 @@
 """Exports a run's checkpoint as a Hugging Face directory."""
 
+import functools
 import os
 import pathlib
 
@@ -15,7 +16,9 @@ from score_jax.output import files
 from score_jax.output import workdir as workdir_lib
 from score_jax.output.workdir import Workdir
 from score_jax.settings import RunSettings
+from score_jax.text import export as text_export
 from score_jax.training import checkpoint
+from score_jax.training import context as context_lib
 from score_jax.training import optim
 from score_jax.training import phases
 from score_jax.training.checkpoint import Checkpointer
@@ -30,7 +33,8 @@ def export_run(
 ) -> tuple[str, int]:
   """Writes the newest checkpoint of a run as a Hugging Face directory.
 
-  Tokenizer files and generation config are those of the base model.
+  Tokenizer files and generation config are those of the base model, with the
+  chat template, the options and the stop ids that were trained with.
 
   Args:
     path: run directory; the run may still go on.
@@ -58,7 +62,15 @@ def export_run(
   like = _abstract(config, jnp.dtype(optim.PARAM_DTYPE))
   with Checkpointer(workdir.checkpoints(found[0])) as checkpointer:
     params = checkpointer.restore_params(like)
-  hf.save(output, config, params, dtype=dtype and jnp.dtype(dtype), like=base)
+  tokenizer = context_lib.read_base(settings, base).tokenizer
+  hf.save(
+      output,
+      config,
+      params,
+      dtype=dtype and jnp.dtype(dtype),
+      like=base,
+      write_format=functools.partial(text_export.write_format, tokenizer),
+  )
   return found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -31,6 +32,7 @@ from score_jax.run.phase_runner import PhaseRunner
 from score_jax.run.run_log import RunLog
 from score_jax.settings import RunSettings
 from score_jax.tasks.task import Task
+from score_jax.text import export as text_export
 from score_jax.training import phases as phases_lib
 from score_jax.training.context import RunContext
 from score_jax.training.phases import BASE
@@ -130,7 +132,15 @@ def _write_end(
   """Writes the trained policy, the results and the learning curves."""
   if not distributed.agree(workdir.export.exists()):
     base = context.base
-    hf.save(workdir.export, base.config, params, like=base.directory)
+    hf.save(
+        workdir.export,
+        base.config,
+        params,
+        like=base.directory,
+        write_format=functools.partial(
+            text_export.write_format, base.tokenizer
+        ),
+    )
   if distributed.is_main():
     files.write_json(workdir.results, results)
     records = metrics.read_metrics(workdir.metrics)

@@ -51,7 +51,8 @@ class ModelSettings:
     compute_dtype: type of weights and activations in use, in training and
       sampling, and of the reference policy; one of DTYPES.
     chat_template_options: variables of the chat template, such as
-      enable_thinking of Qwen 3.
+      enable_thinking of Qwen 3. date_string is the date of templates that ask
+      for today's; without it they get '26 Jul 2024', on every host and day.
   """
 
   path: str

@@ -160,6 +160,7 @@ def _all_grams(
             mask=jnp.asarray(conversations.mask),
             attempt_ids=jnp.asarray(conversations.attempt_ids),
             advantages=advantages.reshape(-1, 2),
+            targets=jnp.asarray(conversations.targets),
         )
         parts.append(jax.device_get(gradient(params, batch)))
         advance()
@@ -198,7 +199,7 @@ def _gradient_program(
 
   def loss(params, batch, attempt):
     return losses.reinforce_loss(
-        scoring.logprobs(params, batch.tokens, batch.mask),
+        scoring.logprobs(params, batch.tokens, batch.mask, batch.targets),
         jnp.where(batch.attempt_ids == attempt, attempt, 0),
         batch.advantages,
         reduce=scoring.reduce,

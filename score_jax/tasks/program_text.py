@@ -15,6 +15,9 @@ from score_jax.tasks import python_source
 
 _MAX_PARTS = 100
 
+# What is left of a fence without its ticks.
+_LANGUAGE = re.compile(r"\A\s*(?:python|py)3?[ \t]*\n", re.IGNORECASE)
+_TAG = re.compile(r"</?(?:answer|code|pre|program|solution)\b[^>\n]*>")
 _THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 
 
@@ -24,7 +27,7 @@ def _mark(inline: str, alone: str) -> re.Pattern[str]:
   In a line of code, s[end] is an index.
   """
   return re.compile(
-      rf"^[ \t>#*_`\"'-]*\[(?i:{alone})\][ \t*_`\"':.]*$"
+      rf"^[ \t>#*_`\"'-]*\\?\[(?i:{alone})\\?\][ \t*_`\"':.]*$"
       rf"|(\*{{1,3}}|_{{1,3}}|[`\"'])?\[(?:{inline})\](?(1)\1)",
       re.MULTILINE,
   )
@@ -101,9 +104,16 @@ def _between_prose(text: str, name: str) -> str | None:
   """The last piece of code between prose that defines the function."""
   if whole := _whole(text, name):
     return whole
-  pieces = list(prose.code_between(textwrap.dedent(text)))
-  programs = (_program(piece, name) for piece in reversed(pieces[-_MAX_PARTS:]))
-  return next((program for program in programs if program), None)
+  found = None
+  # Programs that write HTML have such tags as well.
+  for variant in dict.fromkeys((text, _TAG.sub("\n", text))):
+    pieces = list(prose.code_between(textwrap.dedent(variant)))[-_MAX_PARTS:]
+    programs = (_program(piece, name) for piece in reversed(pieces))
+    program = next((program for program in programs if program), None)
+    if program and python_source.binds(program, name):
+      return program
+    found = found or program
+  return found
 
 
 def _program(block: str, name: str) -> str | None:
@@ -135,6 +145,7 @@ def _is_whole(block: str, name: str) -> bool:
 
 def _variants(block: str) -> Iterator[str]:
   """A block as it is, and without the indentation or quotes of its lines."""
+  block = _LANGUAGE.sub("", block)
   yield block
   yield textwrap.dedent(block)
   lines = block.strip("\n").split("\n")

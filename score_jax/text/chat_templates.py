@@ -14,10 +14,7 @@ from typing import NamedTuple
 
 import jinja2
 
-# Llama 3.2's template writes today's date into the prompt unless it is given
-# one: a run that is resumed on another day would train on other prompts. This
-# is the date that Llama 3.1's template falls back to.
-_DATE = {"date_string": "26 Jul 2024"}
+from score_jax.text import fixed_templates
 
 # Three questions and two answers; no template has these words of its own.
 _STAND_INS = ("questionone", "answerone", "questiontwo", "answertwo", "lastone")
@@ -38,6 +35,33 @@ class TurnMarkers(NamedTuple):
   between: str
 
 
+def fixed_template(tokenizer: Any, options: Mapping[str, Any]) -> str | None:
+  """The chat template of a tokenizer, with options and date written into it.
+
+  Args:
+    tokenizer: a transformers tokenizer.
+    options: values for the chat template, by the names that it uses.
+
+  Returns:
+    The template, see `fixed_templates.fix`; None for a base model.
+
+  Raises:
+    ValueError: the template has no such option.
+  """
+  template = _template(tokenizer)
+  if template is None:
+    if options:
+      raise ValueError(
+          f"{_name(tokenizer)} has no chat template, found options for one:"
+          f" {dict(options)}; leave them out"
+      )
+    return None
+  try:
+    return fixed_templates.fix(template, options)
+  except ValueError as error:
+    raise ValueError(f"{_name(tokenizer)}: {error}") from error
+
+
 def find_markers(tokenizer: Any, options: Mapping[str, Any]) -> TurnMarkers:
   """Finds the turn markers of a tokenizer.
 
@@ -54,36 +78,24 @@ def find_markers(tokenizer: Any, options: Mapping[str, Any]) -> TurnMarkers:
     ValueError: the template has no such option, raises an error, or does not
       render contents one after the other with the same markers every time.
   """
-  template = _template(tokenizer)
+  template = fixed_template(tokenizer, options)
   if template is None:
-    return _plain_markers(tokenizer, options)
-  for name in options:
-    if not re.search(rf"\b{re.escape(name)}\b", template):
-      raise ValueError(
-          f"the chat template of {_name(tokenizer)} knows no option {name!r}:"
-          " take it out of the template options"
-      )
-  options = _DATE | dict(options)
-  first = _pieces(tokenizer, template, options, _STAND_INS[:1])
-  pieces = _pieces(tokenizer, template, options, _STAND_INS)
+    return _plain_markers(tokenizer)
+  first = pieces(tokenizer, template, _STAND_INS[:1])
+  found = pieces(tokenizer, template)
   # An earlier answer may be introduced in another way than the one to come:
   # Qwen 3 without thinking puts an empty think block before the latter alone.
-  opening, _, between, _, between_again, reply = pieces
+  opening, _, between, _, between_again, reply = found
   if [opening, reply] != first or between != between_again:
     raise ValueError(
         f"the chat template of {_name(tokenizer)} changes with the length of"
-        f" the conversation: found {first} around one question and {pieces}"
+        f" the conversation: found {first} around one question and {found}"
         " around three, expected the same opening, turns and generation prompt"
     )
   return TurnMarkers(opening, reply, between)
 
 
-def _plain_markers(tokenizer: Any, options: Mapping[str, Any]) -> TurnMarkers:
-  if options:
-    raise ValueError(
-        f"{_name(tokenizer)} has no chat template, found options for one:"
-        f" {dict(options)}; leave them out"
-    )
+def _plain_markers(tokenizer: Any) -> TurnMarkers:
   if tokenizer.eos_token is None:
     raise ValueError(
         f"{_name(tokenizer)} has no chat template and no EOS token: no attempt"
@@ -111,30 +123,25 @@ def _template(tokenizer: Any) -> str | None:
   return template["default"]
 
 
-def _pieces(
-    tokenizer: Any,
-    template: str,
-    options: Mapping[str, Any],
-    contents: Sequence[str],
+def pieces(
+    tokenizer: Any, template: str, contents: Sequence[str] = _STAND_INS
 ) -> list[str]:
-  """The texts that the template writes around given contents, in order."""
+  """The texts that a template writes around contents, in order.
+
+  Args:
+    tokenizer: a transformers tokenizer.
+    template: a chat template.
+    contents: questions and answers in turn, distinct words.
+
+  Raises:
+    ValueError: the template raises an error, or does not render the contents
+      one after the other.
+  """
   messages = [
       {"role": ("user", "assistant")[i % 2], "content": content}
       for i, content in enumerate(contents)
   ]
-  try:
-    text = tokenizer.apply_chat_template(
-        messages,
-        chat_template=template,
-        tokenize=False,
-        add_generation_prompt=True,
-        **options,
-    )
-  except (jinja2.TemplateError, TypeError) as error:
-    raise ValueError(
-        f"the chat template of {_name(tokenizer)} does not take a conversation"
-        f" of user and assistant in turn: {error}"
-    ) from error
+  text = render(tokenizer, template, messages)
   pattern = "|".join(map(re.escape, contents))
   if re.findall(pattern, text) != list(contents):
     raise ValueError(
@@ -142,6 +149,28 @@ def _pieces(
         f" after the other: found {text!r} for {list(contents)}"
     )
   return re.split(pattern, text)
+
+
+def render(
+    tokenizer: Any, template: str, messages: Sequence[Mapping[str, str]]
+) -> str:
+  """A conversation as a template writes it, up to where an answer starts.
+
+  Raises:
+    ValueError: the template raises an error.
+  """
+  try:
+    return tokenizer.apply_chat_template(
+        messages,
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+  except (jinja2.TemplateError, TypeError) as error:
+    raise ValueError(
+        f"the chat template of {_name(tokenizer)} does not take a conversation"
+        f" of user and assistant in turn: {error}"
+    ) from error
 
 
 def _name(tokenizer: Any) -> str:

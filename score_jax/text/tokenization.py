@@ -24,6 +24,7 @@ import transformers
 
 from score_jax.output import files
 from score_jax.text import chat_templates
+from score_jax.text import round_trip
 from score_jax.text.chat_templates import TurnMarkers
 
 _NO_OPTIONS: Mapping[str, Any] = types.MappingProxyType({})
@@ -46,9 +47,12 @@ class ConversationTokenizer:
 
   Attributes:
     tokenizer: the transformers tokenizer.
+    template: its chat template, with options and date written into it; None for
+      a base model.
     markers: texts around the contents of a conversation.
     eos_id: the token that ends a turn: that of the chat template, or EOS where
-      there is none. It is written behind an attempt that was cut off.
+      there is none. Later turns read it behind every attempt, also one that
+      another stop id ended or that was cut off.
     stop_ids: the tokens that end an attempt; eos_id is the first of them.
     pad_id: fills arrays; masks tell padding, so it may equal eos_id.
     vocab_size: only smaller ids may be used. `check_vocabulary` sets it to the
@@ -56,6 +60,7 @@ class ConversationTokenizer:
   """
 
   tokenizer: Any
+  template: str | None
   markers: TurnMarkers
   eos_id: int
   stop_ids: tuple[int, ...]
@@ -128,9 +133,11 @@ class ConversationTokenizer:
       ValueError: a text holds characters that the tokenizer or the model does
         not know.
     """
+    for text in texts:
+      self._refuse_lost_characters(text)
     encoded = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     for text, ids in zip(texts, encoded, strict=True):
-      self._refuse_unknown_ids(text, ids)
+      self._refuse_ids_beyond(text, ids)
     return encoded
 
   def decode_attempts(self, attempts: Sequence[np.ndarray]) -> list[str]:
@@ -175,13 +182,25 @@ class ConversationTokenizer:
             " open or end a message: take it out of the text"
         )
 
-  def _refuse_unknown_ids(self, text: str, ids: Sequence[int]) -> None:
-    unknown = self.tokenizer.unk_token_id
-    # A marker may be the token that stands for unknown characters, too.
-    if unknown is not None and (
-        ids.count(unknown) > text.count(self.tokenizer.unk_token)
-    ):
-      raise ValueError(f"the tokenizer has no tokens for all of {text!r}")
+  @functools.cached_property
+  def _kept_texts(self) -> set[str]:
+    """Texts that are known to be kept, so that each is looked at once."""
+    return set()
+
+  def _refuse_lost_characters(self, text: str) -> None:
+    for piece in self._special_tokens.split(text):
+      if piece in self._kept_texts:
+        continue
+      lost = round_trip.lost_character(self.tokenizer, piece)
+      if lost is not None:
+        raise ValueError(
+            f"the tokenizer has no tokens for all of {text!r}: {lost!r} is lost"
+            " when its ids are decoded; take it out of the text, or take a"
+            " tokenizer with tokens for all bytes"
+        )
+      self._kept_texts.add(piece)
+
+  def _refuse_ids_beyond(self, text: str, ids: Sequence[int]) -> None:
     if ids and max(ids) >= self.vocab_size:
       raise ValueError(
           f"{text!r} has the token id {max(ids)}, the model has"
@@ -197,8 +216,9 @@ def load(
 
   Args:
     path: the directory.
-    template_options: handed to the chat template, such as `enable_thinking` of
-      Qwen 3.
+    template_options: values for the chat template, such as `enable_thinking` of
+      Qwen 3. `date_string` is the date that a template writes, such as
+      '26 Jul 2024', which it is where none is given.
 
   Raises:
     ValueError: there is no tokenizer in the directory, it needs code of its
@@ -207,7 +227,8 @@ def load(
   path = os.fspath(path)
   if not os.path.isfile(os.path.join(path, "tokenizer.json")):
     raise ValueError(f"{path!r} holds no tokenizer.json")
-  if "auto_map" in _read_json(path, "tokenizer_config.json"):
+  content = _read_json(path, "tokenizer_config.json")
+  if "auto_map" in content:
     raise ValueError(
         f"tokenizer_config.json of {path!r} has an auto_map: the tokenizer"
         " needs code from the checkpoint, which is never run; take a checkpoint"
@@ -216,13 +237,19 @@ def load(
   # Not AutoTokenizer: its class for a family puts normalisation and splitting
   # together anew, this one takes tokenizer.json as it is.
   tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(
-      path, local_files_only=True, trust_remote_code=False
+      path,
+      local_files_only=True,
+      trust_remote_code=False,
+      # Checkpoints of Mistral were published with a rule that splits words in
+      # another way than their models were trained with. transformers knows
+      # which ones, but warns only, unless it is told to correct it.
+      fix_mistral_regex=content.get("fix_mistral_regex", True),
   )
   if tokenizer.chat_template is None:
     # Processors of text and images had the chat template in this file.
     legacy = _read_json(path, "chat_template.json")
     tokenizer.chat_template = legacy.get("chat_template")
-  return wrap(tokenizer, template_options, _generation_stop_ids(path))
+  return wrap(tokenizer, template_options, _named_stop_ids(path))
 
 
 def wrap(
@@ -235,7 +262,7 @@ def wrap(
   Args:
     tokenizer: a transformers tokenizer. If it has no pad token, the token that
       ends a turn fills arrays.
-    template_options: handed to the chat template.
+    template_options: values for the chat template, see `load`.
     stop_ids: ids that end an attempt, beside the end of turn and EOS.
 
   Raises:
@@ -247,6 +274,7 @@ def wrap(
   stops = dict.fromkeys([eos_id, *stop_ids, tokenizer.eos_token_id])
   return ConversationTokenizer(
       tokenizer=tokenizer,
+      template=chat_templates.fixed_template(tokenizer, template_options),
       markers=markers,
       eos_id=eos_id,
       stop_ids=tuple(i for i in stops if i is not None),
@@ -318,11 +346,30 @@ def _special_tokens(tokenizer: Any) -> dict[int, str]:
   return flagged | dict(zip(ids, tokens, strict=True))
 
 
-def _generation_stop_ids(path: str) -> tuple[int, ...]:
-  found = _read_json(path, "generation_config.json").get("eos_token_id")
-  if found is None:
-    return ()
-  return (found,) if isinstance(found, int) else tuple(found)
+def _named_stop_ids(path: str) -> tuple[int, ...]:
+  """EOS of generation_config.json or, where that has none, of config.json.
+
+  Raises:
+    ValueError: what is named there is no token id.
+  """
+  config = _read_json(path, "config.json")
+  contents = {
+      "generation_config.json": _read_json(path, "generation_config.json"),
+      "config.json": config,
+      "text_config of config.json": config.get("text_config") or {},
+  }
+  for name, content in contents.items():
+    found = content.get("eos_token_id")
+    ids = found if isinstance(found, list) else [found]
+    if found is None or not ids:
+      continue
+    if not all(type(i) is int and i >= 0 for i in ids):
+      raise ValueError(
+          f"eos_token_id in {name} of {path!r} is {found!r}, expected a token"
+          " id or a list of them"
+      )
+    return tuple(ids)
+  return ()
 
 
 def _read_json(path: str, name: str) -> dict[str, Any]:

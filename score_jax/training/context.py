@@ -108,7 +108,7 @@ def read_base(settings: RunSettings, path: str | os.PathLike) -> BaseModel:
       {} if settings.model is None else settings.model.chat_template_options
   )
   tokenizer = tokenization.load(path, options)
-  tokenization.check_vocabulary(tokenizer, config.vocab_size, path)
+  tokenizer = tokenization.check_vocabulary(tokenizer, config.vocab_size, path)
   return BaseModel(pathlib.Path(path), config, tokenizer)
 
 

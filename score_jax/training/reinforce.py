@@ -200,6 +200,7 @@ class Reinforcement:
         self._reference(),
         place(conversations.tokens),
         place(conversations.mask),
+        place(conversations.targets),
     )
 
   def _make_batch(
@@ -227,6 +228,7 @@ class Reinforcement:
             self._phase.corrections_per_attempt,
         ),
         ref_logprobs=ref_logprobs,
+        targets=place(conversations.targets),
     )
 
   def _reference(self) -> Params:
@@ -241,12 +243,13 @@ def make_ref_logprobs(scoring: Scoring, num_microbatches: int):
     num_microbatches: pieces of the rows, scored one after the other.
 
   Returns:
-    (params, tokens, mask) -> float32[R, T - 1], nats, of tokens[:, 1:].
+    (params, tokens, mask, targets) -> float32[R, T - 1], nats, of
+    targets[:, 1:].
   """
 
-  def ref_logprobs(params, tokens, mask):
+  def ref_logprobs(params, tokens, mask, targets=None):
     return scoring.logprobs_by_microbatch(
-        params, tokens, mask, num_microbatches
+        params, tokens, mask, num_microbatches, targets
     )
 
   return jax.jit(ref_logprobs)

@@ -44,14 +44,19 @@ class Scoring:
   execution: Execution = PLAIN
 
   def logprobs(
-      self, params: Params, tokens: jax.Array, mask: jax.Array
+      self,
+      params: Params,
+      tokens: jax.Array,
+      mask: jax.Array,
+      targets: jax.Array | None = None,
   ) -> jax.Array:
-    """float32[R, T - 1], nats, by `policy.token_logprobs`, of tokens[:, 1:]."""
+    """float32[R, T - 1], nats, of targets[:, 1:]: `policy.token_logprobs`."""
     return policy.token_logprobs(
         params,
         self.model,
         tokens,
         mask,
+        targets=targets,
         temperature=self.temperature,
         execution=self.execution,
     )
@@ -62,6 +67,7 @@ class Scoring:
       ref_params: Params,
       tokens: jax.Array,
       mask: jax.Array,
+      targets: jax.Array | None = None,
   ) -> tuple[jax.Array, jax.Array]:
     """Log-probabilities, and the exact KL of each next-token distribution.
 
@@ -73,17 +79,23 @@ class Scoring:
         self.model,
         tokens,
         mask,
+        targets=targets,
         temperature=self.temperature,
         execution=self.execution,
     )
 
   def logprobs_by_microbatch(
-      self, params: Params, tokens: jax.Array, mask: jax.Array, count: int
+      self,
+      params: Params,
+      tokens: jax.Array,
+      mask: jax.Array,
+      count: int,
+      targets: jax.Array | None = None,
   ) -> jax.Array:
     """`logprobs` of all rows, made in `count` pieces one after the other."""
     if count == 1:
-      return self.logprobs(params, tokens, mask)
-    pieces = train.microbatches((tokens, mask), count)
+      return self.logprobs(params, tokens, mask, targets)
+    pieces = train.microbatches((tokens, mask, targets), count)
     logprobs = jax.lax.map(lambda piece: self.logprobs(params, *piece), pieces)
     logprobs = logprobs.reshape(-1, logprobs.shape[-1])
     return sharding.constrain(logprobs, "rows", None)
@@ -96,7 +108,7 @@ Estimator = Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
 
 def _exact(scoring, params, ref_params, batch):
   logprobs, token_kl = scoring.logprobs_and_kl(
-      params, ref_params, batch.tokens, batch.mask
+      params, ref_params, batch.tokens, batch.mask, batch.targets
   )
   args = batch.attempt_ids, scoring.num_attempts
   surrogate = losses.exact_kl(token_kl, logprobs, *args, reduce=scoring.reduce)
@@ -105,7 +117,7 @@ def _exact(scoring, params, ref_params, batch):
 
 def _per_position(scoring, params, ref_params, batch):
   logprobs, token_kl = scoring.logprobs_and_kl(
-      params, ref_params, batch.tokens, batch.mask
+      params, ref_params, batch.tokens, batch.mask, batch.targets
   )
   args = batch.attempt_ids, scoring.num_attempts
   surrogate = losses.per_position_kl(token_kl, *args, reduce=scoring.reduce)
@@ -114,7 +126,7 @@ def _per_position(scoring, params, ref_params, batch):
 
 def _k2(scoring, params, ref_params, batch):
   del ref_params
-  logprobs = scoring.logprobs(params, batch.tokens, batch.mask)
+  logprobs = scoring.logprobs(params, batch.tokens, batch.mask, batch.targets)
   args = batch.attempt_ids, scoring.num_attempts
   surrogate = losses.k2_kl(
       logprobs, batch.ref_logprobs, *args, reduce=scoring.reduce
@@ -125,7 +137,7 @@ def _k2(scoring, params, ref_params, batch):
 
 def _k1_in_reward(scoring, params, ref_params, batch):
   del ref_params
-  logprobs = scoring.logprobs(params, batch.tokens, batch.mask)
+  logprobs = scoring.logprobs(params, batch.tokens, batch.mask, batch.targets)
   kl = shaping.sequence_kl_k1(
       logprobs, batch.ref_logprobs, batch.attempt_ids, scoring.num_attempts
   )
@@ -241,7 +253,7 @@ def reward_kl(
 
   Args:
     behaviour_logprobs: float32[R, T], nats, recorded by the sampler.
-    ref_logprobs: float32[R, T - 1], nats, of tokens[:, 1:].
+    ref_logprobs: float32[R, T - 1], nats, of targets[:, 1:].
     attempt_ids: int32[R, T], attempt of each trained token, 0 elsewhere.
     num_attempts: A.
     reduce: makes one value per attempt of its tokens' values.

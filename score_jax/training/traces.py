@@ -26,6 +26,7 @@ class Traces:
     tokens: int32[N, T], conversations without holes.
     mask: bool[N, T], False on padding.
     labels: int32[N, T], TAUGHT on the tokens of second attempts, else CONTEXT.
+      The end of turn is taught, whichever stop id was sampled.
   """
 
   tokens: np.ndarray

@@ -425,6 +425,14 @@ class MathTest(FilesTest):
     ):
       self._read()
 
+  def test_the_held_out_problems_twice_are_refused(self):
+    self._write_tree()
+    held_out = [_split_problem(20), _split_problem(4)]
+    for name in ("math500.jsonl", "MATH-500.parquet"):
+      self._write_table(f"math/{name}", held_out)
+    with self.assertRaisesRegex(ValueError, "2 of 4 problems"):
+      self._read()
+
   def test_a_part_that_is_missing_is_told(self):
     self._write_table("math/train-00001-of-00002.parquet", [_split_problem(7)])
     self._write_test(_split_problem(4), _split_problem(1))

@@ -388,11 +388,12 @@ class CommandTest(absltest.TestCase):
     self.assertStartsWith(out[1], "math test: 500 rows, sha256 ")
     self.assertEqual(
         out[2],
-        "math train: 1 rows state no answer, runs leave them out:"
-        " train/algebra/x[1].json",
+        "math train: no answer is stated, runs leave out: 1"
+        " (train/algebra/x[1].json)",
     )
     self.assertRegex(
-        out[3], r"^math: 1 answers are corrected, .*: train/number_theory/7115"
+        out[3],
+        r"^math: published wrong .*: 1 \(train/number_theory/7115.json\)$",
     )
 
   def test_mistakes_of_the_user_are_one_line(self):

@@ -59,6 +59,35 @@ class CheckTest(parameterized.TestCase):
     splits = {"train": _rows("x", "y"), "test": []}
     rows.check_counts(splits, {"test": 0, "train": 2}, "X")
 
+  @parameterized.parameters(
+      (0, 0, False),
+      (0, 500, False),
+      (1, 1, True),
+      (1, 200, True),
+      (1, 201, False),
+      (59, 12_000, False),
+      (60, 12_000, True),
+      (2, 500, False),
+      (3, 500, True),
+  )
+  def test_half_a_percent_is_too_many(self, count, total, expected):
+    self.assertEqual(rows.is_too_many(count, total), expected)
+
+  def test_names_are_listed_up_to_twenty(self):
+    names = [f"n{i}" for i in range(25)]
+    self.assertEqual(rows.listed(names[:2]), "n0, n1")
+    self.assertEndsWith(rows.listed(names[:20]), ", n19")
+    self.assertEndsWith(rows.listed(names), ", n19 and 5 more")
+
+  def test_rows_without_an_answer(self):
+    few = [{"id": f"a{i}", "answer": "1"} for i in range(5)]
+    rows.check_answers({"train": few, "test": []}, "X", "no box")
+    some = [row | {"answer": ""} for row in few[:2]] + few[2:]
+    with self.assertRaisesRegex(
+        ValueError, "^X: 2 of 5 rows of train .*, a0, a1: no box. Fetch the"
+    ):
+      rows.check_answers({"train": some, "test": few}, "X", "no box")
+
   def test_ids_are_unique_over_all_splits(self):
     rows.check_unique_ids({"a": _rows("x"), "b": _rows("x", prefix="b")})
     with self.assertRaisesRegex(

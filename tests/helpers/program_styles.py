@@ -111,6 +111,13 @@ STYLES = {
     ),
     "heading": lambda p, _: f"# Solution\n\n{p}",
     "details": lambda p, _: f"<details>\n\n```python\n{p}\n```\n\n</details>",
+    "escaped_marks": lambda p, _: f"\\[BEGIN\\]\n{p}\n\\[DONE\\]",
+    "language_in_marks": lambda p, _: f"[BEGIN]\npython\n{p}\n[DONE]",
+    "language_in_fence": lambda p, _: f"```\npython\n{p}\n```",
+    "answer_tags": lambda p, q: (
+        f"<think>```\n{q}\n```</think><answer>{p}</answer>"
+    ),
+    "html": lambda p, _: f"This is it:\n<pre><code>{p}</code></pre>\nDone.",
     "windows_lines": lambda p, _: f"```python\n{p}\n```\n".replace(
         "\n", "\r\n"
     ),

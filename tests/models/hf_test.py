@@ -729,6 +729,27 @@ class CompanionsTest(_DirectoryTestCase):
     self.assertEqual(self._config()["hidden_size"], 16)
     self._assert_loads(UNTIED)
 
+  def test_chat_templates_beside_the_default_one_are_copied(self):
+    source, _ = self._make_source({})
+    (source / "additional_chat_templates").mkdir()
+    template = source / "additional_chat_templates" / "tool_use.jinja"
+    template.write_bytes(b"{{ tools }}\r\n")
+    self._save(UNTIED, like=source)
+    copied = self.path / "additional_chat_templates" / "tool_use.jinja"
+    self.assertEqual(copied.read_bytes(), template.read_bytes())
+
+  def test_the_format_is_written_over_what_was_copied(self):
+    source, contents = self._make_source({})
+
+    def write_format(directory):
+      file = pathlib.Path(directory) / "chat_template.jinja"
+      self.assertEqual(file.read_bytes(), contents[file.name])
+      file.write_text("trained")
+
+    self._save(UNTIED, like=source, write_format=write_format)
+    written = (self.path / "chat_template.jinja").read_text()
+    self.assertEqual(written, "trained")
+
   def test_ids_that_the_source_does_not_name_are_not_made_up(self):
     source, _ = self._make_source({"eos_token_id": 5})
     self._save(UNTIED, like=source)

@@ -144,8 +144,8 @@ class PackTest(absltest.TestCase):
     self.assertEqual(c.tokens[0, last], EOS)
     self.assertEqual((c.tokens[0] == EOS).sum(), 2)
 
-  def test_an_attempt_that_another_stop_id_ended_is_not_closed(self):
-    """Neither is that id in the text that is graded."""
+  def test_another_stop_id_is_a_target_and_the_end_of_turn_is_read(self):
+    """Neither of them is in the text that is graded."""
     stop = CHARACTERS.index("c") + 3
     tokenizer = dataclasses.replace(TOKENIZER, stop_ids=(EOS, stop))
     ids = spec_lib.token_ids(tokenizer, "?=")
@@ -155,11 +155,17 @@ class PackTest(absltest.TestCase):
     attempts = [attempt.replace(tokens=tokens), _tagged_attempt(2)]
     c = _pack(attempts, tokenizer)
     self.assertEqual(c.texts, _tagged().texts)
+    np.testing.assert_array_equal(c.tokens, _tagged().tokens)
+    np.testing.assert_array_equal(c.attempt_ids, _tagged().attempt_ids)
     stopped = np.where(_tagged().tokens == EOS, stop, _tagged().tokens)
     is_first = _tagged().attempt_ids == 1
+    self.assertTrue((stopped != c.tokens)[is_first].any())
     np.testing.assert_array_equal(
-        c.tokens, np.where(is_first, stopped, _tagged().tokens)
+        c.targets, np.where(is_first, stopped, _tagged().tokens)
     )
+
+  def test_of_one_stop_id_the_targets_are_the_tokens(self):
+    np.testing.assert_array_equal(_tagged().targets, _tagged().tokens)
 
 
 class GradeTest(absltest.TestCase):

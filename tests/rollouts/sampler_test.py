@@ -134,12 +134,18 @@ def _conversations(attempts, prompts=PROMPTS, samples=SAMPLES, turn=TURN):
   return rows
 
 
-def _score(conversations, temperature=1.0):
+def _score(conversations, temperature=1.0, context=None):
   """The scorer's log-probability of each conversation's ids, by index."""
   length = 24  # longer than all of them
-  tokens, mask = _left_pad([ids for ids, _ in conversations], length)
+  targets, mask = _left_pad([ids for ids, _ in conversations], length)
+  tokens = targets if context is None else _left_pad(context, length)[0]
   logprobs = _token_logprobs(
-      _params(), CONFIG, tokens, mask, temperature=temperature
+      _params(),
+      CONFIG,
+      tokens,
+      mask,
+      targets=targets,
+      temperature=temperature,
   )
   return [
       np.asarray(row)[length - 1 - len(ids) :]
@@ -160,7 +166,7 @@ def _all_logits(tokens):
 def _reference_attempt(ids, key, spec):
   """One attempt of one row: no cache, no batch, the whole forward per token."""
   ids, tokens, logprobs = list(ids), [], []
-  while len(tokens) < spec.max_new_tokens and EOS not in tokens:
+  while len(tokens) < spec.max_new_tokens and not _has_stop(tokens, spec):
     padded = np.zeros(20, np.int32)
     padded[: len(ids)] = ids
     logits = np.asarray(_all_logits(padded)[len(ids) - 1])
@@ -176,6 +182,10 @@ def _reference_attempt(ids, key, spec):
   return tokens, logprobs
 
 
+def _has_stop(tokens, spec):
+  return not set(spec.stop_ids).isdisjoint(tokens)
+
+
 def _row_key(problem_id, sample, message, seed=SEED, step=STEP):
   key = jax.random.key(seed)
   for number in (step, problem_id, sample, message):
@@ -188,6 +198,7 @@ SPECS = (
     dataclasses.replace(SPEC, temperature=0.7),
     dataclasses.replace(SPEC, temperature=0.0),
 )
+TWO_STOPS = dataclasses.replace(SPEC, stop_ids=(EOS, 4))
 
 
 class ReferenceTest(parameterized.TestCase):
@@ -200,7 +211,7 @@ class ReferenceTest(parameterized.TestCase):
       self.assertTrue(attempt.is_truncated.any())
       self.assertFalse(attempt.is_truncated.all())
 
-  @parameterized.parameters(*SPECS)
+  @parameterized.parameters(*SPECS, TWO_STOPS)
   @pytest.mark.slow
   def test_equals_a_plain_loop_over_rows_and_tokens(self, spec):
     attempts = _sample(spec=spec)
@@ -215,8 +226,10 @@ class ReferenceTest(parameterized.TestCase):
         np.testing.assert_allclose(
             attempt.behaviour_logprobs[r][mask], logprobs, atol=1e-4
         )
-        self.assertEqual(bool(attempt.is_truncated[r]), EOS not in tokens)
-        ids += tokens + [EOS] * (EOS not in tokens) + list(TURN)
+        is_ended = _has_stop(tokens, spec)
+        self.assertEqual(bool(attempt.is_truncated[r]), not is_ended)
+        # EOS stands in place of the stop id, or behind what was cut off.
+        ids += (tokens[:-1] if is_ended else tokens) + [EOS, *TURN]
 
   @parameterized.parameters(*SPECS[:2])
   def test_log_probabilities_equal_the_scorers(self, spec):
@@ -464,24 +477,33 @@ class EndOfAttemptTest(parameterized.TestCase):
       self.assertFalse(attempt.is_truncated.any())
 
   @pytest.mark.slow
-  def test_an_attempt_that_another_stop_id_ended_is_not_closed(self):
-    """The scorer agrees only where no EOS stands between attempt and turn."""
-    stop_ids = (EOS, 4)
-    attempts = _sample(spec=dataclasses.replace(SPEC, stop_ids=stop_ids))
+  def test_the_turn_follows_eos_whichever_stop_id_ended_the_attempt(self):
+    """The scorer agrees with EOS as context and the stop id as target."""
+    attempts = _sample(spec=TWO_STOPS)
     ends = [a.tokens[np.arange(12), a.mask.sum(1) - 1] for a in attempts]
     for attempt, end in zip(attempts, ends, strict=True):
       np.testing.assert_array_equal(
-          attempt.is_truncated, ~np.isin(end, stop_ids)
+          attempt.is_truncated, ~np.isin(end, TWO_STOPS.stop_ids)
       )
     self.assertContainsSubset([EOS, 4], ends[0])
-    conversations = _conversations(attempts)
-    for r, score in enumerate(_score(conversations)):
-      for attempt, places in zip(attempts, conversations[r][1], strict=True):
+    sampled = _conversations(attempts)
+    read = []
+    for ids, places in sampled:
+      last = places[0][-1]
+      read.append([*ids[:last], {4: EOS}.get(ids[last], ids[last])])
+      read[-1] += ids[last + 1 :]
+    for r, score in enumerate(_score(sampled, context=read)):
+      for attempt, places in zip(attempts, sampled[r][1], strict=True):
         np.testing.assert_allclose(
             score[places],
             attempt.behaviour_logprobs[r][attempt.mask[r]],
             atol=1e-4,
         )
+    as_sampled = _score(sampled)
+    for r in np.flatnonzero(ends[0] == 4):
+      second = attempts[1].behaviour_logprobs[r][attempts[1].mask[r]]
+      difference = as_sampled[r][sampled[r][1][1]] - second
+      self.assertGreater(np.abs(difference).max(), 1e-3)
 
   def test_an_eos_id_that_does_not_stop_is_refused(self):
     with self.assertRaisesRegex(ValueError, r"eos_id 1 is not among .*\(4,\)"):

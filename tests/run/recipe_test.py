@@ -29,6 +29,7 @@ from score_jax.run import recipe
 from score_jax.run import tiny_base
 from score_jax.settings import RunSettings
 from score_jax.tasks import make
+from score_jax.text import tokenization
 from score_jax.training import context
 from score_jax.training import reinforce
 from score_jax.training.checkpoint import Checkpointer
@@ -168,6 +169,17 @@ class RecipeTest(parameterized.TestCase):
           (output / name).read_bytes(),
           (self.whole / "export" / name).read_bytes(),
           name,
+      )
+
+  def test_an_export_has_the_format_of_the_run(self):
+    for path in (self.whole / "export", self.root / "exported_format"):
+      if not path.exists():
+        export.export_run(self.whole, path)
+      config = json.loads((path / "tokenizer_config.json").read_text())
+      self.assertEqual(config["tokenizer_class"], "PreTrainedTokenizerFast")
+      self.assertEqual(
+          tokenization.load(path).description(),
+          tokenization.load(self.whole / "base").description(),
       )
 
   def test_a_stage_and_a_type_can_be_chosen_for_an_export(self):

@@ -1,9 +1,14 @@
 """Splits of data sets: validation, names that are left out, twins."""
 
+import contextlib
+from unittest import mock
+
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from score_jax.datasets import prepared
 from score_jax.tasks import data_task
+from score_jax.tasks import make
 from score_jax.types import Problem
 
 
@@ -80,6 +85,68 @@ class TwinsTest(absltest.TestCase):
     kept, names = data_task.leave_out_twins(splits)
     self.assertEqual(kept, splits)
     self.assertEqual(names, {"train": {}, "test": {}})
+
+
+class CodeTwinsTest(absltest.TestCase):
+
+  @mock.patch.object(prepared, "prepare_and_load")
+  def test_problems_of_mbpps_test_are_not_trained_on(self, load):
+    """MBPP's splits share a few texts."""
+
+    def row(number, text):
+      return {
+          "id": f"mbpp/{number}",
+          "task_id": str(number),
+          "text": text,
+          "code": "def f(x):\n  return x",
+          "tests": "assert f(1) == 1",
+          "setup": "",
+          "entry_point": "f",
+      }
+
+    load.return_value = {
+        "train": [row(601, "Write a."), row(602, "Write b.")],
+        "validation": [row(511, "Write c."), row(512, "Write d.")],
+        "prompt": [row(2, "Write b.")],
+        "test": [
+            row(11, "Write  b."),
+            row(12, "write d."),
+            row(13, "Write e."),
+        ],
+    }
+    settings = {
+        "name": "code",
+        "mbpp": "full",
+        "test": "mbpp",
+        "num_shots": 0,
+        "exclude": [],
+        "data_dir": "data",
+        "manual_dir": "manual",
+        "prompts": "code",
+        "grader": {
+            "num_workers": 1,
+            "timeout_s": 5.0,
+            "memory_mb": 512,
+            "allow_unsandboxed": False,
+        },
+    }
+    task = self.enterContext(contextlib.closing(make.make_task(settings)))
+    self.assertEqual(
+        {s: _names(task.problems(s)) for s in ("train", "validation", "test")},
+        {
+            "train": ["mbpp/601"],
+            "validation": ["mbpp/511"],
+            "test": ["mbpp/11", "mbpp/12", "mbpp/13"],
+        },
+    )
+    self.assertEqual(
+        task.provenance()["left_out"],
+        {
+            "train": {"text_is_in_a_later_split": ["mbpp/602"]},
+            "validation": {"text_is_in_a_later_split": ["mbpp/512"]},
+            "test": {},
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Programs are found in texts, however a chat model writes them down."""
 
 import time
-import warnings
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -140,6 +139,11 @@ class BrokenTest(parameterized.TestCase):
   def test_a_program_that_is_wrong_is_the_answer(self, text):
     self.assertEqual(extract_program(text, "f"), "def f(x) return 1")
 
+  def test_tags_of_a_program_stay(self):
+    program = "def f(x):\n  return f'<code>{x}</code>'"
+    for text in (program, f"Here it is:\n\n{program}\n\nThat is it."):
+      self.assertEqual(extract_program(text, "f"), program)
+
   def test_a_fence_holds_no_prose(self):
     program = f"{F}\n\nThis returns x."
     self.assertEqual(extract_program(f"```\n{program}\n```", "f"), program)
@@ -204,12 +208,6 @@ class HostileTest(parameterized.TestCase):
     program += f"\n{F}"
     text = f"```python\n{program}\n```"
     self.assertEqual(extract_program(text, "f"), program)
-
-  def test_programs_do_not_warn(self):
-    program = "def f(x):\n  return '\\d' if x is 1 else 1if x else (1)(2)"
-    with warnings.catch_warnings():
-      warnings.simplefilter("error")
-      self.assertEqual(extract_program(program, "f"), program)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ changes is noticed. Tokenizers are small: a token per byte and "42".
 
 from collections.abc import Mapping
 import dataclasses
+import datetime
 import functools
 import importlib.util
 import json
@@ -15,12 +16,14 @@ import os
 import tempfile
 from typing import Any
 import unittest
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
 import pytest
 import tokenizers
 import transformers
+from transformers.utils import chat_template_utils as _template_utils
 
 from experiments import convert_gguf
 from score_jax.text import chat_templates
@@ -368,13 +371,137 @@ class Qwen3Test(absltest.TestCase):
     )
 
 
-class OptionsTest(absltest.TestCase):
+# Each as published templates ask for it: Llama 3.2, SmolLM3, Mistral, Granite.
+_DATED = (
+    (
+        "{%- if not date_string is defined %}"
+        "{%- if strftime_now is defined %}"
+        '{%- set date_string = strftime_now("%d %b %Y") %}'
+        '{%- else %}{%- set date_string = "26 Jul 2024" %}{%- endif %}'
+        '{%- endif %}{{- "Today Date: " + date_string + "\n\n" }}',
+        "Today Date: 26 Jul 2024\n\n",
+    ),
+    (
+        '{%- set today = strftime_now("%d %B %Y") -%}'
+        '{{- "Today Date: " ~ today ~ "\n" -}}',
+        "Today Date: 26 July 2024\n",
+    ),
+    (
+        '{%- set today = strftime_now("%Y-%m-%d") %}\n'
+        '{%- set text = "The current date is " + today + ".\n" %}\n'
+        "{%- macro system() %}{{ text }}{% endmacro %}\n"
+        "{{- system() }}",
+        "The current date is 2024-07-26.\n",
+    ),
+    (
+        "{% for m in messages[:1] %}Today's Date:"
+        " {{ strftime_now(format='%B %d, %Y') }}.{% endfor %}",
+        "Today's Date: July 26, 2024.",
+    ),
+)
+_FIRST_DAY = datetime.datetime(2026, 11, 27, 13, 5)
+_SECOND_DAY = datetime.datetime(2027, 12, 28, 14, 6)
 
-  def test_the_date_does_not_depend_on_the_day(self):
-    template = "{{ strftime_now('%Y') if date_string is not defined else '' }}"
+
+class _Clock:
+  """In place of the class datetime: it is always the same time."""
+
+  def __init__(self, time):
+    self._time = time
+
+  def now(self):
+    return self._time
+
+
+class OptionsTest(parameterized.TestCase):
+
+  @parameterized.parameters(*_DATED)
+  def test_the_date_does_not_depend_on_the_day(self, template, expected):
+    found = []
+    for day in (_FIRST_DAY, _SECOND_DAY):
+      with mock.patch.object(_template_utils, "datetime", _Clock(day)):
+        tokenizer = tokenization.wrap(_with_template(template + _CHATML))
+        found.append(tokenizer.prompt_ids([QUESTION])[0])
+        opening = tokenizer.markers.opening
+    self.assertEqual(found[0], found[1])
+    self.assertEqual(opening, expected + "<|im_start|>user\n")
+
+  @parameterized.parameters(*_DATED)
+  def test_the_test_above_would_notice_the_day(self, template, _):
     tokenizer = _with_template(template + _CHATML)
-    markers = chat_templates.find_markers(tokenizer, {})
-    self.assertEqual(markers.opening, "<|im_start|>user\n")
+    rendered = []
+    for day in (_FIRST_DAY, _SECOND_DAY):
+      with mock.patch.object(_template_utils, "datetime", _Clock(day)):
+        rendered.append(
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": QUESTION}], tokenize=False
+            )
+        )
+    self.assertNotEqual(rendered[0], rendered[1])
+
+  @parameterized.parameters(
+      "%A %-d %B %Y, %H:%M",
+      "%a %d/%m/%y %I %p",
+      "%F %T %j %e",
+      "%c",
+      "%x %X 100%% %%d",
+      "no date",
+  )
+  def test_formats_are_those_of_strftime(self, form):
+    template = "{{ strftime_now('" + form + "') }}" + _CHATML
+    for text, date in (
+        ("26 Jul 2024", datetime.datetime(2024, 7, 26)),
+        ("01 Jan 2030", datetime.datetime(2030, 1, 1)),
+    ):
+      markers = chat_templates.find_markers(
+          _with_template(template), {"date_string": text}
+      )
+      expected = date.strftime(form) + "<|im_start|>user\n"
+      self.assertEqual(markers.opening, expected)
+
+  @parameterized.parameters("2030-01-01", "31 Feb 2030", "1 Januar 2030", 2030)
+  def test_what_is_no_date_is_refused(self, date):
+    template = "{{ strftime_now('%Y') }}" + _CHATML
+    with self.assertRaisesRegex(ValueError, "expected a date such as '26 Jul"):
+      tokenization.wrap(_with_template(template), {"date_string": date})
+
+  def test_a_template_that_asks_for_no_date_takes_none(self):
+    with self.assertRaisesRegex(ValueError, "no option 'date_string'"):
+      tokenization.wrap(_with_template(_CHATML), {"date_string": "01 Jan 2030"})
+
+  @parameterized.parameters(
+      ('it\'s "quoted" \\ {{ x }} {% raw %}\n\tZ\u00fcrich \U0001f600',),
+      (True,),
+      (False,),
+      (None,),
+      (-3,),
+      (0.5,),
+      (["a", 1, [None]],),
+      ({"key": {"deep": [True]}},),
+  )
+  def test_values_of_any_kind_reach_the_template(self, value):
+    template = "{{ value | tojson }}\n" + _CHATML
+    markers = chat_templates.find_markers(
+        _with_template(template), {"value": value}
+    )
+    found = markers.opening.removesuffix("\n<|im_start|>user\n")
+    self.assertEqual(json.loads(found), value)
+
+  def test_a_value_that_no_template_could_hold_is_refused(self):
+    with self.assertRaisesRegex(ValueError, "a value of type object"):
+      tokenization.wrap(
+          _with_template("{{ value }}" + _CHATML), {"value": object()}
+      )
+
+  @parameterized.parameters("\n", "\n\n", "  ", "\n  {% if true %}x{% endif %}")
+  def test_a_date_changes_nothing_else(self, start):
+    """Templates may start with space, which blocks before it would take."""
+    for clock in ("", "{% if false %}{{ strftime_now('%Y') }}{% endif %}"):
+      markers = chat_templates.find_markers(
+          _with_template(start + clock + _CHATML), {}
+      )
+      plain = chat_templates.find_markers(_with_template(start + _CHATML), {})
+      self.assertEqual(markers, plain)
 
   def test_a_date_that_is_given_is_taken(self):
     tokenizer = _load("llama3.2", (("date_string", "01 Jan 2030"),))
@@ -579,6 +706,13 @@ class SmolLM2Test(absltest.TestCase):
       )
       self.assertEqual(_decode(self.tokenizer, x3), expected)
       self.assertEqual(x3, self.tokenizer.encode([expected])[0])
+
+  def test_a_byte_that_the_vocabulary_lacks_is_refused(self):
+    """Six control characters have no token; all else has."""
+    text = "na\u00efve \u03c0 \u2264 \u4e2d \U0001f600\t\x01\x7f\r\n|"
+    self.assertLen(self.tokenizer.prompt_ids([text]), 1)
+    with self.assertRaisesRegex(ValueError, r"'\\x04' is lost"):
+      self.tokenizer.prompt_ids([QUESTION, "6 \x04 7"])
 
   def test_the_end_of_turn_is_the_only_stop_and_fills_arrays(self):
     tokenizer = self.tokenizer

@@ -8,6 +8,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 import tokenizers
+import transformers
 
 from score_jax.text import tokenization
 
@@ -30,6 +31,29 @@ def _chat_tokenizer(template=CHATML, characters=CHARACTERS):
   tokenizer.eos_token = "<|im_end|>"
   tokenizer.chat_template = template
   return tokenization.wrap(tokenizer)
+
+
+def save_large_tokenizer(path, rule):
+  """A tokenizer of more than 100,000 tokens, which splits words by a rule."""
+  letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+  merges = [("1", "2"), ("12", "3")]
+  vocabulary = [*letters, "12", "123"]
+  vocabulary += [f"<spare{i}>" for i in range(100_001)]
+  backend = tokenizers.Tokenizer(
+      tokenizers.models.BPE({t: i for i, t in enumerate(vocabulary)}, merges)
+  )
+  backend.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+      [
+          tokenizers.pre_tokenizers.Split(tokenizers.Regex(rule), "isolated"),
+          tokenizers.pre_tokenizers.ByteLevel(
+              add_prefix_space=False, use_regex=False
+          ),
+      ]
+  )
+  backend.decoder = tokenizers.decoders.ByteLevel()
+  transformers.PreTrainedTokenizerFast(
+      tokenizer_object=backend, eos_token="</s>"
+  ).save_pretrained(path)
 
 
 class CharacterTokenizerTest(absltest.TestCase):
@@ -88,7 +112,7 @@ class CharacterTokenizerTest(absltest.TestCase):
     tokenizer = tokenization.wrap(
         tokenization.make_character_tokenizer(CHARACTERS)
     )
-    with self.assertRaisesRegex(ValueError, "no tokens for all of '1x2'"):
+    with self.assertRaisesRegex(ValueError, "all of '1x2': 'x' is lost"):
       tokenizer.prompt_ids(["12", "1x2"])
     with self.assertRaisesRegex(ValueError, "no tokens for all of '<eos>!'"):
       tokenizer.turn_ids("!")
@@ -211,6 +235,56 @@ class LoadTest(parameterized.TestCase):
     end = tokenization.load(self.path).eos_id
     self._write("generation_config.json", {"eos_token_id": eos_token_id})
     self.assertEqual(tokenization.load(self.path).stop_ids, (end, *expected))
+
+  @parameterized.parameters(
+      ({"eos_token_id": 1}, [1]),
+      ({"eos_token_id": [0, 5]}, [0, 5]),
+      ({"text_config": {"eos_token_id": [0, 1]}}, [0, 1]),
+      ({"eos_token_id": 5, "text_config": {"eos_token_id": 1}}, [5]),
+      ({"eos_token_id": None, "text_config": None}, []),
+      ({"eos_token_id": []}, []),
+  )
+  def test_without_a_generation_config_the_models_eos_ends_attempts(
+      self, config, expected
+  ):
+    end = tokenization.load(self.path).eos_id
+    self._write("config.json", config)
+    self.assertEqual(tokenization.load(self.path).stop_ids, (end, *expected))
+    # It counts for nothing where generation_config.json names others.
+    self._write("generation_config.json", {"eos_token_id": 3})
+    self.assertEqual(tokenization.load(self.path).stop_ids, (end, 3))
+    self._write("generation_config.json", {"temperature": 0.6})
+    self.assertEqual(tokenization.load(self.path).stop_ids, (end, *expected))
+
+  @parameterized.product(
+      eos=["</s>", -1, 1.0, True, [1, "2"], {"id": 1}],
+      name=["generation_config.json", "config.json"],
+  )
+  def test_an_eos_that_is_no_id_is_refused(self, eos, name):
+    self._write(name, {"eos_token_id": eos})
+    with self.assertRaisesRegex(ValueError, f"eos_token_id in {name} of .* is"):
+      tokenization.load(self.path)
+
+  @parameterized.parameters(
+      ("mistral", {}, {}, True),
+      ("mistral", {"transformers_version": "4.57.1"}, {}, True),
+      ("mistral", {"transformers_version": "5.0.0"}, {}, False),
+      ("mistral", {}, {"fix_mistral_regex": False}, False),
+      ("llama", {}, {}, False),
+  )
+  def test_words_are_split_as_models_of_mistral_were_trained(
+      self, family, config, tokenizer_config, is_corrected
+  ):
+    """The rule as published keeps digits together, the right one does not."""
+    os.remove(os.path.join(self.path, "chat_template.jinja"))
+    save_large_tokenizer(self.path, r"\p{N}{1,3}|[^\p{N}]+")
+    self._write("config.json", {"model_type": family, **config})
+    self._set_config(**tokenizer_config)
+    with self.assertNoLogs("transformers", level="WARNING"):
+      tokenizer = tokenization.load(self.path)
+    (ids,) = tokenizer.encode(["a123"])
+    self.assertLen(ids, 4 if is_corrected else 2)
+    self.assertEqual(tokenizer.decode_attempts([np.array(ids)]), ["a123"])
 
   @parameterized.parameters(
       ("tokenizer_config.json", lambda t: {"chat_template": t}),
