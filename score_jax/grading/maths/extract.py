@@ -30,7 +30,7 @@ _VERB = (
     r"(?:is|are|equals|remains|becomes|(?:should|must|would|will)\s{1,4}be)\b"
 )
 _MARKER = re.compile(
-    r"####+|(?<=<)answer>|answers?(?![a-zA-Z])(?:[*_`\"}]{0,4}\s{1,8}"
+    r"(?<=<)answer>|answers?(?![a-zA-Z])(?:[*_`\"}]{0,4}\s{1,8}"
     rf"(?:to\s(?:the|this)\s\w{{1,20}}\s)?{_VERB}"
     r"|[*_`\"}]{0,4}\s{0,8}[:：]|\s{1,8}=)",
     re.IGNORECASE,
@@ -45,7 +45,7 @@ _OTHER = re.compile(
     r"\b(?:previous|earlier|first|initial|original|old|wrong|incorrect|false"
     r"|mistaken|negative|opposite|inverse|alternative|tempting|common"
     r"|(?:of|twice|half|double|triple|thrice|than|times|minus|plus|from|by)"
-    r"(?:\s{1,4}(?:the|my|our|this|your))?)\s{1,4}(?:(?:final|correct)\s{1,4})?$",
+    r"(?:[^\S\n]{1,4}(?:the|my|our|this|your))?)[^\S\n]{1,4}(?:(?:final|correct)[^\S\n]{1,4})?$",
     re.IGNORECASE,
 )
 _MAX_CHARS_BEFORE = 40
@@ -179,6 +179,8 @@ def after_last_marker(text: str) -> str | None:
 
 def _stated_at(text: str, start: int) -> str | None:
   """What a marker at an index states; None where it is none, or a comment."""
+  if text.startswith("#", start):
+    return _hashed_value(text[start : start + _MAX_HASHED_CHARS])
   before = max(0, start - _MAX_CHARS_BEFORE)
   if _OTHER.search(text, before, start) or text[start - 1 : start].isalpha():
     return None
@@ -187,13 +189,11 @@ def _stated_at(text: str, start: int) -> str | None:
     marker = _TITLE_END.match(text, start)
   if marker is None:
     return None
-  rest = text[marker.end() : marker.end() + _MAX_CHARS]
-  is_hashes = text.startswith("#", start)
-  return _hashed_value(rest) if is_hashes else _statement(rest)
+  return _statement(text[marker.end() : marker.end() + _MAX_CHARS])
 
 
-def _hashed_value(rest: str) -> str | None:
-  line = rest.partition("\n")[0][:_MAX_HASHED_CHARS]
+def _hashed_value(text: str) -> str | None:
+  line = text.partition("\n")[0].lstrip("#")
   return line.strip() if _HASHED_VALUE.fullmatch(line) else None
 
 

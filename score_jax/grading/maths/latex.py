@@ -77,7 +77,7 @@ _TABLE = (
 )
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 # \\frac as it stands in JSON; a line break is not expected before a letter.
-_DOUBLED = re.compile(r"\\\\[a-zA-Z]{2}")
+_DOUBLED = re.compile(r"\\\\(?:[a-zA-Z]{2}|[$%!,;{])")
 # \right. sets no bracket, its period is none.
 _NO_DELIMITER = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*\.")
 

@@ -36,6 +36,7 @@ _INFINITY = re.compile(r"\binfinity\b|\\text\{infinity\}")
 _INTERVAL = re.compile(r"([\[\]])([^\[\](),]+,[^\[\](),]+)([\[\]])")
 # A space matters between two letters or digits only: 2 1/3, not even, 5 cm.
 _IDLE_SPACE = re.compile(r"(?<![a-zA-Z0-9.]) | (?![a-zA-Z0-9.])")
+_FINAL_PERIOD = re.compile(r"\.(\}+)$")
 # Nothing in it to rewrite: most answers are plain numbers.
 _AS_TYPED = re.compile(r"[^\\${}~^_]*")
 _WORD = re.compile(r"(?<![\\a-zA-Z])[A-Za-z]{2,}|\\text")
@@ -60,11 +61,11 @@ def normalize(text: str) -> str:
     text = _DELIMITERS.sub(r"\1", text)
     text = latex.one_spelling(_SET_THOUSANDS.sub("", text))
     text = " ".join(text.split())
-    if r"\approx" in text:
-      text = _APPROXIMATION.sub("", _ABOUT.sub("", text))
   if _WORD.search(text):
     text = phrases.without_lead(phrases.without_comment(text))
     text = _INFINITY.sub(r"\\infty ", text)
+  if r"\approx" in text:
+    text = _APPROXIMATION.sub("", _ABOUT.sub("", text))
   text = _IDLE_SPACE.sub("", " ".join(_with_signs(text).split()))
   return _without_end(text)
 
@@ -72,7 +73,10 @@ def normalize(text: str) -> str:
 def _without_end(text: str) -> str:
   """A text without its final marks and the quotes around it."""
   # An ellipsis leaves open which number it is.
-  text = text.rstrip("*` ,;" if ".." in text else "*`. ,;")
+  if ".." in text:
+    text = text.rstrip("*` ,;")
+  else:
+    text = _FINAL_PERIOD.sub(r"\1", text.rstrip("*`. ,;"))
   is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
   text = text[1:-1].strip() if is_quoted else text
   # '= 5' goes on from a line above.
