@@ -97,7 +97,7 @@ def _read(content: Mapping[str, Any]) -> ModelConfig:
       "query_pre_attn_scalar": _whole(values, "query_pre_attn_scalar"),
       "attention_softcap": _optional(values, "attn_logit_softcapping"),
       "logit_softcap": _optional(values, "final_logit_softcapping"),
-      "sliding_window": _window(values) if any(is_local) else None,
+      "sliding_window": _window(values, family) if any(is_local) else None,
       "is_local": is_local if any(is_local) else (),
       "local_rope": local_rope,
       "has_rope": _layers_with_rope(values, family),
@@ -227,10 +227,10 @@ def _layers_with_rope(
   return () if all(has_rope) else has_rope
 
 
-def _window(values: Mapping[str, Any]) -> int | None:
+def _window(values: Mapping[str, Any], family: Family) -> int | None:
   """Positions that a local layer sees; None where no layer is local."""
   name = "use_sliding_window"
-  is_used = name not in values or _flag(values, name)
+  is_used = name not in family.defaults or _flag(values, name)
   return values.get("sliding_window") if is_used else None
 
 
@@ -238,25 +238,34 @@ def _local_layers(
     values: Mapping[str, Any], family: Family
 ) -> tuple[bool, ...]:
   """For each layer whether it sees a sliding window only."""
-  num_layers = values["num_hidden_layers"]
-  usual = (False,) * num_layers
-  if _window(values) is not None:
-    usual = family.local_layers(values)
-  layer_types = values.get("layer_types")
-  if layer_types is None:
-    return usual
+  if values.get("layer_types") is None:
+    return _usual_local_layers(values, family)
+  given = _given_local_layers(values)
+  if family.has_layer_types or given == _usual_local_layers(values, family):
+    return given
+  raise ValueError(
+      "layer_types says otherwise than sliding_window, and transformers ignores"
+      " it in this family; remove layer_types, or name the family that it is"
+  )
+
+
+def _usual_local_layers(
+    values: Mapping[str, Any], family: Family
+) -> tuple[bool, ...]:
+  """Those of a family whose file does not say it layer by layer."""
+  if _window(values, family) is None:
+    return (False,) * values["num_hidden_layers"]
+  return family.local_layers(values)
+
+
+def _given_local_layers(values: Mapping[str, Any]) -> tuple[bool, ...]:
+  """What the file says of each layer."""
+  kinds, num_layers = values["layer_types"], values["num_hidden_layers"]
   known = (hf_rope.LOCAL, hf_rope.GLOBAL)
-  if not set(layer_types) <= set(known) or len(layer_types) != num_layers:
+  if not set(kinds) <= set(known) or len(kinds) != num_layers:
     raise ValueError(
-        f"layer_types has {len(layer_types)} entries"
-        f" {sorted(set(layer_types))}, expected one of {hf_rope.LOCAL!r} and"
-        f" {hf_rope.GLOBAL!r} for each of {num_layers} layers"
+        f"layer_types has {len(kinds)} entries {sorted(set(kinds))}, expected"
+        f" one of {hf_rope.LOCAL!r} and {hf_rope.GLOBAL!r} for each of"
+        f" {num_layers} layers"
     )
-  given = tuple(kind == hf_rope.LOCAL for kind in layer_types)
-  if given != usual and not family.has_layer_types:
-    raise ValueError(
-        "layer_types says otherwise than sliding_window, and transformers"
-        " ignores it in this family; remove layer_types, or name the family"
-        " that it is"
-    )
-  return given
+  return tuple(kind == hf_rope.LOCAL for kind in kinds)

@@ -29,16 +29,20 @@ class RopeLayout(enum.Enum):
   BY_KIND = enum.auto()
 
 
+def _num_layers(values: Values) -> int:
+  return values["num_hidden_layers"]
+
+
 def _no_local_layers(values: Values) -> tuple[bool, ...]:
-  return (False,) * values["num_hidden_layers"]
+  return (False,) * _num_layers(values)
 
 
 def _all_local(values: Values) -> tuple[bool, ...]:
-  return (True,) * values["num_hidden_layers"]
+  return (True,) * _num_layers(values)
 
 
 def _every_second_local(values: Values) -> tuple[bool, ...]:
-  return tuple(i % 2 == 0 for i in range(values["num_hidden_layers"]))
+  return tuple(i % 2 == 0 for i in range(_num_layers(values)))
 
 
 def _three_of_four_local(values: Values) -> tuple[bool, ...]:
@@ -81,10 +85,6 @@ def _local_by_pattern(values: Values) -> tuple[bool, ...]:
 def _local_from_max_window_layers(values: Values) -> tuple[bool, ...]:
   first = values["max_window_layers"]
   return tuple(i >= first for i in range(_num_layers(values)))
-
-
-def _num_layers(values: Values) -> int:
-  return values["num_hidden_layers"]
 
 
 # Scalings of rotary embeddings that are implemented.

@@ -22,6 +22,10 @@ from score_jax.models.hf_families import RopeLayout
 LOCAL, GLOBAL = "sliding_attention", "full_attention"
 
 _PLAIN = {"rope_type": "default"}
+_DYNAMIC = (
+    ". Up to max_position_embeddings 'dynamic' is no scaling: for such rows"
+    " remove it from a copy of config.json"
+)
 # What some kinds do not give stands beside the scaling.
 _ORIGINAL = "original_max_position_embeddings"
 _SHARE = "partial_rotary_factor"
@@ -163,6 +167,7 @@ def _rope(
     raise ValueError(
         f"rope type {name!r} is not supported; supported:"
         f" {', '.join(map(repr, family.rope_kinds))}"
+        f"{_DYNAMIC if name == 'dynamic' else ''}"
     )
   scaling = _SCALINGS[family.rope_kinds[name]](parameters, values)
   theta = positive(parameters, "rope_theta")

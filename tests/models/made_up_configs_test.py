@@ -408,6 +408,26 @@ READ = {
         LLAMA,
         {"rope_scaling": LONGROPE | {"original_max_position_embeddings": 16}},
     ),
+    "gemma2_foreign_use_of_window": (GEMMA2, {"use_sliding_window": False}),
+    "mistral_foreign_use_of_window": (MISTRAL, {"use_sliding_window": False}),
+    "olmo3_foreign_use_of_window": (OLMO3, {"use_sliding_window": None}),
+    "phi3_foreign_use_of_window": (
+        PHI3,
+        {"sliding_window": 4, "use_sliding_window": False},
+    ),
+    "gemma3_null_pattern_beside_layer_types": (
+        GEMMA3,
+        {"sliding_window_pattern": None, "layer_types": LOCAL_LAST},
+    ),
+    "qwen2_layer_types_before_max_window_layers": (
+        QWEN2,
+        {
+            "use_sliding_window": True,
+            "sliding_window": 4,
+            "max_window_layers": 0,
+            "layer_types": LOCAL_LAST,
+        },
+    ),
     "gemma3_no_bidirection": (GEMMA3, {"use_bidirectional_attention": False}),
 }
 
@@ -465,7 +485,7 @@ REFUSED = {
     "dynamic": (
         LLAMA,
         {"rope_scaling": LINEAR | {"rope_type": "dynamic"}},
-        "dyn",
+        "is no scaling",
     ),
     "null_type": (
         LLAMA,

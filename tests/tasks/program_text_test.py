@@ -1,7 +1,6 @@
 """Programs are found in texts, however a chat model writes them down."""
 
 import time
-import warnings
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -209,12 +208,6 @@ class HostileTest(parameterized.TestCase):
     program += f"\n{F}"
     text = f"```python\n{program}\n```"
     self.assertEqual(extract_program(text, "f"), program)
-
-  def test_programs_do_not_warn(self):
-    program = "def f(x):\n  return '\\d' if x is 1 else 1if x else (1)(2)"
-    with warnings.catch_warnings():
-      warnings.simplefilter("error")
-      self.assertEqual(extract_program(program, "f"), program)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Sources are joined, and read within limits."""
 
 import ast
+import warnings
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -66,6 +67,12 @@ class BindsTest(parameterized.TestCase):
   )
   def test_binds(self, source, expected):
     self.assertIs(python_source.binds(source, "f"), expected)
+
+  def test_sources_do_not_warn(self):
+    source = "def f(x): return '\\d' if x is 1 else 1if x else (1)(2)"
+    with warnings.catch_warnings():
+      warnings.simplefilter("error")
+      self.assertTrue(python_source.binds(source, "f"))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from score_jax.grading.maths.words import is_same_words
 
 # \overline{AB} may be written AB.
 _FIGURE = re.compile(r"\\[a-z]+(?: |\{)([A-Z]+)\}?")
+_NO_SOLUTION = Words("no solution")
 _TEX_TOKEN = re.compile(r"\\[a-zA-Z]+|[^\s{}]|[{}]")
 
 
@@ -74,7 +75,7 @@ def _compare_forms(gold: Node, answer: Node, leaves: Leaves) -> bool | None:
   if isinstance(gold, Relation) and not isinstance(answer, Relation):
     return _compare_equation_with(gold, answer, leaves)
   if isinstance(gold, Words) or isinstance(answer, Words):
-    return is_same_words(gold, answer)
+    return is_same_words(gold, answer) or _say_none(gold, answer)
   if isinstance(gold, Symbol):
     return _is_same_symbol(gold, answer)
   if type(gold) is not type(answer):
@@ -139,6 +140,13 @@ def _is_same_symbol(gold: Symbol, answer: Node) -> bool:
   if not isinstance(answer, Symbol):
     return False
   return _tex_tokens(gold.text) == _tex_tokens(answer.text)
+
+
+def _say_none(gold: Node, answer: Node) -> bool:
+  """Whether one is the empty set, and the other says 'no solution'."""
+  symbols = [n for n in (gold, answer) if n == Symbol(r"\emptyset")]
+  words = [n for n in (gold, answer) if is_same_words(_NO_SOLUTION, n)]
+  return len(symbols) == len(words) == 1
 
 
 def _tex_tokens(text: str) -> list[str]:

@@ -15,30 +15,40 @@ from score_jax.grading.maths.phrases import without_comment
 # An escaped brace is none; the brace behind the line end \\ is one.
 _BOX = r"\\{1,2}(?:boxed|fbox|framebox)"
 _BRACES = re.compile(rf"{_BOX}\s*\{{|\\.|[{{}}]", re.DOTALL)
+_BOX_WITH_BRACE = re.compile(rf"{_BOX}\s*\{{")
+_BEFORE_BOX = ("\\", r"\f", r"\frame")
 _BARE_BOX = re.compile(
     rf"{_BOX}\s*([-+]?(?:[0-9][^\s$]*|[A-Za-z](?=\s*(?:[.$]|$))"
     r"|\\(?:d?frac|sqrt|pi)[^\s$]*))"
 )
+_THINK = ("think", "Think", "THINK")
 _THOUGHT_START = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _THOUGHT_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
-_TITLE = r"^[^a-zA-Z\n]{0,12}(?:the |my )?(?:final )?answer[^\w\n]{0,12}$"
+_MARKS = ("answer", "Answer", "ANSWER", "####")
 _VERB = (
     r"(?:is|are|equals|remains|becomes|(?:should|must|would|will)\s{1,4}be)\b"
 )
-# An earlier answer, or something of the answer: no statement of it.
-_OTHER = (
-    r"\b(?:previous|earlier|first|initial|original|old|other"
-    r"|(?:of|twice|half|double|triple|thrice|than|times|minus|plus|from|by)"
-    r"(?:\s{1,4}(?:the|my|our|this|your))?)\s{1,4}(?:(?:final|correct)\s{1,4})?"
-)
 _MARKER = re.compile(
-    rf"(?P<other>{_OTHER})?(?<![a-zA-Z])answers?(?![a-zA-Z])(?:"
-    rf"[*_`\"}}]{{0,4}}\s{{1,8}}(?:to\s(?:the|this)\s\w{{1,20}}\s)?{_VERB}"
-    r"|[*_`\"}]{0,4}\s{0,8}[:：]|\s{1,8}=)"
-    rf"|(?P<title>{_TITLE})|(?P<hashes>\#\#\#\#+)",
-    re.IGNORECASE | re.MULTILINE,
+    r"(?<=<)answer>|answers?(?![a-zA-Z])(?:[*_`\"}]{0,4}\s{1,8}"
+    rf"(?:to\s(?:the|this)\s\w{{1,20}}\s)?{_VERB}"
+    r"|[*_`\"}]{0,4}\s{0,8}[:：]|\s{1,8}=)",
+    re.IGNORECASE,
 )
+# 'Final Answer' alone on its line: what stands before and behind 'answer'.
+_TITLE_START = re.compile(
+    r"^[^a-zA-Z\n]{0,12}(?:the |my )?(?:final )?$", re.IGNORECASE | re.MULTILINE
+)
+_TITLE_END = re.compile(r"answer[^\w\n]{0,12}$", re.IGNORECASE | re.MULTILINE)
+# An earlier answer, or something of the answer: no statement of it.
+_OTHER = re.compile(
+    r"\b(?:previous|earlier|first|initial|original|old|wrong|incorrect|false"
+    r"|mistaken|negative|opposite|inverse|alternative|tempting|common"
+    r"|(?:of|twice|half|double|triple|thrice|than|times|minus|plus|from|by)"
+    r"(?:[^\S\n]{1,4}(?:the|my|our|this|your))?)[^\S\n]{1,4}(?:(?:final|correct)[^\S\n]{1,4})?$",
+    re.IGNORECASE,
+)
+_MAX_CHARS_BEFORE = 40
 # What may be said of an answer without giving or denying one.
 _ABOUT_ANSWER = re.compile(
     r"(?:(?:now|also|indeed|therefore|thus|then|still|really|surely|certainly"
@@ -61,7 +71,10 @@ _HASHED_VALUE = re.compile(
     r"|-?[0-9.]+(?:, -?[0-9.]+)+"
     r"|[A-Za-z]|(?=\S*[0-9\\(])[^\s:]+)[*_`.\s]*"
 )
-_SENTENCE_END = re.compile(r"(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s")
+# What stands in tags is not what they close, nor is <|im_end|> part of it.
+_SENTENCE_END = re.compile(
+    r"</|<\||(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s"
+)
 _DISPLAYS = (("$$", "$$"), (r"\[", r"\]"))
 _BEFORE_VALUE = "*`_}: \t\r\n"
 # Longer statements than this are beyond every limit of size.
@@ -86,6 +99,8 @@ def without_thoughts(text: str) -> str:
   The opening tag may be part of the prompt, so all before a closing one is
   thought. What is thought to the end of the text has no answer after it.
   """
+  if not any(tag in text for tag in _THINK):
+    return text
   ends = list(_THOUGHT_END.finditer(text))
   text = text[ends[-1].end() :] if ends else text
   start = _THOUGHT_START.search(text)
@@ -98,8 +113,36 @@ def last_boxed(text: str) -> str | None:
   A box whose braces never close does not count. \boxed 5 counts where no box
   has braces.
   """
-  if "box" not in text:
+  last = text.rfind("box")
+  if last < 0:
     return None
+  # Nearly always the last box closes, and nothing before it matters.
+  starts = [last - len(c) for c in _BEFORE_BOX if text.endswith(c, 0, last)]
+  box = _BOX_WITH_BRACE.match(text, starts[0]) if starts else None
+  content = _content(text, box.end()) if box else None
+  if content is not None:
+    return content
+  best = _last_balanced(text)
+  if best is None and (bare := _BARE_BOX.findall(text)):
+    return bare[-1]
+  return best
+
+
+def _content(text: str, start: int) -> str | None:
+  """The text up to the brace that closes one opened just before."""
+  depth = 1
+  for match in _BRACES.finditer(text, start):
+    token = match.group()
+    if token == "}":
+      depth -= 1
+    elif token[-1] == "{" and token != r"\{":
+      depth += 1
+    if not depth:
+      return text[start : match.start()]
+  return None
+
+
+def _last_balanced(text: str) -> str | None:
   open_braces = []  # (is_boxed, where the content starts)
   best_start, best = -1, None
   for match in _BRACES.finditer(text):
@@ -112,8 +155,6 @@ def last_boxed(text: str) -> str | None:
       is_boxed, start = open_braces.pop()
       if is_boxed and start > best_start:
         best_start, best = start, text[start : match.start()]
-  if best is None and (bare := _BARE_BOX.findall(text)):
-    return bare[-1]
   return best
 
 
@@ -125,17 +166,34 @@ def after_last_marker(text: str) -> str | None:
   line that is not empty counts. Of a displayed formula only the text between
   its delimiters counts.
   """
-  markers = [m for m in _MARKER.finditer(text) if not m["other"]]
-  for marker in reversed(markers[-_MAX_MARKERS:]):
-    rest = text[marker.end() : marker.end() + _MAX_CHARS]
-    statement = _hashed_value(rest) if marker["hashes"] else _statement(rest)
+  end = len(text)
+  for _ in range(_MAX_MARKERS):
+    end = max(text.rfind(mark, 0, end) for mark in _MARKS)
+    if end < 0:
+      return None
+    statement = _stated_at(text, end)
     if statement is not None:
       return statement
   return None
 
 
-def _hashed_value(rest: str) -> str | None:
-  line = rest.partition("\n")[0][:_MAX_HASHED_CHARS]
+def _stated_at(text: str, start: int) -> str | None:
+  """What a marker at an index states; None where it is none, or a comment."""
+  if text.startswith("#", start):
+    return _hashed_value(text[start : start + _MAX_HASHED_CHARS])
+  before = max(0, start - _MAX_CHARS_BEFORE)
+  if _OTHER.search(text, before, start) or text[start - 1 : start].isalpha():
+    return None
+  marker = _MARKER.match(text, start)
+  if marker is None and _TITLE_START.search(text, before, start):
+    marker = _TITLE_END.match(text, start)
+  if marker is None:
+    return None
+  return _statement(text[marker.end() : marker.end() + _MAX_CHARS])
+
+
+def _hashed_value(text: str) -> str | None:
+  line = text.partition("\n")[0].lstrip("#")
   return line.strip() if _HASHED_VALUE.fullmatch(line) else None
 
 

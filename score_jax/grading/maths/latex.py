@@ -37,7 +37,7 @@ _STYLES = (
     " footnotesize small normalsize large Large LARGE huge Huge underline"
     " uline ensuremath boxed fbox framebox strut mathstrut null relax bfseries"
     " itshape quad qquad thinspace enspace space enskip medspace thickspace"
-    " nobreak newline"
+    " nobreak newline checkmark therefore mathop smash"
 )
 _SIGNS = {
     "lt": "<",
@@ -55,6 +55,7 @@ _SIGNS = {
     "ast": "*",
     "degree": r"^\circ ",
     "degrees": r"^\circ ",
+    "deg": r"^\circ ",
     "textdegree": r"^\circ ",
     "ldots": "...",
     "dots": "...",
@@ -76,56 +77,93 @@ _TABLE = (
 )
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 # \\frac as it stands in JSON; a line break is not expected before a letter.
-_DOUBLED = re.compile(r"\\\\[a-zA-Z]{2}")
+_DOUBLED = re.compile(r"\\\\(?:[a-zA-Z]{2}|[$%!,;{])")
 # \right. sets no bracket, its period is none.
-_DELIMITER = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*\.?")
+_NO_DELIMITER = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*\.")
 
 _GROUP = r"\{(?:[^{}]|\{[^{}]*\})*\}"
 _TOKEN = r"[0-9a-zA-Z]|\\(?:pi|theta)(?![a-zA-Z])"
-# (what, by what), in this order.
+# (what must occur for it, what, by what), in this order.
 _REWRITES = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\\q?quad(?=[a-zA-Z])", " "),
-        (r"(?<!\\)\\[,;:> ]|\\!|~", lambda m: " " * (m[0] != r"\!")),
+    (literal, re.compile(pattern), replacement)
+    for literal, pattern, replacement in (
+        ("quad", r"\\q?quad(?=[a-zA-Z])", " "),
+        ("~", "~", " "),
+        ("\\", r"(?<!\\)\\[,;:> ]", " "),
+        (r"\!", r"\\!", ""),
         # What is not seen.
-        (rf"\\[hv]?phantom\s*(?:{_GROUP}|[^\s{{}}\\])", ""),
-        (rf"\\[hvm]space\*?\s*{_GROUP}", " "),
-        (r"\\(?:text)?color\s*\{[a-zA-Z]+\}", " "),
+        ("phantom", rf"\\[hv]?phantom\s*(?:{_GROUP}|[^\s{{}}\\])", ""),
+        ("space", rf"\\[hvm]space\*?\s*{_GROUP}", " "),
+        ("color", r"\\f?(?:text)?color(?:box)?\s*(?:\[\w+\])?\{[\w,.]+\}", " "),
+        ("align", r"\\(?:begin|end)\{align(?:ed)?\*?\}|&(?==)", " "),
         # 5$6 is no 56.
-        (r"(?<!\\)((?:\\\\)*)\$", r"\1 "),
-        (r"(?<!\\)\\[()]", " "),
-        (r"\\\\\s*\[[0-9.]+ ?(?:pt|ex|em|mm)\]", r"\\\\ "),
-        (r"(?:\\\\\s*)+\.?$", ""),
-        (r"\\text\s*\{[. ]*\}$|(?<!\\)\\$", ""),
-        (r"\\text\s+\{", r"\\text{"),
-        (r"\\operatorname\s*\{\s*([a-z]+)\s*\}", r"\\\1 "),
-        (r"\\text\{\s*(e|i|-|\\[$%]|\^\\circ|\\(?:euro|pounds))\s*\}", r"\1"),
-        (r"\^\s*\{\s*(?:\\circ|\\text\{\s*o\s*\})\s*\}", r"^\\circ "),
-        (r"(?<=[0-9])\^\{?o\}?(?![a-zA-Z])", r"^\\circ "),
-        (r"\\textsuperscript\{([0-9]+)\}", r"^{\1}"),
-        (r"(\\text\{[^{}]*)\^\{([0-9]+)\}", r"\1^\2"),
-        (r"(\\[a-z]+)\s+(?=[0-9])", r"\1"),
-        (r"_\s*\{\s*\\text\{([^{}]*)\}([^{}]*)\}", r"_{\1\2}"),
-        (r"_\s*\\text\{([^{}]*)\}", r"_{\1}"),
-        (r"_\s*\{\s*\\(max|min)\s*\}|_\s*\\(max|min)(?![a-z])",
-         lambda m: f"_{{{m[1] or m[2]}}}"),
-        (r"\\(?:overrightarrow|vec)(?=\s*\{?[a-z]\b)", r"\\vec"),
-        (r"\\mathbb\s*([A-Z])", r"\\mathbb{\1}"),
-        (r"\\set\s*\{([^{}]*)\}", r"\\{\1\\}"),
-        (r"\\\{\s*\\\}", r"\\emptyset "),
-        (r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}", r"\\frac{\1}{\2}"),
-        (r"^([^{}\\]*)\\over(?![a-zA-Z])([^{}\\]*)$", r"\\frac{\1}{\2}"),
-        (r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}"),
-        (r"\{([:,;-])\}", r"\1"),
+        ("$", r"(?<!\\)((?:\\\\)*)\$", r"\1 "),
+        ("\\", r"(?<!\\)\\[()]", " "),
+        (r"\\", r"\\\\\s*\[[0-9.]+ ?(?:pt|ex|em|mm)\]", r"\\\\ "),
+        (r"\\", r"(?:\\\\\s*)+\.?$", ""),
+        ("\\", r"\\text\s*\{[. ]*\}$|(?<!\\)\\$", ""),
+        (r"\text ", r"\\text\s+\{", r"\\text{"),
+        ("operator", r"\\operatorname\s*\{\s*([a-z]+)\s*\}", r"\\\1 "),
+        ("operator", r"\\operatorname\s*\{", r"\\text{"),
+        ("text", r"\\text\{\s*([,;:])\s*\}", r"\1 "),
+        ("text", r"\{\\text\{([0-9.]+)\}\}", r"{\1}"),
+        ("USD", r"\\text\{\s*USD\s*\}", " USD "),
+        ("all real", r"\\text\{\s*all real(?:s| numbers)\s*\}", r"\\mathbb{R}"),
+        (
+            "all real",
+            r"\\text\{\s*all real(?:s| numbers) except(?: for)? *([^{}]*)\}",
+            r"\\mathbb{R}\\setminus \1",
+        ),
+        (
+            "text",
+            r"\\text\{\s*(e|i|-|\\[$%]|\^\\circ|\\(?:euro|pounds))\s*\}",
+            r"\1",
+        ),
+        ("^", r"\^\s*\{\s*(?:\\circ|\\text\{\s*o\s*\})\s*\}", r"^\\circ "),
+        ("o", r"(?<=[0-9])\^\{?o\}?(?![a-zA-Z])", r"^\\circ "),
+        ("super", r"\\textsuperscript\{([0-9]+)\}", r"^{\1}"),
+        ("^", r"(\\text\{[^{}]*)\^\{([0-9]+)\}", r"\1^\2"),
+        (" ", r"(\\[a-z]+)\s+(?=[0-9])", r"\1"),
+        ("text", r"_\s*\{\s*\\text\{([^{}]*)\}([^{}]*)\}", r"_{\1\2}"),
+        ("text", r"_\s*\\text\{([^{}]*)\}", r"_{\1}"),
+        ("_", r"_\s*\{\s*\\(max|min)\s*\}", r"_{\1}"),
+        ("_", r"_\s*\\(max|min)(?![a-z])", r"_{\1}"),
+        ("arrow", r"\\overrightarrow(?=\s*\{?[a-z]\b)", r"\\vec"),
+        ("mathbb", r"\\mathbb\s*([A-Z])", r"\\mathbb{\1}"),
+        (r"\set", r"\\set\s*\{([^{}]*)\}", r"\\{\1\\}"),
+        (r"\{", r"\\\{\s*\\\}", r"\\emptyset "),
+        ("over", r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}", r"\\frac{\1}{\2}"),
+        (
+            "over",
+            r"^([^{}\\]*)\\over(?![a-zA-Z])([^{}\\]*)$",
+            r"\\frac{\1}{\2}",
+        ),
+        (
+            "choose",
+            r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}",
+            r"\\binom{\1}{\2}",
+        ),
+        ("{", r"\{([:,;-])\}", r"\1"),
+        # {}_5C_2, {}^5C_2 and C(5, 2).
+        (
+            "C",
+            r"(?:\{\})?[_^]\{?([0-9]+)\}?\s*C_\{?([0-9]+)\}?",
+            r"\\binom{\1}{\2}",
+        ),
         # \frac12, \frac1{72}, \frac{1}2 and \sqrt2.
-        (rf"\\(frac|binom)\s*({_TOKEN})", r"\\\1{\2}"),
-        (rf"(\\(?:frac|binom)\s*{_GROUP})\s*({_TOKEN})", r"\1{\2}"),
-        (r"(\\sqrt(?:\s*\[[^\[\]]*\])?)\s*([0-9a-z]|\\pi(?![a-z]))",
-         r"\1{\2}"),
-        (r"\\(overline|dot)\s*([0-9])", r"\\\1{\2}"),
+        ("frac", rf"\\frac\s*({_TOKEN})", r"\\frac{\1}"),
+        ("frac", rf"(\\frac\s*{_GROUP})\s*({_TOKEN})", r"\1{\2}"),
+        ("binom", rf"\\binom\s*({_TOKEN})", r"\\binom{\1}"),
+        ("binom", rf"(\\binom\s*{_GROUP})\s*({_TOKEN})", r"\1{\2}"),
+        (
+            "sqrt",
+            r"(\\sqrt(?:\s*\[[^\[\]]*\])?)\s*([0-9a-z]|\\pi(?![a-z]))",
+            r"\1{\2}",
+        ),
+        ("overline", r"\\overline\s*([0-9])", r"\\overline{\1}"),
+        ("dot", r"\\dot\s*([0-9])", r"\\dot{\1}"),
     )
-)  # fmt: skip
+)
 
 
 def one_spelling(text: str) -> str:
@@ -133,8 +171,10 @@ def one_spelling(text: str) -> str:
   if "\\" in text:
     if _DOUBLED.search(text) and r"\begin" not in text:
       text = text.replace(r"\\", "\\")
-    text = _DELIMITER.sub(" ", text)
+    if "." in text:
+      text = _NO_DELIMITER.sub(" ", text)
     text = _COMMAND.sub(lambda match: _TABLE.get(match[1], match[0]), text)
-  for pattern, replacement in _REWRITES:
-    text = pattern.sub(replacement, text)
+  for literal, pattern, replacement in _REWRITES:
+    if literal in text:
+      text = pattern.sub(replacement, text)
   return text

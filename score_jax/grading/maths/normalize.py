@@ -29,10 +29,14 @@ _SPACED_THOUSANDS = re.compile(
 _ABOUT = re.compile(r"^\s*(?:[a-zA-Z]\s*)?\\approx(?![a-zA-Z])")
 _APPROXIMATION = re.compile(r"\\approx(?![a-zA-Z]).*")
 _PYTHON_POWER = re.compile(r"(?<=[0-9a-zA-Z)}])\*\*(?=[-0-9a-zA-Z{(])")
+_TIMES_TEN = re.compile(r"(?<=[0-9]) ?x ?(?=10\^)")
+_UNION_LETTER = re.compile(r"(?<=[)\]]) ?U ?(?=[(\[])")
+_INFINITY = re.compile(r"\binfinity\b|\\text\{infinity\}")
 # ]1, 2[ is (1, 2).
 _INTERVAL = re.compile(r"([\[\]])([^\[\](),]+,[^\[\](),]+)([\[\]])")
 # A space matters between two letters or digits only: 2 1/3, not even, 5 cm.
 _IDLE_SPACE = re.compile(r"(?<![a-zA-Z0-9.]) | (?![a-zA-Z0-9.])")
+_FINAL_PERIOD = re.compile(r"\.(\}+)$")
 # Nothing in it to rewrite: most answers are plain numbers.
 _AS_TYPED = re.compile(r"[^\\${}~^_]*")
 _WORD = re.compile(r"(?<![\\a-zA-Z])[A-Za-z]{2,}|\\text")
@@ -50,16 +54,18 @@ def normalize(text: str) -> str:
     raise ValueError(f"Expected at most {MAX_RAW_CHARS}, got {len(text)}.")
   if not text.isascii():
     text = unicode_text.to_latex(text)
-  text = _DELIMITERS.sub(r"\1", " ".join(text.split()).strip("*` "))
+  text = " ".join(text.split()).strip("*` ")
   if text.isalnum():
     return text
   if not _AS_TYPED.fullmatch(text):
+    text = _DELIMITERS.sub(r"\1", text)
     text = latex.one_spelling(_SET_THOUSANDS.sub("", text))
     text = " ".join(text.split())
-    if r"\approx" in text:
-      text = _APPROXIMATION.sub("", _ABOUT.sub("", text))
   if _WORD.search(text):
     text = phrases.without_lead(phrases.without_comment(text))
+    text = _INFINITY.sub(r"\\infty ", text)
+  if r"\approx" in text:
+    text = _APPROXIMATION.sub("", _ABOUT.sub("", text))
   text = _IDLE_SPACE.sub("", " ".join(_with_signs(text).split()))
   return _without_end(text)
 
@@ -67,9 +73,14 @@ def normalize(text: str) -> str:
 def _without_end(text: str) -> str:
   """A text without its final marks and the quotes around it."""
   # An ellipsis leaves open which number it is.
-  text = text.rstrip("*` ,;" if ".." in text else "*`. ,;")
+  if ".." in text:
+    text = text.rstrip("*` ,;")
+  else:
+    text = _FINAL_PERIOD.sub(r"\1", text.rstrip("*`. ,;"))
   is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-  return text[1:-1].strip() if is_quoted else text
+  text = text[1:-1].strip() if is_quoted else text
+  # '= 5' goes on from a line above.
+  return text.removeprefix("=").lstrip()
 
 
 def _with_signs(text: str) -> str:
@@ -78,13 +89,17 @@ def _with_signs(text: str) -> str:
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ")
     # x!=5 is an equation of a factorial.
     text = text.replace(" !=", r"\ne ")
+  if "x" in text and "^" in text:
+    text = _TIMES_TEN.sub(r"\\times ", text)
+  if "U" in text:
+    text = _UNION_LETTER.sub(r"\\cup ", text)
   if "**" in text:
     text = _PYTHON_POWER.sub("^", text)
   if "," in text:
     text = _THOUSANDS.sub(_join_thousands, text)
   if " " in text:
     text = _SPACED_THOUSANDS.sub(lambda m: m[0].replace(" ", ""), text)
-  text = text.replace(";", ",")
+  text = text.replace(";", ",").replace("+/-", r"\pm ").replace(":=", "=")
   if "]" in text or "[" in text:
     text = _INTERVAL.sub(_round_brackets, text)
   return text

@@ -47,7 +47,7 @@ def parse_number(text: str) -> fractions.Fraction | float | None:
   if body[:1] in ("+", "-"):
     sign = -1 if body[0] == "-" else 1
     body = body[1:]
-  if body == r"\infty":
+  if body in (r"\infty", "infinity"):
     return sign * math.inf
   value = _unsigned(body)
   return None if value is None else sign * value

@@ -40,8 +40,9 @@ def read_numeral(text: str) -> Scalar | Numeral | None:
   base = _base(match["bare"] or match["braced"] or match["word"])
   digits = match["digits"]
   has_digit = any(map(str.isdigit, digits))
-  is_number = has_digit or len(digits) > 1 and digits.isupper()
-  if not (is_number or match["open"] == r"\text{" and len(digits) > 1):
+  # ab_{12} is a product, AB_{12} hardly, and nothing but 16 has ab_{16}.
+  is_number = digits.isupper() or match["open"] == r"\text{" or base == 16
+  if not (has_digit or len(digits) > 1 and is_number):
     return None
   if base is None or not _are_digits(digits, base):
     return None

@@ -58,12 +58,13 @@ _SUBJECT = re.compile(
     r"([A-Za-z][A-Za-z '$()-]{0,100}?) *(?:\b(?:is|are|equals)\b *:?|:) *",
     re.IGNORECASE,
 )
-# Where what was stated ends and a reason for it starts ...
-_REASON = re.compile(
-    r"(?<=[^\s{,;])\s*[,;(–—]? *(?:\\text\{)?[,;(]? *\b"
-    r"(?:because|since|as (?:required|desired|needed|expected|claimed|wanted"
-    r"|requested|stated|shown|asked|found|before)|in (?:total|all)|altogether"
-    r"|overall)\b",
+# Where what was stated ends: a reason for it starts, or words of summing up ...
+_END = r"(?<=[^\s{,;])\s*[,;(–—]? *(?:\\text\{)? *[,;(]? *\b"
+_REASON = re.compile(rf"{_END}(?:because|since)\b", re.IGNORECASE)
+_SUMMING_UP = re.compile(
+    rf"{_END}(?:in (?:total|all)|altogether|overall|as (?:required|desired"
+    r"|needed|expected|claimed|wanted|requested|stated|shown|asked|found"
+    r"|before))\b",
     re.IGNORECASE,
 )
 # ... or a comment, which may take it back.
@@ -84,6 +85,7 @@ _CONCLUSION = re.compile(
     re.IGNORECASE,
 )
 _CONTRAST = re.compile(r"(?<=[^\s{,;]),? *(?:\\text\{)?, *(?:and )?not\b")
+_NEXT_VALUE = re.compile(r"[,;)] *[$-]?[0-9]")
 _EARLIER_ANSWER = re.compile(
     r"\b(?:previous|earlier|first|original|initial|old)"
     r" (?:answer|attempt|solution|result)[^,.;]*",
@@ -138,35 +140,31 @@ def _end_of_lead(body: str) -> int:
 
 def without_comment(text: str) -> str:
   """A statement up to a reason, a comment or a contrast behind it."""
-  cut = min(
-      (
-          match.start()
-          for match in (
-              _sound_reason(text),
-              _CONCLUSION.search(text),
-              _CONTRAST.search(text),
-              _harmless_comment(text),
-          )
-          if match
-      ),
-      default=None,
-  )
-  if cut is None:
-    return text
-  kept = text[:cut].rstrip()
-  if not kept.strip("$\\({[ "):
+  cuts = [
+      match.start()
+      for pattern, takes_back in _ENDS
+      if (match := pattern.search(text)) and not takes_back(text[match.end() :])
+  ]
+  kept = text[: min(cuts, default=len(text))].rstrip()
+  if not cuts or not kept.strip("$\\({[ "):
     return text
   return kept + "}" * max(0, kept.count("{") - kept.count("}"))
 
 
-def _sound_reason(text: str) -> re.Match[str] | None:
-  match = _REASON.search(text)
-  return match if match and not _DOUBT.search(text, match.end()) else None
+def _leaves_open(tail: str) -> bool:
+  return _DOUBT.search(tail) is not None
 
 
-def _harmless_comment(text: str) -> re.Match[str] | None:
-  match = _COMMENT.search(text)
-  if match is None:
-    return None
-  comment = _EARLIER_ANSWER.sub("", text[match.end() :])
-  return None if is_changing(comment) else match
+def _takes_back(tail: str) -> bool:
+  """Whether a comment changes what it comments on, or adds to it."""
+  tail = _EARLIER_ANSWER.sub("", tail)
+  return is_changing(tail) or _NEXT_VALUE.search(tail) is not None
+
+
+_ENDS = (
+    (_REASON, _leaves_open),
+    (_CONTRAST, _leaves_open),
+    (_SUMMING_UP, _takes_back),
+    (_CONCLUSION, _takes_back),
+    (_COMMENT, _takes_back),
+)

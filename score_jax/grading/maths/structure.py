@@ -43,7 +43,8 @@ _OPERATORS = {
 }
 _TURNED = {">": "<", ">=": "<="}
 _BOTH = frozenset((r"\text{and}", r"\land"))
-_CONNECTIVES = _BOTH | {r"\text{or}", r"\lor"}
+_EITHER = frozenset((r"\text{or}", r"\lor"))
+_CONNECTIVES = _BOTH | _EITHER
 _TEXT_CONNECTIVE = re.compile(r"\\text\{ ?,? ?(and|or) ?,?\}")
 _BARE_CONNECTIVE = re.compile(r"(?:(?<=[},)\]])| )(?:or|and)(?:(?=[-\\(\[])| )")
 _MATRIX = re.compile(
@@ -126,6 +127,8 @@ def _read_list(text: str, depth: int) -> Node | None:
       isinstance(item, Relation) and set(item.operators) <= {"<", "<="}
       for item in items
   )
+  if all(map(intervals.is_interval, items)) and set(marks) <= _EITHER:
+    return Unordered("union", items)
   if is_ordering and not _BOTH.isdisjoint(marks):
     # Both at once: not what x < 1 or x > 2 says.
     return Unordered("conjunction", items)
@@ -176,9 +179,11 @@ def _read_difference(text: str, depth: int) -> Node | None:
 
 
 def _read_relation(text: str, depth: int) -> Node | None:
-  parts, marks = split(text, {*_OPERATORS, r"\in"})
+  parts, marks = split(text, {*_OPERATORS, r"\in", r"\notin"})
   if not marks:
     return None
+  if marks == [r"\notin"]:
+    return intervals.complement(_read(parts[1], depth))
   if marks == [r"\in"]:
     # x \in [1, 2] says no more than [1, 2] does.
     node = _read(parts[1], depth)
@@ -187,7 +192,7 @@ def _read_relation(text: str, depth: int) -> Node | None:
     if not is_name(_read(parts[0], depth)):
       return None
     return Unordered("union", (node,)) if isinstance(node, Ordered) else node
-  if r"\in" in marks:
+  if not {r"\in", r"\notin"}.isdisjoint(marks):
     raise UnreadableError("A relation with an \\in.")
   sides = [_read(part, depth) for part in parts]
   operators = [_OPERATORS[mark] for mark in marks]

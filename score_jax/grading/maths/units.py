@@ -61,15 +61,16 @@ _CANONICAL = {
 # Words that change the number they follow, or that join two answers.
 _NO_UNITS = re.compile(
     r"\b(?:hundred|thousand|million|billion|trillion|or|and|base|mod|if"
-    r"|for|when|where|is|not|to|factorial|squared|cubed|pi|times|plus|minus"
-    r"|over|divided|by|half|halves|thirds?|quarters?|fourths?|fifths?|than"
-    r"|less|more|remainder)\b"
+    r"|for|when|where|is|not|to|of|factorial|squared|cubed|pi|times|plus|minus"
+    r"|over|divided|by|half|halves|thirds?|quarters?"
+    r"|(?:four|fif|six|seven|eigh|nin|ten|hundred|thousand|million)ths?"
+    r"|than|less|more|remainder)\b"
 )
 _POWER = r"(?:\^\{?([23])\}?)?"
 _TEXT_UNIT = re.compile(rf"(.+?)(?:\^\\circ)?\\text\{{([^{{}}]*)\}}{_POWER}")
 # Without \text, several letters only: 5 m may be a product.
 _BARE_UNIT = re.compile(
-    r"(.*[0-9}])(?: ((?=.*[a-zA-Z]{4})[a-zA-Z]{2,}\.?(?: [a-zA-Z]+){0,4})"
+    r"(.*[0-9}])(?: ((?=.*[a-zA-Z]{4}|sq|cu)[a-zA-Z]{2,}\.?(?: [a-zA-Z]+){0,4})"
     rf"| ?([a-zA-Z]{{2,}}){_POWER})"
 )
 _SQUARED = re.compile(r"([a-z]+) (square|cube)d")
@@ -79,13 +80,14 @@ _SIGNS = {
     r"\%": "%",
     r"^\circ": "degree",
     r"\$": "dollar",
+    "USD": "dollar",
     r"\euro": "euro",
     r"\pounds": "gbp",
     r"\yen": "yen",
     r"\cent": "cent",
 }
 _SIGN_BEHIND = re.compile(r"(.+?)(\\?%|\^\\circ|\\(?:\$|euro|pounds|yen|cent))")
-_SIGN_BEFORE = re.compile(r"(-?)(?:US)?(\\(?:\$|euro|pounds|yen)) ?(.+)")
+_SIGN_BEFORE = re.compile(r"(-?)(?:US)?(\\(?:\$|euro|pounds|yen)|USD) ?(.+)")
 # \frac{1}{7}\triangle ABC counts in triangles.
 _FIGURE = re.compile(r"(.*[0-9}])\\triangle ?([A-Z]+)")
 # \text{km}/\text{h}, \frac{\text{km}}{\text{h}}.
@@ -164,6 +166,7 @@ def _split_words(
     text: str, body: str, words: str, power: str | None, *, is_marked: bool
 ) -> tuple[str, str]:
   lowered = " ".join(words.lower().replace(".", "").split())
+  lowered = lowered.replace("per cent", "percent")
   if (match := _SQUARED.fullmatch(lowered)) and match[1] in _CANONICAL:
     lowered = f"{match[2].replace('cube', 'cubic')} {match[1]}"
   if not re.search("[a-z%]", lowered) or _NO_UNITS.search(lowered):

@@ -13,7 +13,7 @@ _CHOICE = re.compile(
     r"(?:(?:option|choice|answer|case) ?)?(?:\(([a-z])\)|([a-z])[).]?)",
     re.IGNORECASE,
 )
-_BARE_CHOICE = re.compile(r"([A-Z])[).]")
+_BARE_CHOICE = re.compile(r"\[?([A-Z])[).\]]")
 # Fewer letters may be a product. The lookahead keeps x y out.
 _BARE_WORDS = re.compile(
     r"(?=.*[A-Za-z]{3})[A-Za-z]{4,}|(?=.*[A-Za-z]{3})[A-Za-z]+(?: [A-Za-z]+)+"
@@ -26,7 +26,9 @@ _MIXED = re.compile(
 )
 _LATEX_MARKS = re.compile(r"\\text\{|[{}\\]")
 _IDLE_START = re.compile(
-    r"(?:there (?:is|are|exists?) )?(?:(?:an?|the) )?", re.IGNORECASE
+    r"(?:there (?:is|are|exists?) |the (?:equation|system|inequality) has )?"
+    r"(?:(?:an?|the) )?",
+    re.IGNORECASE,
 )
 _NONE_OF = re.compile(r"(no (?:[a-z]+ )*[a-z]{3,})s")
 _MONTHS = {
@@ -94,6 +96,7 @@ def _one_spelling(words: str) -> str:
   if date := _date(words):
     return date
   words = words[_IDLE_START.match(words).end() :]
+  words = re.sub(r" exists?$", "", words)
   if match := _NONE_OF.fullmatch(words):
     words = match.group(1)
   # One letter is a name, whose case counts: that of a choice.

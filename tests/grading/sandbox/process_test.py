@@ -244,6 +244,27 @@ class ReplyTest(parameterized.TestCase):
     os.close(source)
     os.close(sink)
 
+  @parameterized.parameters(
+      (b"Rpass", {"status": "timeout"}),
+      (b"Rfail", {"status": "timeout"}),
+      (b"R", {"status": "timeout"}),
+      # The tests are at fault, however long it took.
+      (b"Runcalled", {"status": "uncalled"}),
+      (b"Runjudgeable: a", {"status": "unjudgeable", "reason": "a"}),
+  )
+  def test_a_verdict_that_was_not_looked_at_in_time_is_late(
+      self, output, expected
+  ):
+    source, sink = os.pipe()
+    os.write(sink, output)
+    os.close(sink)
+    # Time runs out behind the last look at the pipe.
+    num_looks = 2 if len(output) > 1 else 1
+    with mock.patch.object(worker, "Stopwatch") as stopwatch:
+      stopwatch.return_value.left_s.side_effect = [1.0] * num_looks + [0.0]
+      self.assertEqual(worker._reply(source, (), 5.0), expected)
+    os.close(source)
+
   def test_time_runs_from_the_start_of_the_solution(self):
     source, sink = os.pipe()
     start = time.monotonic()
