@@ -282,9 +282,10 @@ def _check_tensors(
           unknown.append(raw_name)
         found.add(name)
   problems += [f"unknown {name}" for name in unknown]
-  problems += [f"missing {name}" for name in table if name not in found]
+  missing = [name for name in table if name not in found]
+  problems += [f"missing {name}" for name in missing]
   if problems:
-    hint = tensors_lib.hint(unknown)
+    hint = tensors_lib.hint(unknown, missing)
     raise ValueError(
         f"{directory} does not hold the {config.model_type} model of its"
         f" config.json{hint and f' ({hint})'}: " + "; ".join(sorted(problems))

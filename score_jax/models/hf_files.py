@@ -75,7 +75,7 @@ def resolve(path: str | os.PathLike, revision: str | None = None) -> str:
 
 
 def commit(directory: str | os.PathLike) -> str | None:
-  """The commit that a download from the hub holds, None for other directories."""
+  """The commit of a download from the hub; None for other directories."""
   directory = os.path.abspath(directory)
   parent, name = os.path.split(directory)
   is_snapshot = os.path.basename(parent) == "snapshots"
@@ -212,8 +212,23 @@ def _no_weights(directory: str) -> str:
     )
   return (
       f"{os.path.join(directory, SINGLE)} does not exist, nor does {INDEX};"
-      f" found {found[:20]}; only safetensors are loaded"
+      f" found {found[:20]}; only safetensors are loaded{_other_weights(found)}"
   )
+
+
+def _other_weights(names: list[str]) -> str:
+  """What to do with weights in a layout that is not Hugging Face's."""
+  if any(name.startswith("consolidated") for name in names):
+    return (
+        ". consolidated files are in their makers' own layout: take those that"
+        " are named model*.safetensors, or convert them with transformers"
+    )
+  if any(name.endswith(".gguf") for name in names):
+    return (
+        ". A .gguf file is for llama.cpp, mostly quantised: take the checkpoint"
+        " that it was made from"
+    )
+  return ""
 
 
 def _diagnosis(file: str) -> str:

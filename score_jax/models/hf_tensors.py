@@ -6,7 +6,6 @@ and in some families one tensor for several parameters.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 import re
 from typing import Any
@@ -143,12 +142,15 @@ _HINTS = (
 )
 
 
-def hint(unknown: Iterable[str]) -> str:
-  """What tensors that are not the model's probably are; '' if it cannot tell.
+def hint(unknown: list[str], missing: list[str]) -> str:
+  """What files that do not fit probably hold; '' if it cannot tell.
 
   Args:
-    unknown: their names.
+    unknown: names of tensors that are not the model's.
+    missing: names of the model's tensors that are not there.
   """
+  if not unknown and missing == ["lm_head.weight"]:
+    return "if its head is the embedding, set tie_word_embeddings to true"
   for pattern, sentence in _HINTS:
     if any(re.match(pattern, name) for name in unknown):
       return sentence

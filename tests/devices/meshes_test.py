@@ -96,12 +96,14 @@ def _batch(config, rows):
   columns = np.arange(TOKENS)[None]
   attempt_ids = np.where(columns < 4, 0, np.where(columns < 9, 1, 2))
   mask = columns < lengths
+  tokens = rng.integers(2, config.vocab_size, (rows, TOKENS), np.int32)
   return TrainBatch(
-      tokens=rng.integers(2, config.vocab_size, (rows, TOKENS), np.int32),
+      tokens=tokens,
       mask=mask,
       attempt_ids=np.where(mask, attempt_ids, 0).astype(np.int32),
       advantages=rng.normal(size=(rows, 2)).astype(np.float32),
       ref_logprobs=rng.normal(-2, 1, (rows, TOKENS - 1)).astype(np.float32),
+      targets=np.where(columns == 8, 1, tokens),  # how an attempt ended
   )
 
 

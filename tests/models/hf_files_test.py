@@ -313,6 +313,16 @@ class WeightFilesTest(_DirectoryTestCase):
     ):
       hf_files.weight_files(str(self.path))
 
+  @parameterized.parameters(
+      ("consolidated.safetensors", "makers' own layout"),
+      ("consolidated.00.safetensors", "makers' own layout"),
+      ("model-q4.gguf", "for llama.cpp"),
+  )
+  def test_weights_in_another_layout(self, name, message):
+    self._write(name, b"x")
+    with self._assert_refused(self.path / "model.safetensors", message):
+      hf_files.weight_files(str(self.path))
+
 
 class AdapterTest(_DirectoryTestCase):
 
