@@ -75,7 +75,7 @@ def resolve(path: str | os.PathLike, revision: str | None = None) -> str:
 
 
 def commit(directory: str | os.PathLike) -> str | None:
-  """The commit that a download from the hub holds; None for what is none."""
+  """The commit of a download from the hub; None for other directories."""
   directory = os.path.abspath(directory)
   parent, name = os.path.split(directory)
   is_snapshot = os.path.basename(parent) == "snapshots"

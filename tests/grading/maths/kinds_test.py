@@ -21,7 +21,7 @@ KINDS = {
                 r"\,-5\,", r"\hphantom{1}-5", r"-\,5", r"\mathtt{-5}",
             ),
             (
-                r"\phantom{-}5", r"\color{red}{5}", r"\not-5", r"-\hat{5}",
+                r"\phantom{-}5", r"\color{red}{5}", r"\colorbox{red}{5}", r"\not-5", r"-\hat{5}",
                 r"\sout{-5}", r"\text{not }-5",
             ),
         ),
