@@ -41,7 +41,7 @@ _CHANGING = re.compile(
     r"|percentage of|previous|earlier|forme|original|guess|guessed"
     r"|estimate|estimated|doubt\w*|maybe|perhaps|possibly|probably"
     r"|unlikely|contradict\w*|mod|modulo|complement|false\w*|isn't|cannot"
-    r"|absolute|from (?:the |my )?answer|can't|different|differs?"
+    r"|absolute|(?:from|of|to|by) (?:the )?answer|can't|different|differs?"
     r"|increased|decreased|reduced|fa|away|next|one|two|three|four|five"
     r"|ten|hundred|thousand|million"
     r")\b",
@@ -69,7 +69,7 @@ _SUMMING_UP = re.compile(
 )
 _WAY = re.compile(
     r"(?<=[^\s{,;])\s*(?:[,;(]|\\text\{[,(]) *(?:using|obtained|found|computed"
-    r"|calculated|derived|see)\b",
+    r"|calculated|derived)\b",
     re.IGNORECASE,
 )
 # ... or a comment, which may take it back.
