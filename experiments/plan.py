@@ -21,6 +21,7 @@ topologies.prepare_environment()  # before JAX is imported
 from absl import app  # noqa: E402
 from absl import flags  # noqa: E402
 from absl import logging  # noqa: E402
+import jax  # noqa: E402
 
 from experiments import commands  # noqa: E402
 from score_jax import settings as settings_lib  # noqa: E402
@@ -67,6 +68,8 @@ def _main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"unknown arguments: {argv[1:]}")
   logging.set_verbosity(logging.WARNING)  # optax tells of each schedule
+  # What is compiled for devices that are not here cannot be read from a cache.
+  jax.config.update("jax_enable_compilation_cache", False)
   values = flags.FLAGS
   try:
     result = plan(values.config, values.topology, values.architecture)

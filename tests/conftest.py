@@ -29,6 +29,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 from absl import flags  # noqa: E402
 import jax  # noqa: E402
+from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 import pytest  # noqa: E402
 
 # advantages[B] * logprobs[B, T] is silently wrong when B == T.
@@ -36,6 +37,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # pytest, not absl, runs the tests: create_tempdir asks for parsed flags.
 flags.FLAGS.mark_as_parsed()
+
+
+@pytest.fixture(scope="module")
+def without_kept_programs():
+  """For modules that compile for TPUs: without one, nothing is read back."""
+  jax.config.update("jax_enable_compilation_cache", False)
+  compilation_cache.reset_cache()
+  yield
+  jax.config.update("jax_enable_compilation_cache", True)
+  compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session", autouse=True)

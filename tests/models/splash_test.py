@@ -21,6 +21,8 @@ from score_jax.models import layers
 from score_jax.models import splash
 from score_jax.plan import topologies
 
+pytestmark = pytest.mark.usefixtures("without_kept_programs")
+
 
 def _mask(length):
   """bool[3, T]: a full row, one padded on the left, one on the right."""

@@ -9,6 +9,8 @@ from score_jax.plan import programs
 from score_jax.plan import topologies
 from tests.helpers import plan_jobs
 
+pytestmark = pytest.mark.usefixtures("without_kept_programs")
+
 
 class _EnoughError(Exception):
   """What the tests look at is compiled."""

@@ -8,6 +8,8 @@ from score_jax.plan import programs
 from score_jax.plan import topologies
 from tests.helpers import plan_jobs
 
+pytestmark = pytest.mark.usefixtures("without_kept_programs")
+
 
 @pytest.mark.slow
 class GemmaUpdateTest(absltest.TestCase):

@@ -11,10 +11,13 @@ from jax.sharding import Mesh
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 import numpy as np
+import pytest
 
 from score_jax.plan import hlo
 from score_jax.plan import hlo_text
 from score_jax.plan import topologies
+
+pytestmark = pytest.mark.usefixtures("without_kept_programs")
 
 
 def module(*entry, computations="", num_partitions=8):

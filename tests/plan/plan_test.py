@@ -34,6 +34,8 @@ from score_jax.plan.memory import Residents
 from tests.helpers import smoke
 from tests.helpers.published_configs import PUBLISHED
 
+pytestmark = pytest.mark.usefixtures("without_kept_programs")
+
 MODEL = ModelConfig(
     model_type="llama",
     vocab_size=512,
@@ -621,8 +623,8 @@ class CorrectionsTest(parameterized.TestCase):
 
 class CommandTest(parameterized.TestCase):
 
-  def _run(self, *args):
-    environment = {
+  def _run(self, *args, **environment):
+    environment |= {
         k: v for k, v in os.environ.items() if not k.startswith(("XLA", "JAX"))
     }
     return subprocess.run(
@@ -645,17 +647,23 @@ class CommandTest(parameterized.TestCase):
     if not topologies.is_available():
       self.skipTest("libtpu is not installed")
     file = self.create_tempfile().full_path
+    cache = self.create_tempdir().full_path
     done = self._run(
         "--config=configs/gemma_math.py",
         "--config.model.path=google/gemma-2-27b",
         "--topology=v5e:4x4",
         f"--json={file}",
+        JAX_COMPILATION_CACHE_DIR=cache,
+        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+        JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
     )
     self.assertEqual(done.returncode, 1, done.stderr)
     self.assertIn("DOES NOT FIT", done.stdout)
     self.assertNotIn("Traceback", done.stderr)
     with open(file, encoding="utf-8") as f:
       self.assertFalse(json.load(f)["fits"])
+    # Programs for chips that are not here could not be read back.
+    self.assertEmpty([n for n in os.listdir(cache) if n.endswith("-cache")])
 
 
 if __name__ == "__main__":

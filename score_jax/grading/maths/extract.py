@@ -53,8 +53,8 @@ _MAX_CHARS_BEFORE = 40
 _ABOUT_ANSWER = re.compile(
     r"(?:(?:now|also|indeed|therefore|thus|then|still|really|surely|certainly"
     r"|definitely|clearly|completely|actually)\s+)*"
-    r"(?:correct|right|accurate|valid|consistent|reasonable|sound|fine|plausible"
-    r"|unchanged|confirmed|verified|checked|obtained|found|given|derived"
+    r"(?:correct|right(?! (?:tri)?angle)|accurate|valid|consistent|reasonable"
+    r"|sound|fine|plausible|unchanged|confirmed|verified|checked|obtained|found|given|derived"
     r"|computed|calculated|reached|shown|explained|based|supported|justified"
     r"|as follows|because|in the (?:form|box)|the same|written|expressed)\b",
     re.IGNORECASE,
@@ -75,7 +75,9 @@ _HASHED_VALUE = re.compile(
 _SENTENCE_END = re.compile(
     r"</|<\||(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s"
 )
-_DISPLAYS = (("$$", "$$"), (r"\[", r"\]"))
+_DISPLAYS = (("$$", "$$"), ("$\n", "$"), (r"\[", r"\]"))
+# On a line of its own '- 5' is an item of a list.
+_BULLET = re.compile(r"^[*_`:\s]{0,20}\n\s{0,20}[-*] ")
 _BEFORE_VALUE = "*`_}: \t\r\n"
 # Longer statements than this are beyond every limit of size.
 _MAX_CHARS = 4000
@@ -199,7 +201,7 @@ def _hashed_value(text: str) -> str | None:
 
 def _statement(rest: str) -> str | None:
   """The statement that starts a text; None where it is a mere comment."""
-  rest = rest.lstrip(_BEFORE_VALUE)
+  rest = _BULLET.sub("", rest).lstrip(_BEFORE_VALUE)
   for opening, closing in _DISPLAYS:
     if rest.startswith(opening):
       return rest[len(opening) :].partition(closing)[0].strip()

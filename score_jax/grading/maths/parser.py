@@ -92,6 +92,7 @@ class _Parser:
         if self._starts_factor():
           raise UnreadableError("What follows a quotient may belong below it.")
       elif self._starts_factor() or self._starts_power_behind_bracket():
+        self._check_digits_are_apart()
         product *= self._parse_power()
       else:
         return product
@@ -117,6 +118,11 @@ class _Parser:
         or token in (r"\frac", r"\sqrt", r"\log", r"\binom")
         or _LETTER.fullmatch(token) is not None
     )
+
+  def _check_digits_are_apart(self) -> None:
+    """1{2} is printed as 12."""
+    if self._next == "{" and _NUMBER.fullmatch(self._tokens[self._index + 1]):
+      raise UnreadableError("Braces that nobody sees, before digits.")
 
   def _starts_power_behind_bracket(self) -> bool:
     """(n - 2) 2^n; what (2)3 means nobody knows."""

@@ -41,7 +41,7 @@ _CHANGING = re.compile(
     r"|percentage of|previous|earlier|forme|original|guess|guessed"
     r"|estimate|estimated|doubt\w*|maybe|perhaps|possibly|probably"
     r"|unlikely|contradict\w*|mod|modulo|complement|false\w*|isn't|cannot"
-    r"|absolute|from (?:the |my )?answer|can't|different|differs?"
+    r"|absolute|(?:from|of|to|by) (?:the )?answer|can't|different|differs?"
     r"|increased|decreased|reduced|fa|away|next|one|two|three|four|five"
     r"|ten|hundred|thousand|million"
     r")\b",
@@ -60,11 +60,16 @@ _SUBJECT = re.compile(
 )
 # Where what was stated ends: a reason for it starts, or words of summing up ...
 _END = r"(?<=[^\s{,;])\s*[,;(–—]? *(?:\\text\{)? *[,;(]? *\b"
-_REASON = re.compile(rf"{_END}(?:because|since)\b", re.IGNORECASE)
+_REASON = re.compile(rf"{_END}(?:because|since|rounded to)\b", re.IGNORECASE)
 _SUMMING_UP = re.compile(
     rf"{_END}(?:in (?:total|all)|altogether|overall|as (?:required|desired"
     r"|needed|expected|claimed|wanted|requested|stated|shown|asked|found"
     r"|before))\b",
+    re.IGNORECASE,
+)
+_WAY = re.compile(
+    r"(?<=[^\s{,;])\s*(?:[,;(]|\\text\{[,(]) *(?:using|obtained|found|computed"
+    r"|calculated|derived)\b",
     re.IGNORECASE,
 )
 # ... or a comment, which may take it back.
@@ -163,6 +168,7 @@ def _takes_back(tail: str) -> bool:
 
 _ENDS = (
     (_REASON, _leaves_open),
+    (_WAY, _leaves_open),
     (_CONTRAST, _leaves_open),
     (_SUMMING_UP, _takes_back),
     (_CONCLUSION, _takes_back),

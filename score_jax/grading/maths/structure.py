@@ -215,7 +215,7 @@ def _read_ratio(text: str, depth: int) -> Node | None:
 
 
 def _read_plus_minus(text: str, depth: int) -> Node | None:
-  is_set = text.startswith(r"\{") and is_one_group(text)
+  is_set = text.startswith((r"\{", "{")) and is_one_group(text)
   if r"\pm" not in text:
     text = text.replace(r"\mp", r"\pm")
   if text.count(r"\pm") != 1 or is_set:
@@ -259,7 +259,11 @@ def _read_brackets(text: str, depth: int) -> Node | None:
     is_nested = inner.startswith(r"\{") or isinstance(items[0], Symbol)
     is_alone = len(items) == 1 and not is_nested
     return items[0] if is_alone else Unordered("set", items)
-  return Ordered(opening + closing, tuple(_read(part, depth) for part in parts))
+  items = tuple(_read(part, depth) for part in parts)
+  if all(isinstance(i, Ordered) and i.brackets == "[]" for i in items):
+    # [[1, 2], [3, 4]], as in Python.
+    return Ordered("matrix", tuple(Ordered("row", i.items) for i in items))
+  return Ordered(opening + closing, items)
 
 
 def _read_matrix(text: str, depth: int) -> Node | None:

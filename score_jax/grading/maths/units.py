@@ -73,6 +73,7 @@ _BARE_UNIT = re.compile(
     r"(.*[0-9}])(?: ((?=.*[a-zA-Z]{4}|sq|cu)[a-zA-Z]{2,}\.?(?: [a-zA-Z]+){0,4})"
     rf"| ?([a-zA-Z]{{2,}}){_POWER})"
 )
+_A_TIME = re.compile(r" an? (?=(?:second|minute|hour|day|week|month|year)$)")
 _SQUARED = re.compile(r"([a-z]+) (square|cube)d")
 _ANGLE = re.compile(r"\\(?:sin|cos|tan|sec|csc|cot)(?![a-z])")
 _SIGNS = {
@@ -167,6 +168,7 @@ def _split_words(
 ) -> tuple[str, str]:
   lowered = " ".join(words.lower().replace(".", "").split())
   lowered = lowered.replace("per cent", "percent")
+  lowered = _A_TIME.sub(" per ", lowered)
   if (match := _SQUARED.fullmatch(lowered)) and match[1] in _CANONICAL:
     lowered = f"{match[2].replace('cube', 'cubic')} {match[1]}"
   if not re.search("[a-z%]", lowered) or _NO_UNITS.search(lowered):

@@ -21,7 +21,8 @@ KINDS = {
                 r"\,-5\,", r"\hphantom{1}-5", r"-\,5", r"\mathtt{-5}",
             ),
             (
-                r"\phantom{-}5", r"\color{red}{5}", r"\not-5", r"-\hat{5}",
+                r"\phantom{-}5", r"\color{red}{5}",
+                r"\colorbox{red}{5}", r"\not-5", r"-\hat{5}",
                 r"\sout{-5}", r"\text{not }-5",
             ),
         ),
@@ -175,6 +176,7 @@ KINDS = {
                 r"\text{Everything but }=5", r"\text{ten times it}=5",
                 r"\text{Area minus one}=5", r"\text{the answer squared}=5",
                 r"\text{square of the answer}=5", r"\text{log of answer}=5",
+                r"\text{The remainder of the answer is }5",
                 r"\text{absolute value}=5", r"\text{sum, not area}=5",
                 "-x=5", "|x|=5", r"\sqrt{x}=5", "x!=5", "k(m)=5", "xy=5",
                 r"\ln x=5", "5=2x", r"5=\text{not}", r"x\ne5", r"x\to5",

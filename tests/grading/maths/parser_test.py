@@ -126,6 +126,8 @@ class ParserTest(parameterized.TestCase):
       r"\sqrt{2}3",
       "(2)3",
       "(x)3",
+      "1{2}",
+      "x{2}",
       "f(1,2)",
       r"\vec{}",
       r"\overline{2}",
