@@ -5,6 +5,7 @@ limited.
 """
 
 from collections.abc import Iterator
+import functools
 import itertools
 import re
 import textwrap
@@ -17,6 +18,10 @@ _MAX_PARTS = 100
 
 # What is left of a fence without its ticks.
 _LANGUAGE = re.compile(r"\A\s*(?:python|py)3?[ \t]*\n", re.IGNORECASE)
+# It shows how a function is called; what it does stands elsewhere.
+_SIGNATURE = re.compile(
+    r"\s*(?:async[ \t]+)?def[ \t]+\w+[ \t]*\([^()]*\)[ \t]*(?:->[^:]*)?:?\s*"
+)
 _TAG = re.compile(r"</?(?:answer|code|pre|program|solution)\b[^>\n]*>")
 _THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 
@@ -44,7 +49,8 @@ def extract_program(text: str, entry_point: str) -> str | None:
 
   1. The last part between [BEGIN] and [DONE] (or the end of the text) that
      defines the function. In a part it stands alone, in the last fenced block
-     that defines it, or between prose.
+     that defines it, or between prose. Fenced blocks that give it names that
+     it lacks, and are no other attempts at it, go before it.
   2. What defines it, in the same order, in the whole text.
   3. The last part between [BEGIN] and [DONE], whatever it is.
 
@@ -54,7 +60,7 @@ def extract_program(text: str, entry_point: str) -> str | None:
     text: what the model wrote.
     entry_point: name of the function that it was asked for.
   """
-  text = text.replace("\r\n", "\n")
+  text = text.removeprefix("\ufeff").replace("\r\n", "\n")
   thoughts = list(_THOUGHT.finditer(text))
   answer = (
       _stated(text[thoughts[-1].end() :], entry_point) if thoughts else None
@@ -91,13 +97,48 @@ def _defining(text: str, name: str) -> str | None:
 
 
 def _fenced(text: str, name: str) -> str | None:
-  """The last fenced block that defines the function."""
-  found = None
-  blocks = fences.blocks(text, lambda block: _is_whole(block, name))
-  for block in itertools.islice(blocks, _MAX_PARTS):
+  """The last fenced block that defines the function, with what it lacks."""
+  found, others = None, []
+  for block in itertools.islice(_blocks(text, name), _MAX_PARTS):
+    if block.is_closed and _SIGNATURE.fullmatch(block.text):
+      continue
     read = _program if block.is_closed else _between_prose
-    found = read(block.text, name) or found
-  return found
+    program = read(block.text, name)
+    found = program or found
+    if not program and block.is_closed:
+      others.append(block.text)
+  return found and _completed(found, others)
+
+
+def _blocks(text: str, name: str) -> Iterator[fences.Block]:
+  """The fenced blocks of a text; of one that holds whole ones, those."""
+  is_whole = functools.partial(_is_whole, name=name)
+  for block in fences.blocks(text, is_whole):
+    inner = []
+    if fences.has_fence(block.text) and not is_whole(block.text):
+      blocks = fences.blocks(block.text, is_whole)
+      inner = list(itertools.islice(blocks, _MAX_PARTS))
+    yield from inner if any(is_whole(x.text) for x in inner) else [block]
+
+
+def _completed(program: str, others: list[str]) -> str:
+  """A program behind those of the other blocks that give names it lacks."""
+  lacking = python_source.free_names(program)
+  if not lacking:
+    return program
+  others = [textwrap.dedent(x) for x in others]
+  bound = [python_source.bound_names(x) for x in others]
+  used = set()
+  while found := {
+      i for i, x in enumerate(bound) if i not in used and x & lacking
+  }:
+    used |= found
+    for i in found:
+      lacking |= python_source.free_names(others[i])
+  if not used:
+    return program
+  helpers = [others[i].strip("\n") for i in sorted(used)]
+  return python_source.join(*helpers, program).strip("\n")
 
 
 def _between_prose(text: str, name: str) -> str | None:
@@ -145,7 +186,7 @@ def _is_whole(block: str, name: str) -> bool:
 
 def _variants(block: str) -> Iterator[str]:
   """A block as it is, and without the indentation or quotes of its lines."""
-  block = _LANGUAGE.sub("", block)
+  block = _LANGUAGE.sub("", block.removeprefix("\n").removeprefix("\ufeff"))
   yield block
   yield textwrap.dedent(block)
   lines = block.strip("\n").split("\n")

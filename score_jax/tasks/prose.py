@@ -9,7 +9,7 @@ import re
 _STRING = re.compile(r"\"[^\"]*(?:\"|$)|'[^']*(?:'|$)")
 _APOSTROPHE = re.compile(r"(?<=[^\W\d])['’](?=(?:s|t|d|m|ll|re|ve)\b)")
 _WORD = re.compile(r"[^\W\d]\w*")
-_TWO_WORDS = re.compile(r"(?=\b([^\W\d]\w*)[ \t]+([^\W\d]\w*))")
+_TWO_WORDS = re.compile(r"(?=(?:\b([^\W\d]\w*)|\))[ \t]+([^\W\d]\w*))")
 _WORDS = re.compile(r"[\w, ]+[.:]?")
 # A long string begins, unless a comment or a short one does.
 _QUOTED = re.compile(r"(\"{3}|'{3})|#.*|\"[^\"]*\"|'[^']*'")
@@ -72,7 +72,7 @@ def is_prose(line: str) -> bool:
   code = _STRING.sub('""', _APOSTROPHE.sub("", line)).partition("#")[0].rstrip()
   if _MARKUP.match(line) or _FOREIGN.search(code):
     return True
-  # Two names in a row.
+  # Two names in a row, or one behind a call.
   pairs = _TWO_WORDS.findall(code)
   return any(not {*p} & _STATEMENTS for p in pairs) or _is_sentence(code)
 

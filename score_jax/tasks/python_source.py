@@ -10,6 +10,8 @@ import symtable
 from typing import Any
 import warnings
 
+from score_jax.grading import sandbox
+
 # A parser takes a second for a megabyte.
 _MAX_CHARS = 200_000
 
@@ -21,11 +23,23 @@ def binds(source: str, name: str) -> bool | None:
     source: Python source, or any other text; what is too long does not parse.
     name: an identifier.
   """
-  module = _parse(source, lambda: symtable.symtable(source, "<text>", "exec"))
+  module = _symbols(source)
   if module is None or name not in module.get_identifiers():
     return None if module is None else False
-  symbol = module.lookup(name)
-  return symbol.is_assigned() or symbol.is_imported()
+  return _is_bound(module.lookup(name))
+
+
+def bound_names(source: str) -> set[str]:
+  """The names that a module gives a value; none if it does not parse."""
+  module = _symbols(source)
+  symbols = [] if module is None else module.get_symbols()
+  return {symbol.get_name() for symbol in symbols if _is_bound(symbol)}
+
+
+def free_names(source: str) -> set[str]:
+  """The names that a module uses and lacks; none if it does not parse."""
+  names = _parse(source, lambda: sandbox.needs_solution_names(source, ""))
+  return set(names or ())
 
 
 def join(*sources: str) -> str:
@@ -38,6 +52,14 @@ def join(*sources: str) -> str:
   split = [_split_future(source) for source in sources]
   futures = [line for lines, _ in split for line in lines]
   return "\n".join([*futures, *(rest for _, rest in split), ""])
+
+
+def _symbols(source: str) -> symtable.SymbolTable | None:
+  return _parse(source, lambda: symtable.symtable(source, "<text>", "exec"))
+
+
+def _is_bound(symbol: symtable.Symbol) -> bool:
+  return symbol.is_assigned() or symbol.is_imported()
 
 
 def _split_future(source: str) -> tuple[list[str], str]:

@@ -100,6 +100,81 @@ class StyleTest(parameterized.TestCase):
       self.assertIn("f", scope)
 
 
+H = "def h(x):\n  return x"
+USES_H = "def f(x):\n  return h(x)"
+USES_M = "def h(x):\n  return m.g(x)"
+
+
+class SeveralBlocksTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ([H, USES_H], [H, USES_H]),
+      ([USES_H, H], [H, USES_H]),
+      ([H, USES_H, "print(f(1))"], [H, USES_H]),
+      (["import h", USES_H, "g = 1"], ["import h", USES_H]),
+      (["from m import h as h2", H, USES_H], [H, USES_H]),
+      # What helpers lack, too; the last of two is meant.
+      (["import m", USES_M, USES_H], ["import m", USES_M, USES_H]),
+      ([USES_M, USES_H, "import m"], [USES_M, "import m", USES_H]),
+      ([H, USES_M, USES_H, "m = 1"], [H, USES_M, "m = 1", USES_H]),
+      # One that does not parse gives nothing.
+      (["def h(x) return x", USES_H], [USES_H]),
+      (["from m import h and k", USES_H], [USES_H]),
+      # Neither does another attempt.
+      ([f"{H}\n{F}", USES_H], [USES_H]),
+      ([f"{H}\n\ndef f(x) return 1", USES_H], [USES_H]),
+      # Nothing is lacking.
+      ([H, F], [F]),
+      ([H, f"from m import h\n{USES_H}"], [f"from m import h\n{USES_H}"]),
+      (["len = 1", "f = lambda x: len(x)"], ["f = lambda x: len(x)"]),
+  )
+  def test_what_the_program_lacks_goes_before_it(self, blocks, expected):
+    text = "\n".join(f"Then:\n```python\n{x}\n```" for x in blocks)
+    for variant in (text, f"[BEGIN]\n{text}\n[DONE]"):
+      self.assertEqual(extract_program(variant, "f"), "\n".join(expected))
+
+  def test_imports_from_the_future_stay_first(self):
+    future = "from __future__ import annotations"
+    program = extract_program(
+        f"```\n{H}\n```\n```\n{future}\n{USES_H}\n```", "f"
+    )
+    compile(program, "<program>", "exec")
+    self.assertStartsWith(program, future)
+
+  def test_a_piece_of_broken_code_is_not_completed(self):
+    text = f"{H}\n\nprnt the x\n\n{USES_H}"
+    self.assertEqual(extract_program(text, "f"), USES_H)
+
+  @parameterized.parameters(
+      *("def f(x):", "def f(x: int) -> int:", "def f(x)", "async def f(x):"),
+      "def f(\n    x: int,\n) -> list[int]:",
+  )
+  def test_a_signature_is_no_program(self, line):
+    text = f"```\n{F}\n```\nIt has the signature:\n```\n{line}\n```"
+    self.assertEqual(extract_program(text, "f"), F)
+    # This one was cut off.
+    text = f"```\n{F}\n```\nBetter:\n```\n{line}"
+    self.assertEqual(extract_program(text, "f"), line)
+
+  @parameterized.parameters(
+      *("def f(x): retrn (1)", "def f(x) return 1", "def f(x):\n  y ="),
+  )
+  def test_a_broken_program_is_no_signature(self, program):
+    text = f"```\n{F}\n```\nBetter:\n```\n{program}\n```"
+    self.assertEqual(extract_program(text, "f"), program)
+
+  @parameterized.parameters("````", "`````", "~~~")
+  def test_a_block_in_a_longer_fence(self, fence):
+    text = f"{fence}markdown\nHere:\n```python\n{F}\n```\n{fence}"
+    self.assertEqual(extract_program(text, "f"), F)
+
+  def test_a_byte_order_mark(self):
+    for text in (f"\ufeff{F}", f"```\n\ufeff{F}\n```"):
+      self.assertEqual(extract_program(text, "f"), F)
+    inside = "f = '\ufeff'"
+    self.assertEqual(extract_program(inside, "f"), inside)
+
+
 class BrokenTest(parameterized.TestCase):
   """What is broken stays broken: no part of it may pass in its place."""
 

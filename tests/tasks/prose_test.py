@@ -19,6 +19,7 @@ class ProseTest(parameterized.TestCase):
           "这个函数返回x加一。",
           "Aquí está:",
       ),
+      *("Example: f(1) returns 2", "f(1, 2) gives 3", "g(x) is of O(n) time"),
       *("the sum of x", "f returns 'x'", "Call `f(1)`", "!pip install x"),
   )
   def test_prose(self, line):
@@ -35,6 +36,13 @@ class ProseTest(parameterized.TestCase):
           "lambda x: x",
           "global x",
           "raise X from y",
+      ),
+      *("y = f(x) if x else g(x)", "f(x) and g(x) or h(x)", "f(x) in y"),
+      *(
+          "with f(x) as y:",
+          "[f(x) for x in y]",
+          "(a) is not b",
+          "f(x) not in y",
       ),
       *("print 'a b c'", "exec code in x", "assert x, 'it is wrong'"),
       *("x: int = 1", "x != y", "'the quick fox'", 'f"two words" "it"'),

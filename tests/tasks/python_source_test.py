@@ -68,6 +68,19 @@ class BindsTest(parameterized.TestCase):
   def test_binds(self, source, expected):
     self.assertIs(python_source.binds(source, "f"), expected)
 
+  @parameterized.parameters(
+      ("import a.b, c as d\nx: int = e\ndef f(y):\n  z = y", "a d x f", "e"),
+      ("from math import *\nf = lambda x: sqrt(len(x)) + g(x)", "f", "g"),
+      ("def f(x):\n  return [y for y in x if h(f)]", "f", "h"),
+      ("class A(B):\n  c = D()", "A", "B D"),
+      ("print(f'{x}')", "", "x"),
+      ("def f(x) return y", "", ""),
+      ("\0", "", ""),
+  )
+  def test_names(self, source, bound, free):
+    self.assertEqual(python_source.bound_names(source), set(bound.split()))
+    self.assertEqual(python_source.free_names(source), set(free.split()))
+
   def test_sources_do_not_warn(self):
     source = "def f(x): return '\\d' if x is 1 else 1if x else (1)(2)"
     with warnings.catch_warnings():
