@@ -75,7 +75,10 @@ _BARE_UNIT = re.compile(
 )
 _A_TIME = re.compile(r" an? (?=(?:second|minute|hour|day|week|month|year)$)")
 _SQUARED = re.compile(r"([a-z]+) (square|cube)d")
-_ANGLE = re.compile(r"\\(?:sin|cos|tan|sec|csc|cot)(?![a-z])")
+# What has no degrees behind it: sin 60^\circ is a number, and so is \pi.
+_ANGLE = re.compile(r"\\(?:sin|cos|tan|sec|csc|cot|pi)(?![a-z])")
+# 5 M are five million, no metres.
+_LARGE = frozenset("MGKB")
 _SIGNS = {
     "%": "%",
     r"\%": "%",
@@ -167,6 +170,8 @@ def _split_words(
     text: str, body: str, words: str, power: str | None, *, is_marked: bool
 ) -> tuple[str, str]:
   lowered = " ".join(words.lower().replace(".", "").split())
+  if words.strip() in _LARGE:
+    return text, ""
   lowered = lowered.replace("per cent", "percent")
   lowered = _A_TIME.sub(" per ", lowered)
   if (match := _SQUARED.fullmatch(lowered)) and match[1] in _CANONICAL:
@@ -174,6 +179,8 @@ def _split_words(
   if not re.search("[a-z%]", lowered) or _NO_UNITS.search(lowered):
     return text, ""
   unit = _one_spelling(lowered) + (f"^{power}" if power else "")
+  if unit == "degree" and r"\pi" in body:
+    return text, ""
   if not is_marked and not _is_known(unit):
     return text, ""
   return body, unit
