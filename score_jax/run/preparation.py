@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from score_jax.devices import distributed
-from score_jax.models import hf_config
+from score_jax.models import config as config_lib
 from score_jax.models import hf_files
 from score_jax.models import placement as placement_lib
 from score_jax.models.transformer import Params
@@ -96,7 +96,7 @@ def make_manifest(context: RunContext, ref_params: Params) -> dict[str, Any]:
   return {
       "reference_sha256": params_sha256(ref_params),
       "data_sha256": data_sha256(task, problems),
-      "model_config": hf_config.to_hf(base.config),
+      "model_config": config_lib.description(base.config),
       "tokenizer": base.tokenizer.description(),
       "model": {
           "directory": base.directory.name,
