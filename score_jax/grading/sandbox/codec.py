@@ -7,6 +7,7 @@ own; a named tuple keeps its fields. Iterators are run to their end and arrive
 as iterators.
 """
 
+import builtins
 import collections
 import collections.abc
 from collections.abc import Callable
@@ -29,6 +30,14 @@ _FACTORIES = {
     kind.__name__: kind
     for kind in (bool, dict, float, int, list, set, str, tuple)
 }
+
+# Known by what they are: they say nothing that a solution could have made up.
+_CONSTANTS = {
+    name: value
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and not name.startswith("_")
+} | {"NoneType": type(None), "Ellipsis": ...}
+_NAMES_OF_CONSTANTS = {id(value): name for name, value in _CONSTANTS.items()}
 
 # Tag -> (type, the text of a value, the value of a text). A datetime is a date.
 _TEXTS: dict[str, tuple[type, Callable, Callable]] = {
@@ -87,7 +96,8 @@ def encode(value: Any, depth: int = 0) -> Any:
 
   Args:
     value: None, bool, int, float, complex, Decimal, Fraction, str, bytes,
-      range, a value of datetime, or a container or iterator of such.
+      range, a value of datetime, a type of Python's own, or a container or
+      iterator of such.
     depth: of containers around this value.
 
   Returns:
@@ -101,6 +111,8 @@ def encode(value: Any, depth: int = 0) -> Any:
     raise ValueError(f"data nested deeper than {MAX_DEPTH}")
   if value is None or isinstance(value, bool):
     return value
+  if id(value) in _NAMES_OF_CONSTANTS:
+    return {"constant": _NAMES_OF_CONSTANTS[id(value)]}
   if isinstance(value, int):
     value = int.__int__(value)
     small = -_MAX_NATIVE_INT < value < _MAX_NATIVE_INT
@@ -142,8 +154,8 @@ def decode(data: Any, depth: int = 0) -> Any:
   """The value that `encode` made this JSON of.
 
   Raises:
-    ValueError, TypeError, AttributeError, ArithmeticError: `encode` did not
-      make it.
+    ValueError, TypeError, KeyError, AttributeError, ArithmeticError: `encode`
+      did not make it.
   """
   # A container that crosses adds one level for the dictionary of its tag.
   if depth > MAX_DEPTH + 1:
@@ -161,6 +173,8 @@ def decode(data: Any, depth: int = 0) -> Any:
     return bytes.fromhex(payload)
   if tag == "bytearray":
     return bytearray.fromhex(payload)
+  if tag == "constant":
+    return _CONSTANTS[payload]
   if tag in _TEXTS:
     return _TEXTS[tag][2](payload)
   items = [decode(item, depth + 1) for item in payload]

@@ -11,22 +11,27 @@ import selectors
 MODULES = """
 abc argparse array ast asyncio base64 binascii bisect builtins bz2 calendar
 cmath cmd code codecs codeop collections collections.abc colorsys
-concurrent.futures concurrent.futures.thread configparser contextlib contextvars
-copy copyreg cProfile csv ctypes dataclasses datetime decimal difflib dis
-doctest email.utils enum errno filecmp fileinput fnmatch fractions functools gc
-getopt getpass gettext glob graphlib gzip hashlib heapq hmac html html.parser
-importlib inspect io ipaddress itertools json keyword linecache locale logging
-lzma math mimetypes multiprocessing numbers opcode operator optparse os os.path
-pathlib pdb pickle pickletools pkgutil platform plistlib pprint pstats queue
-random re reprlib sched secrets select selectors shelve shlex shutil signal
-socket sqlite3 stat statistics string stringprep struct subprocess symtable sys
-sysconfig tarfile tempfile textwrap threading time timeit token tokenize tomllib
-traceback tracemalloc types typing unicodedata unittest urllib.parse uuid
-warnings weakref xml.dom.minidom xml.etree.ElementTree xml.sax zipfile zlib
-zoneinfo __future__ _strptime encodings.ascii encodings.idna encodings.latin_1
-encodings.punycode encodings.raw_unicode_escape encodings.unicode_escape
-encodings.utf_16 encodings.utf_16_be encodings.utf_16_le encodings.utf_32
-encodings.cp1252 encodings.rot_13 encodings.hex_codec encodings.base64_codec
+concurrent.futures concurrent.futures.process concurrent.futures.thread
+configparser contextlib contextvars copy copyreg cProfile csv ctypes dataclasses
+datetime decimal difflib dis doctest email.message email.mime.multipart
+email.mime.text email.utils enum errno filecmp fileinput fnmatch fractions
+functools gc getopt getpass gettext glob graphlib gzip hashlib heapq hmac html
+html.parser http.client http.server importlib importlib.metadata
+importlib.resources importlib.util inspect io ipaddress itertools json keyword
+linecache locale logging logging.config logging.handlers lzma math mimetypes
+mmap multiprocessing multiprocessing.pool numbers opcode operator optparse os
+os.path pathlib pdb pickle pickletools pkgutil platform plistlib pprint pstats
+queue random re reprlib sched secrets select selectors shelve shlex shutil
+signal smtplib socket socketserver sqlite3 stat statistics string stringprep
+struct subprocess symtable sys sysconfig tarfile tempfile textwrap threading
+time timeit token tokenize tomllib traceback tracemalloc types typing
+unicodedata unittest unittest.mock urllib.error urllib.parse urllib.request uuid
+warnings weakref webbrowser xml.dom.minidom xml.etree.ElementTree xml.sax
+zipfile zlib zoneinfo __future__ _strptime encodings.ascii encodings.idna
+encodings.latin_1 encodings.punycode encodings.raw_unicode_escape
+encodings.unicode_escape encodings.utf_16 encodings.utf_16_be
+encodings.utf_16_le encodings.utf_32 encodings.cp1252 encodings.rot_13
+encodings.hex_codec encodings.base64_codec
 """.split()
 
 

@@ -78,6 +78,12 @@ class CodecTest(parameterized.TestCase):
   def test_not_a_number_is_not_equal(self):
     self.assertTrue(math.isnan(there_and_back(math.nan)))
 
+  def test_types_of_pythons_own_are_themselves(self):
+    for value in (int, str, type(None), object, KeyError, range, ..., OSError):
+      for held in ([value], {"a": value}, (1, {value})):
+        self.assertEqual(there_and_back(held), held)
+      self.assertIs(there_and_back(value), value)
+
   def test_order_of_dictionaries_is_kept(self):
     self.assertEqual(list(there_and_back({2: 0, 1: 0})), [2, 1])
 
@@ -143,7 +149,9 @@ class CodecTest(parameterized.TestCase):
     self.assertEqual(list(there_and_back(value.items())), [(1, [2])])
 
   @parameterized.parameters(
-      object(), len, Ellipsis, NotImplemented, int, ValueError(), json
+      *(object(), len, eval, NotImplemented, ValueError(), json, Liar),
+      type("int", (), {"__eq__": lambda self, other: True}),
+      type("Meta", (type,), {"__hash__": lambda self: hash(int)})("A", (), {}),
   )
   def test_other_types_are_refused(self, value):
     for held in (value, [value], {"a": (1, value)}):
@@ -178,6 +186,8 @@ class CodecTest(parameterized.TestCase):
       ({"fraction": [1, 0]},),
       ({"fraction": ["a", 1]},),
       ({"tuple": 5},),
+      ({"constant": "eval"},),
+      ({"constant": ["int"]},),
       ({"date": "x"},),
       ({"datetime": 5},),
       ({"time": "25:00"},),
@@ -197,7 +207,7 @@ class CodecTest(parameterized.TestCase):
       (json.loads("[" * 200 + "]" * 200),),
   )
   def test_nonsense_is_refused(self, data):
-    with self.assertRaises((ValueError, TypeError, ArithmeticError)):
+    with self.assertRaises((ValueError, TypeError, KeyError, ArithmeticError)):
       codec.decode(data)
 
 
@@ -291,6 +301,13 @@ class NamesTest(parameterized.TestCase):
 
 
 class PreloadTest(absltest.TestCase):
+
+  def test_common_modules_are_there(self):
+    # Programs import them without need.
+    self.assertContainsSubset(
+        ["unittest.mock", "logging.config", "http.client", "urllib.request"],
+        preload.MODULES,
+    )
 
   def test_all_modules_exist(self):
     # A misspelt name would be passed over in silence.

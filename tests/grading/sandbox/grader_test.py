@@ -205,6 +205,27 @@ assert math.copysign(1, candidate(-0.0)) == -1
 """
     self.assertEqual(status(_IDENTITY, tests), "pass")
 
+  def test_types_can_be_passed_and_returned(self):
+    for body, tests in (
+        ("type(x)", "assert candidate(1) is int and candidate('') == str"),
+        ("[type(y) for y in x]", "assert candidate([1, None])[0] == int"),
+        ("isinstance(1, x)", "assert candidate(int) and not candidate(str)"),
+        ("x is ...", "assert candidate(...) and not candidate(1)"),
+    ):
+      self.assertEqual(status(f"def f(x): return {body}", tests), "pass")
+    for body in (
+        "type('int', (), {})",
+        "type('M', (type,), {'__eq__': lambda s, o: True})('A', (), {})",
+        "type('M', (type,), {'__instancecheck__': max})('A', (), {})",
+        "str",
+    ):
+      for tests in (
+          "assert candidate(1) == int",
+          "assert candidate(1) is int",
+          "assert isinstance(1, candidate(1))",
+      ):
+        self.assertEqual(status(f"def f(x): return {body}", tests), "fail")
+
   def test_iterators_and_views_can_be_listed(self):
     tests = "assert list(candidate({1: 2})) == [1]"
     for body in ("(k for k in x)", "map(int, x)", "x.keys()", "iter(x)"):
