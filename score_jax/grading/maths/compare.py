@@ -31,7 +31,7 @@ from score_jax.grading.maths.words import is_same_words
 
 # \overline{AB} may be written AB.
 _FIGURE = re.compile(r"\\[a-z]+(?: |\{)([A-Z]+)\}?")
-_NO_SOLUTION = Words("no solution")
+_NOTHING = (Words("no solution"), Words("empty set"))
 _TEX_TOKEN = re.compile(r"\\[a-zA-Z]+|[^\s{}]|[{}]")
 
 
@@ -164,9 +164,11 @@ def _is_same_symbol(gold: Symbol, answer: Node) -> bool:
 
 
 def _say_none(gold: Node, answer: Node) -> bool:
-  """Whether one is the empty set, and the other says 'no solution'."""
+  """Whether one is the empty set, and the other says so in words."""
   symbols = [n for n in (gold, answer) if n == Symbol(r"\emptyset")]
-  words = [n for n in (gold, answer) if is_same_words(_NO_SOLUTION, n)]
+  words = [
+      n for n in (gold, answer) if any(is_same_words(w, n) for w in _NOTHING)
+  ]
   return len(symbols) == len(words) == 1
 
 

@@ -17,7 +17,7 @@ MAX_RAW_CHARS = 2000
 
 # Thousands, while the spacing still tells 1,\!234 from the list 1, 234.
 _SET_THOUSANDS = re.compile(
-    r"(?<=[0-9])(?:, ?\\! ?|\{,\} ?|\\text\{,\}|\\[,;: ]|~)"
+    r"(?<=[0-9])(?:, ?\\! ?|\{(?:,|\\,)\} ?|\\text\{,\}|\\[,;: ]|~)"
     r"(?=[0-9]{3}(?![0-9]))"
 )
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
@@ -61,7 +61,8 @@ def normalize(text: str) -> str:
     text = latex.one_spelling(_SET_THOUSANDS.sub("", text))
     text = " ".join(text.split())
   if _WORD.search(text):
-    text = phrases.without_lead(phrases.without_comment(text))
+    # First what leads: \text{Therefore, the answer is }5 has no comment.
+    text = phrases.without_comment(phrases.without_lead(text))
     text = _INFINITY.sub(r"\\infty ", text)
   if r"\approx" in text:
     text = _ABOUT.sub("", text)

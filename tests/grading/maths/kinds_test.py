@@ -219,6 +219,47 @@ KINDS = {
         ("f(x)=2x+1", ("1+2x", "f(x)=1+2x"), ("2x", "f(x)=2x", "f(y)=2x+1")),
         ("2004!", (r"2004!",), ("2005!", "2004", r"\frac{1}{2004!}")),
     ),
+    "text around digits": (
+        (
+            r"\frac{3}{4}",
+            (r"\frac{\text{3}}{\text{4}}", r"\text{3}/\text{4}"),
+            (r"\frac{\text{4}}{\text{3}}", r"\frac3\text{not }4"),
+        ),
+        (
+            "12",
+            (r"\text{\textbf{12}}", r"\mathbf{\text{12}}", r"\textsl{12}"),
+            (r"1\text{ 2}", r"\text{1}\text{2}", r"\text{1 2}", r"1{}2"),
+        ),
+        (r"8\pi", (r"8\mathrm{\pi}",), (r"8\mathrm{\pi}^\circ",)),
+        ("59292", (r"59{\,}292",), (r"59{\,}29", r"59{}292{}1")),
+        (r"\$18.90", (r"\$18{.}90", r"\mathdollar18.90"), (r"\$18.{}9",)),
+        (
+            r"0.\overline{12}",
+            (r"0.{\overline{12}}",), (r"0.{\overline{1}}2", r"{\overline{12}}"),
+        ),
+        (r"2\sqrt{3}", ("√{12}", "2√{3}"), ("√{1}2", "√12{3}")),
+        ("5", (r"\Rightarrow5", r"\therefore x=5"), (r"6\Rightarrow5",)),
+        (r"x\ne2", (r"x\not=2",), ("x=2", r"x\not2")),
+    ),
+    "units in words": (
+        (
+            r"9.8\text{ m/s}^2",
+            ("9.8 m/s^2", "9.8 meters/second^2", r"9.8\text{ m/s}^{2}"),
+            ("9.8 m/s", r"9.8\text{ meters per second cubed}", "9.8 s/m^2"),
+        ),
+        (
+            "18",
+            (
+                r"18\text{ tablespoons}", r"18\text{ grammes}", "18 km/h",
+                "18 years old",
+            ),
+            ("18 a/b", "18 km/h/x", r"18\text{ fold}", r"18\text{ years off}"),
+        ),
+        (r"50\text{ cents}", (r"50\text{¢}",), (r"50\text{€}",)),
+        ("45^\\circ", ("45˚", r"45{^\circ}", r"\measuredangle A=45^\circ"),
+         (r"45^{\circ}2",)),
+        (r"12\text{ cm}^2", (r"12\operatorname{cm}^2",), (r"\text{12 cm}^3",)),
+    ),
     "words in relations": (
         (
             "x>2",
