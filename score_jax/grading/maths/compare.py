@@ -12,7 +12,10 @@ from typing import Protocol
 from score_jax.grading.maths.intervals import as_union
 from score_jax.grading.maths.intervals import is_interval
 from score_jax.grading.maths.intervals import variables
+from score_jax.grading.maths.names import are_in_order
 from score_jax.grading.maths.names import is_name
+from score_jax.grading.maths.names import letters_named
+from score_jax.grading.maths.names import named
 from score_jax.grading.maths.nodes import Node
 from score_jax.grading.maths.nodes import Numeral
 from score_jax.grading.maths.nodes import Ordered
@@ -22,12 +25,13 @@ from score_jax.grading.maths.nodes import Symbol
 from score_jax.grading.maths.nodes import Unordered
 from score_jax.grading.maths.nodes import Words
 from score_jax.grading.maths.number import parse_number
+from score_jax.grading.maths.number import rounds_to
 from score_jax.grading.maths.units import is_same_unit
 from score_jax.grading.maths.words import is_same_words
 
 # \overline{AB} may be written AB.
 _FIGURE = re.compile(r"\\[a-z]+(?: |\{)([A-Z]+)\}?")
-_NO_SOLUTION = Words("no solution")
+_NOTHING = (Words("no solution"), Words("empty set"))
 _TEX_TOKEN = re.compile(r"\\[a-zA-Z]+|[^\s{}]|[{}]")
 
 
@@ -40,6 +44,9 @@ class Leaves(Protocol):
   def is_same_relation(self, gold: Relation, answer: Relation) -> bool | None:
     """Whether two relations of two sides and the same operator are equal."""
 
+  def is_rounded(self, text: str, rounded: str) -> bool | None:
+    """Whether an expression is rounded, or cut off, to a decimal."""
+
 
 class ExactLeaves:
   """Decides nothing: for the process that has no computer algebra."""
@@ -50,9 +57,21 @@ class ExactLeaves:
   def is_same_relation(self, gold: Relation, answer: Relation) -> None:
     return None
 
+  def is_rounded(self, text: str, rounded: str) -> bool | None:
+    number = parse_number(text)
+    return None if number is None else rounds_to(number, rounded)
+
 
 def compare(gold: Node, answer: Node, leaves: Leaves) -> bool | None:
   """Whether the answer is the gold; None when the leaves cannot tell."""
+  if _is_rounding(answer):
+    return _all(
+        (
+            compare(gold, _exact(answer), leaves),
+            _compare_rounding(answer, leaves),
+        )
+    )
+  gold = _exact(gold) if _is_rounding(gold) else gold
   if isinstance(gold, Ordered):
     answer = _alone(answer)
   elif isinstance(answer, Ordered):
@@ -89,6 +108,8 @@ def _compare_forms(gold: Node, answer: Node, leaves: Leaves) -> bool | None:
   if isinstance(gold, Unordered):
     return _compare_collections(gold, answer, leaves)
   if gold.brackets != answer.brackets or len(gold.items) != len(answer.items):
+    return False
+  if _adds_other_units(gold, answer) or not _has_names_in_order(gold, answer):
     return False
   return _all(map(compare, gold.items, answer.items, itertools.repeat(leaves)))
 
@@ -143,9 +164,11 @@ def _is_same_symbol(gold: Symbol, answer: Node) -> bool:
 
 
 def _say_none(gold: Node, answer: Node) -> bool:
-  """Whether one is the empty set, and the other says 'no solution'."""
+  """Whether one is the empty set, and the other says so in words."""
   symbols = [n for n in (gold, answer) if n == Symbol(r"\emptyset")]
-  words = [n for n in (gold, answer) if is_same_words(_NO_SOLUTION, n)]
+  words = [
+      n for n in (gold, answer) if any(is_same_words(w, n) for w in _NOTHING)
+  ]
   return len(symbols) == len(words) == 1
 
 
@@ -168,8 +191,12 @@ def _compare_collections(
   """Pairs each item with one that is equal; being equal is transitive."""
   if len(gold.items) != len(answer.items) or gold.kind != answer.kind:
     return False
-  if _num_named(gold) > 1 and any(not _named(item) for item in answer.items):
+  if _num_named(gold) > 1 and any(not named(item) for item in answer.items):
     return False  # of x = 2, y = 3 the list 3, 2 says neither
+  if _num_named(gold) < 2 and len(letters_named(answer.items)) > 1:
+    return False  # of 2, 3 the list x = 3, y = 2 says more
+  if _adds_other_units(gold, answer):
+    return False
   remaining, is_known = list(answer.items), True
   for item in gold.items:
     verdicts = [compare(item, other, leaves) for other in remaining]
@@ -182,15 +209,53 @@ def _compare_collections(
   return True if is_known else None
 
 
-def _named(item: Node) -> Node | None:
-  """What an equation gives a value to: x of x = 2; None for others."""
-  is_equation = isinstance(item, Relation) and set(item.operators) == {"="}
-  names = [side for side in item.sides if is_name(side)] if is_equation else ()
-  return names[0] if names else None
-
-
 def _num_named(collection: Unordered) -> int:
-  return len({_named(item) for item in collection.items} - {None})
+  return len({named(item) for item in collection.items} - {None})
+
+
+def _has_names_in_order(gold: Ordered, answer: Ordered) -> bool:
+  """Whether names within a tuple, if there are some, fit its order."""
+  names = [name for name in map(named, answer.items) if name is not None]
+  return are_in_order(names) or any(map(named, gold.items))
+
+
+def _adds_other_units(
+    gold: Ordered | Unordered, answer: Ordered | Unordered
+) -> bool:
+  """Whether an answer has several units where the gold has not: cm and kg."""
+  units = [
+      {i.unit for i in node.items if isinstance(i, Scalar)} - {""}
+      for node in (gold, answer)
+  ]
+  return len(units[1]) > max(1, len(units[0]))
+
+
+def _is_rounding(node: Node) -> bool:
+  return isinstance(node, Relation) and node.operators[-1] == "~"
+
+
+def _exact(rounding: Relation) -> Node:
+  r"""\sqrt{10} of \sqrt{10} \approx 3.16; what is rounded has its unit."""
+  *sides, rounded = rounding.sides
+  if is_name(sides[-1]):
+    sides = [*sides, rounded]
+  elif isinstance(sides[-1], Scalar) and isinstance(rounded, Scalar):
+    sides[-1] = Scalar(sides[-1].text, sides[-1].unit or rounded.unit)
+  if len(sides) == 1:
+    return sides[0]
+  return Relation(tuple(sides), ("=",) * (len(sides) - 1))
+
+
+def _compare_rounding(rounding: Relation, leaves: Leaves) -> bool | None:
+  """Whether what stands right of \\approx is the left side, rounded."""
+  value, rounded = rounding.sides[-2:]
+  if not _is_plain_number(rounded) or is_name(value):
+    return _is_plain_number(rounded)
+  if not isinstance(value, Scalar) or not is_same_unit(
+      value.unit, rounded.unit
+  ):
+    return False
+  return leaves.is_rounded(value.text, rounded.text)
 
 
 def _is_condition(node: Node) -> bool:
@@ -228,10 +293,21 @@ def _compare_with_equation(
 
 
 def _values(equation: Relation) -> tuple[Node, ...]:
-  """The sides of an equation without a name in front of or behind it."""
-  if is_name(equation.sides[0]):
-    return equation.sides[1:]
-  return equation.sides[: -1 if is_name(equation.sides[-1]) else None]
+  """The sides of an equation without names in front of or behind it."""
+  sides = equation.sides
+  if not is_name(sides[0]):
+    return sides[: -1 if _is_name_of(sides[-1], sides[0]) else None]
+  while len(sides) > 1 and _is_name_of(sides[0], sides[-1]):
+    sides = sides[1:]
+  return sides
+
+
+def _is_name_of(name: Node, value: Node) -> bool:
+  """Whether a node names a value: (x, y) names pairs alone."""
+  if isinstance(name, Ordered):
+    is_tuple = isinstance(value, Ordered) and is_name(name)
+    return is_tuple and len(name.items) == len(value.items)
+  return is_name(name)
 
 
 def _compare_equation_with(
@@ -275,8 +351,11 @@ def _compare_relations(
   if is_named and gold.operators == ("=",) and set(answer.operators) == {"="}:
     value = gold.sides[1]
     return _all(compare(value, side, leaves) for side in answer.sides[1:])
-  if gold.operators != answer.operators:
-    return False
+  if gold.operators != answer.operators or any(
+      isinstance(side, Scalar) and side.unit and is_name(Scalar(side.text))
+      for side in answer.sides
+  ):
+    return False  # of x = 10 the name is no x\%
   orders = [answer.sides]
   if set(answer.operators) <= {"=", "!="}:
     orders.append(answer.sides[::-1])
@@ -286,6 +365,8 @@ def _compare_relations(
   )
   if verdict is True or len(gold.sides) != 2:
     return verdict
-  if not all(isinstance(s, Scalar) for s in (*gold.sides, *answer.sides)):
+  sides = *gold.sides, *answer.sides
+  # Algebra sees no units, nor other words: y doubled = 2x + 1.
+  if not all(isinstance(s, Scalar) and not s.unit for s in sides):
     return verdict
   return leaves.is_same_relation(gold, answer)

@@ -25,14 +25,14 @@ _THINK = ("think", "Think", "THINK")
 _THOUGHT_START = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _THOUGHT_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
-_MARKS = ("answer", "Answer", "ANSWER", "####")
+_MARKS = ("answer", "Answer", "ANSWER", "####", "答案")
 _VERB = (
     r"(?:is|are|equals|remains|becomes|(?:should|must|would|will)\s{1,4}be)\b"
 )
 _MARKER = re.compile(
     r"(?<=<)answer>|answers?(?![a-zA-Z])(?:[*_`\"}]{0,4}\s{1,8}"
     rf"(?:to\s(?:the|this)\s\w{{1,20}}\s)?{_VERB}"
-    r"|[*_`\"}]{0,4}\s{0,8}[:：]|\s{1,8}=)",
+    r"|[*_`\"}]{0,4}\s{0,8}[:：]|\s{1,8}=)|答案\s{0,2}(?:[:：]|[是为][:：]?)",
     re.IGNORECASE,
 )
 # 'Final Answer' alone on its line: what stands before and behind 'answer'.
@@ -48,7 +48,37 @@ _OTHER = re.compile(
     r"(?:[^\S\n]{1,4}(?:the|my|our|this|your))?)[^\S\n]{1,4}(?:(?:final|correct)[^\S\n]{1,4})?$",
     re.IGNORECASE,
 )
-_MAX_CHARS_BEFORE = 40
+# 'It is wrong that the answer is 5.'
+_DENIED = re.compile(
+    r"(?:\b(?:wrong|incorrect|false|untrue|not|never|nobody|no one|deny|denies"
+    r"|impossible|unlikely)|n['’]t)(?:[^\S\n]+\w{1,12}){0,2}?[^\S\n]+(?:that"
+    r"|says?|thinks?|believes?|claims?)(?: that)? (?:the|my|our) (?:final )?$"
+    r"|(?<!\bno )(?<!\bany )(?<!out )(?<!out a )\bdoubt(?: that)?"
+    r" (?:the|my|our) (?:final )?$",
+    re.IGNORECASE,
+)
+_MAX_CHARS_BEFORE = 60
+# '... But this is wrong. Actually, it is 6.'
+_TAKEN_BACK = re.compile(
+    r"\s*(?:(?:but|however|no|oh|wait|hmm|sorry|actually|unfortunately|wrong)"
+    r"\b[\s,.!:–—-]{0,4}){0,4}(?:"
+    r"(?:this|that|it|which)(?:['’]s|\s(?:is|was))\s(?:\w{1,12}\s)?(?:wrong"
+    r"|incorrect|false|mistaken|an? (?:mistake|error)"
+    r"|not\s(?:right|correct|true|it|the\s(?:right\s|correct\s)?answer))"
+    r"\s{0,4}(?:[.!,;]|$|because|since)"
+    r"|(?<=[\s,.!:–—-])(?<!but )(?<!however, )(?:it|this|that)"
+    r"(?:['’]s|\s(?:is|should\sbe|must\sbe))"
+    r"\s[-+$(]{0,4}(?:[0-9\\]|[b-z](?![a-z]))|wrong\s?[.!])",
+    re.IGNORECASE,
+)
+# A quality of the answer, unless no statement stands before it.
+_QUALITY = re.compile(
+    r"(?:an? |the )?(?:(?:positive|negative|nonnegative|whole|natural|rational"
+    r"|irrational|real|prime|even|odd|small|large|nonzero)\b ?)*"
+    r"(?:integer|number|multiple of [0-9$]+|power of [0-9$]+|fraction|value)?"
+    r"(?:[,.]| (?:as|so|which|because|since)\b.*)?",
+    re.IGNORECASE,
+)
 # What may be said of an answer without giving or denying one.
 _ABOUT_ANSWER = re.compile(
     r"(?:(?:now|also|indeed|therefore|thus|then|still|really|surely|certainly"
@@ -61,7 +91,8 @@ _ABOUT_ANSWER = re.compile(
 )
 _ADVERB = re.compile(
     r"(?:(?:now|also|indeed|therefore|thus|then|still|simply|just|actually"
-    r"|really|clearly)\s+)+(?=\S)",
+    r"|really|clearly|exactly|precisely|equal to|the point(?=\s*\$?\())\s+)+"
+    r"(?=\S)",
     re.IGNORECASE,
 )
 # In front of '#### 2. Check' the number counts headings.
@@ -73,7 +104,7 @@ _HASHED_VALUE = re.compile(
 )
 # What stands in tags is not what they close, nor is <|im_end|> part of it.
 _SENTENCE_END = re.compile(
-    r"</|<\||(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s"
+    r"。|</|<\||(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s"
 )
 _DISPLAYS = (("$$", "$$"), ("$\n", "$"), (r"\[", r"\]"))
 # On a line of its own '- 5' is an item of a list.
@@ -168,15 +199,17 @@ def after_last_marker(text: str) -> str | None:
   line that is not empty counts. Of a displayed formula only the text between
   its delimiters counts.
   """
-  end = len(text)
+  end, quality = len(text), None
   for _ in range(_MAX_MARKERS):
     end = max(text.rfind(mark, 0, end) for mark in _MARKS)
     if end < 0:
-      return None
+      break
     statement = _stated_at(text, end)
-    if statement is not None:
+    if statement and _QUALITY.fullmatch(statement):
+      quality = quality or statement
+    elif statement is not None:
       return statement
-  return None
+  return quality
 
 
 def _stated_at(text: str, start: int) -> str | None:
@@ -184,7 +217,11 @@ def _stated_at(text: str, start: int) -> str | None:
   if text.startswith("#", start):
     return _hashed_value(text[start : start + _MAX_HASHED_CHARS])
   before = max(0, start - _MAX_CHARS_BEFORE)
-  if _OTHER.search(text, before, start) or text[start - 1 : start].isalpha():
+  letter = text[start - 1 : start]
+  is_word = letter.isascii() and letter.isalpha()
+  if is_word or _OTHER.search(text, before, start):
+    return None
+  if _DENIED.search(text, before, start):
     return None
   marker = _MARKER.match(text, start)
   if marker is None and _TITLE_START.search(text, before, start):
@@ -200,16 +237,23 @@ def _hashed_value(text: str) -> str | None:
 
 
 def _statement(rest: str) -> str | None:
-  """The statement that starts a text; None where it is a mere comment."""
+  """The statement that starts a text; None where it is a mere comment.
+
+  It is empty where the next sentence takes it back.
+  """
   rest = _BULLET.sub("", rest).lstrip(_BEFORE_VALUE)
   for opening, closing in _DISPLAYS:
     if rest.startswith(opening):
-      return rest[len(opening) :].partition(closing)[0].strip()
+      shown, _, tail = rest[len(opening) :].partition(closing)
+      return "" if _TAKEN_BACK.match(tail.lstrip("$. ")) else shown.strip()
   line = rest.partition("\n")[0]
   sentence = _SENTENCE_END.split(line, maxsplit=1)[0]
+  tail = rest[len(sentence) :].lstrip("*_. ")
   sentence = " ".join(sentence.split())
   if not sentence or _ABOUT_ANSWER.match(sentence):
     return None
+  if _TAKEN_BACK.match(tail):
+    return ""
   adverb = _ADVERB.match(sentence)
   statement = without_comment(sentence[adverb.end() if adverb else 0 :])
   # Of \textbf{Answer: 5}.

@@ -21,13 +21,14 @@ _ALIASES = {
     "setminus": "backslash smallsetminus",
     "to": "rightarrow longrightarrow",
     "overline": "bar",
+    "angle": "measuredangle",
     "mathbb": "Bbb",
     "pounds": "textsterling",
     "euro": "texteuro EUR",
     "cent": "textcent",
     "text": (
         "mathrm textbf textit textrm textnormal mbox mathsf hbox textsf texttt"
-        " mathtt emph textsc textup textmd mathup"
+        " mathtt emph textsl textsc textup textmd mathup"
     ),
 }
 _STYLES = (
@@ -37,7 +38,8 @@ _STYLES = (
     " footnotesize small normalsize large Large LARGE huge Huge underline"
     " uline ensuremath boxed fbox framebox strut mathstrut null relax bfseries"
     " itshape quad qquad thinspace enspace space enskip medspace thickspace"
-    " nobreak newline checkmark therefore mathop smash"
+    " nobreak newline checkmark therefore mathop mathord mathbin"
+    " mathrel negthinspace smash"
 )
 _SIGNS = {
     "lt": "<",
@@ -62,6 +64,7 @@ _SIGNS = {
     "cdots": "...",
     "prime": "'",
     "textdollar": r"\$",
+    "mathdollar": r"\$",
     "textpercent": r"\%",
     "lg": r"\log_{10}",
     "R": r"\mathbb{R}",
@@ -103,10 +106,29 @@ _REWRITES = tuple(
         (r"\\", r"(?:\\\\\s*)+\.?$", ""),
         ("\\", r"\\text\s*\{[. ]*\}$|(?<!\\)\\$", ""),
         (r"\text ", r"\\text\s+\{", r"\\text{"),
-        ("operator", r"\\operatorname\s*\{\s*([a-z]+)\s*\}", r"\\\1 "),
+        (
+            "operator",
+            r"\\operatorname\s*\{\s*((?:arc)?(?:sin|cos|tan)h?|cot|sec|csc|ln|log"
+            r"|lg|exp|max|min|gcd|lcm)\s*\}",
+            r"\\\1 ",
+        ),
         ("operator", r"\\operatorname\s*\{", r"\\text{"),
-        ("text", r"\\text\{\s*([,;:])\s*\}", r"\1 "),
-        ("text", r"\{\\text\{([0-9.]+)\}\}", r"{\1}"),
+        ("text", r"\\text\{\s*([,;:]?)\s*\}", r"\1 "),
+        ("text", r"\\text\{\s*\\text\{([^{}]*)\}\s*\}", r"\\text{\1}"),
+        ("text", r"\\text\{(sin|cos|tan|ln|log)\}", r"\\\1 "),
+        # Digits are digits, also as text, but not behind other digits.
+        ("text", r"([\^_]) ?\\text\{ ?([0-9]+) ?\}", r"\1{\2}"),
+        (
+            "text",
+            r"(?<![0-9a-zA-Z}])\\text\{ ?([0-9]+(?:\.[0-9]+)?) ?\}",
+            r"\1",
+        ),
+        # \text{12 cm}^2.
+        (
+            "text",
+            r"^\s*\\text\{([0-9.,]+) ?([a-z]+)\}\^\{?([23])\}?[\s.]*$",
+            r"\1\\text{\2}^\3",
+        ),
         ("USD", r"\\text\{\s*USD\s*\}", " USD "),
         ("all real", r"\\text\{\s*all real(?:s| numbers)\s*\}", r"\\mathbb{R}"),
         (
@@ -116,7 +138,7 @@ _REWRITES = tuple(
         ),
         (
             "text",
-            r"\\text\{\s*(e|i|-|\\[$%]|\^\\circ|\\(?:euro|pounds))\s*\}",
+            r"\\text\{\s*(e|i|-|\\[$%]|\^\\circ|\\(?:euro|pounds|cent|pi)) *\}",
             r"\1",
         ),
         ("^", r"\^\s*\{\s*(?:\\circ|\\text\{\s*o\s*\})\s*\}", r"^\\circ "),
@@ -143,7 +165,14 @@ _REWRITES = tuple(
             r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}",
             r"\\binom{\1}{\2}",
         ),
-        ("{", r"\{([:,;-])\}", r"\1"),
+        ("{", r"\{([:,;.-])\}", r"\1"),
+        # 45{}^\circ, 45{^\circ}, {101}_2, 0.{\overline{3}}.
+        ("{", r"(?<=[0-9])\{ ?\}(?=\^)", ""),
+        ("{", r"(?<=[0-9])\{(\^\\circ) ?\}", r"\1 "),
+        ("_", r"^\s*\{([0-9A-Z]+)\}(?=_)", r"\1"),
+        ("{", r"(?<=[0-9.])\{(\\overline\{[0-9]+\})\}", r"\1"),
+        ("not", r"\\not ?=", r"\\ne "),
+        ("arrow", r"^\s*\\(?:Long)?[Rr]ightarrow", ""),
         # {}_5C_2, {}^5C_2 and C(5, 2).
         (
             "C",
@@ -160,6 +189,7 @@ _REWRITES = tuple(
             r"(\\sqrt(?:\s*\[[^\[\]]*\])?)\s*([0-9a-z]|\\pi(?![a-z]))",
             r"\1{\2}",
         ),
+        ("frac", r"(?<=[0-9])\{(\\frac\{[0-9]+\}\{[0-9]+\})\}", r"\1"),
         ("overline", r"\\overline\s*([0-9])", r"\\overline{\1}"),
         ("dot", r"\\dot\s*([0-9])", r"\\dot{\1}"),
     )

@@ -1,9 +1,12 @@
 """What may stand before '=' without being part of the answer."""
 
+from collections.abc import Iterable
+from collections.abc import Sequence
 import re
 
 from score_jax.grading.maths.nodes import Node
 from score_jax.grading.maths.nodes import Ordered
+from score_jax.grading.maths.nodes import Relation
 from score_jax.grading.maths.nodes import Scalar
 from score_jax.grading.maths.nodes import Symbol
 from score_jax.grading.maths.nodes import Words
@@ -26,13 +29,15 @@ _NAME = re.compile(
     rf"\({_VARIABLE}(?:,{_VARIABLE})*\)"
     rf"|(?:P|Pr|E|Var|n|N)\({_EVENT}(?:(?:\\cap|\\cup|\|) ?{_EVENT})?\)"
 )
+_LATIN = re.compile(r"[a-zA-Z]+")
+_LETTERS = re.compile(r"\\?[a-zA-Z]+")
 
 
 def is_name(node: Node) -> bool:
   """Whether a node gives a name to what is on the other side of '='."""
   match node:
     case Ordered():
-      return all(map(is_name, node.items))
+      return all(map(is_name, node.items)) and are_in_order(node.items)
     case Words():
       return len(node.text) == 1 or is_quantity(node.text)
     case Symbol():
@@ -41,3 +46,30 @@ def is_name(node: Node) -> bool:
       is_named = _NAME.fullmatch(node.text) is not None
       return not node.unit and (is_named or is_quantity(node.text))
   return False
+
+
+def are_in_order(names: Sequence[Node]) -> bool:
+  """Whether names are in the order in which values without names are given.
+
+  (x, y) = (1, 2) says what (1, 2) says, (y, x) = (1, 2) does not. Greek letters
+  have no such order: (\\rho, \\theta, \\phi).
+  """
+  texts = [name.text for name in names if not isinstance(name, Ordered)]
+  latin = [text for text in texts if _LATIN.match(text)]
+  return len(set(texts)) == len(texts) and latin == sorted(
+      latin, key=str.casefold
+  )
+
+
+def named(node: Node) -> Node | None:
+  """What an equation gives a value to: x of x = 2; None for others."""
+  is_equation = isinstance(node, Relation) and set(node.operators) == {"="}
+  names = [side for side in node.sides if is_name(side)] if is_equation else ()
+  return names[0] if names else None
+
+
+def letters_named(nodes: Iterable[Node]) -> set[str]:
+  """The letters that equations give values to; those of x_1 and x_2 are x."""
+  names = [name for name in map(named, nodes) if name is not None]
+  texts = [str(n) if isinstance(n, Ordered) else n.text for n in names]
+  return {match[0] if (match := _LETTERS.match(t)) else t for t in texts}

@@ -17,7 +17,7 @@ MAX_RAW_CHARS = 2000
 
 # Thousands, while the spacing still tells 1,\!234 from the list 1, 234.
 _SET_THOUSANDS = re.compile(
-    r"(?<=[0-9])(?:, ?\\! ?|\{,\} ?|\\text\{,\}|\\[,;: ]|~)"
+    r"(?<=[0-9])(?:, ?\\! ?|\{(?:,|\\,)\} ?|\\text\{,\}|\\[,;: ]|~)"
     r"(?=[0-9]{3}(?![0-9]))"
 )
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
@@ -25,9 +25,8 @@ _SPACED_THOUSANDS = re.compile(
     r"(?<![0-9a-zA-Z.,/_^}])(?<![0-9.,/] )[0-9]{1,3}(?: [0-9]{3})+"
     r"(?![0-9/]| [0-9])"
 )
-# 'About 3.16' is what is stated, but \sqrt{10} \approx 3.16 states the root.
-_ABOUT = re.compile(r"^\s*(?:[a-zA-Z]\s*)?\\approx(?![a-zA-Z])")
-_APPROXIMATION = re.compile(r"\\approx(?![a-zA-Z]).*")
+# 'About 3.16' is what is stated.
+_ABOUT = re.compile(r"^\s*\\approx(?![a-zA-Z])")
 _PYTHON_POWER = re.compile(r"(?<=[0-9a-zA-Z)}])\*\*(?=[-0-9a-zA-Z{(])")
 _TIMES_TEN = re.compile(r"(?<=[0-9]) ?x ?(?=10\^)")
 _UNION_LETTER = re.compile(r"(?<=[)\]]) ?U ?(?=[(\[])")
@@ -62,10 +61,11 @@ def normalize(text: str) -> str:
     text = latex.one_spelling(_SET_THOUSANDS.sub("", text))
     text = " ".join(text.split())
   if _WORD.search(text):
-    text = phrases.without_lead(phrases.without_comment(text))
+    # First what leads: \text{Therefore, the answer is }5 has no comment.
+    text = phrases.without_comment(phrases.without_lead(text))
     text = _INFINITY.sub(r"\\infty ", text)
   if r"\approx" in text:
-    text = _APPROXIMATION.sub("", _ABOUT.sub("", text))
+    text = _ABOUT.sub("", text)
   text = _IDLE_SPACE.sub("", " ".join(_with_signs(text).split()))
   return _without_end(text)
 

@@ -28,6 +28,8 @@ _SCIENTIFIC = re.compile(
     rf"(?:({_DECIMAL})(?:\\times|\\cdot|\*))?10\^(?:\{{([+-]?[0-9]+)\}}|([0-9]))"
     rf"|({_DECIMAL})[eE]([+-]?[0-9]+)"
 )
+# Digits of a decimal behind its point.
+_PLACES = re.compile(r"[-+]?[0-9]*(?:\.([0-9]*))?")
 _TEN = fractions.Fraction(10)
 
 
@@ -51,6 +53,23 @@ def parse_number(text: str) -> fractions.Fraction | float | None:
     return sign * math.inf
   value = _unsigned(body)
   return None if value is None else sign * value
+
+
+def rounds_to(number: fractions.Fraction | float, decimal: str) -> bool:
+  """Whether a number is rounded, or cut off, to the digits of a decimal.
+
+  Args:
+    number: any number.
+    decimal: a normalised plain number; others than decimals must be equal.
+  """
+  rounded = parse_number(decimal)
+  places = _PLACES.fullmatch(decimal)
+  if places is None or math.inf in (abs(number), abs(rounded)):
+    return number == rounded
+  if number * rounded < 0:
+    return False
+  last = 1 / _TEN ** len(places.group(1) or "")
+  return -last / 2 <= abs(number) - abs(rounded) < last
 
 
 def _unsigned(body: str) -> fractions.Fraction | None:

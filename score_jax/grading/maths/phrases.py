@@ -8,7 +8,7 @@ import re
 
 _QUANTITIES = frozenset(
     (
-        "answer answers result solution solutions value values area areas"
+        "answer answers ans result solution solutions value values area areas"
         " volume perimeter circumference length width height depth radius"
         " diameter distance side sides edge edges hypotenuse altitude angle"
         " measure degree degrees slope intercept vertex center centre"
@@ -62,9 +62,9 @@ _SUBJECT = re.compile(
 _END = r"(?<=[^\s{,;])\s*[,;(–—]? *(?:\\text\{)? *[,;(]? *\b"
 _REASON = re.compile(rf"{_END}(?:because|since|rounded to)\b", re.IGNORECASE)
 _SUMMING_UP = re.compile(
-    rf"{_END}(?:in (?:total|all)|altogether|overall|as (?:required|desired"
-    r"|needed|expected|claimed|wanted|requested|stated|shown|asked|found"
-    r"|before))\b",
+    rf"{_END}(?:in (?:total|all)|altogether|overall|obviously|of course"
+    r"|and (?:so )?we are done|as (?:we |was )?(?:required|desired|needed"
+    r"|expected|claimed|wanted|requested|stated|shown|asked|found|before))\b",
     re.IGNORECASE,
 )
 _WAY = re.compile(

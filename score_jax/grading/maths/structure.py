@@ -14,6 +14,7 @@ from score_jax.grading.maths.brackets import OPENING
 from score_jax.grading.maths.brackets import is_one_group
 from score_jax.grading.maths.brackets import split
 from score_jax.grading.maths.names import is_name
+from score_jax.grading.maths.names import letters_named
 from score_jax.grading.maths.nodes import Node
 from score_jax.grading.maths.nodes import Ordered
 from score_jax.grading.maths.nodes import Relation
@@ -40,6 +41,7 @@ _OPERATORS = {
     r"\le": "<=",
     ">": ">",
     r"\ge": ">=",
+    r"\approx": "~",
 }
 _TURNED = {">": "<", ">=": "<="}
 _BOTH = frozenset((r"\text{and}", r"\land"))
@@ -132,6 +134,9 @@ def _read_list(text: str, depth: int) -> Node | None:
   if is_ordering and not _BOTH.isdisjoint(marks):
     # Both at once: not what x < 1 or x > 2 says.
     return Unordered("conjunction", items)
+  if not _EITHER.isdisjoint(marks) and len(letters_named(items)) > 1:
+    # x = 2 or y = 3 gives neither.
+    return Unordered("alternatives", items)
   return Unordered("set", items)
 
 
@@ -196,6 +201,8 @@ def _read_relation(text: str, depth: int) -> Node | None:
     raise UnreadableError("A relation with an \\in.")
   sides = [_read(part, depth) for part in parts]
   operators = [_OPERATORS[mark] for mark in marks]
+  if "~" in operators and set(operators[:-1]) | {"="} != {"="}:
+    raise UnreadableError("Only the end of an equation is rounded.")
   if all(operator in _TURNED for operator in operators):
     sides.reverse()
     operators = [_TURNED[operator] for operator in reversed(operators)]
@@ -256,9 +263,11 @@ def _read_brackets(text: str, depth: int) -> Node | None:
   if opening == r"\{":
     items = _items(parts, depth)
     # \{5\} is 5, but \{\emptyset\} and \{\{5\}\} are sets of sets.
-    is_nested = inner.startswith(r"\{") or isinstance(items[0], Symbol)
-    is_alone = len(items) == 1 and not is_nested
-    return items[0] if is_alone else Unordered("set", items)
+    is_nested = any(part.startswith(r"\{") for part in parts)
+    if is_nested:
+      items = tuple(Unordered("set", _members(item)) for item in items)
+    is_alone = len(items) == 1 and not isinstance(items[0], Symbol)
+    return items[0] if is_alone and not is_nested else Unordered("set", items)
   items = tuple(_read(part, depth) for part in parts)
   if all(isinstance(i, Ordered) and i.brackets == "[]" for i in items):
     # [[1, 2], [3, 4]], as in Python.

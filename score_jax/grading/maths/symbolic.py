@@ -6,6 +6,7 @@ many times faster, and cannot loop.
 """
 
 from collections.abc import Iterator
+import fractions
 import functools
 import random
 
@@ -18,6 +19,7 @@ from score_jax.grading.maths.nodes import Relation
 from score_jax.grading.maths.nodes import UnreadableError
 from score_jax.grading.maths.nodes import scalars
 from score_jax.grading.maths.number import parse_number
+from score_jax.grading.maths.number import rounds_to
 from score_jax.grading.maths.parser import parse_expression
 from score_jax.grading.maths.structure import read
 
@@ -50,6 +52,12 @@ class SymbolicLeaves:
     )
     is_ordered = gold.operators[0] in ("<", "<=")
     return _is_multiple(first, second, must_be_positive=is_ordered)
+
+  def is_rounded(self, text: str, rounded: str) -> bool:
+    value = sympy.N(_parse(text), _DIGITS)
+    if not value.is_Float or _magnitude(value) > _DIGITS:
+      return False
+    return rounds_to(fractions.Fraction(str(value)), rounded)
 
 
 def handle(request: dict[str, str]) -> dict[str, str]:
@@ -118,6 +126,8 @@ def is_same_expression(gold: sympy.Expr, answer: sympy.Expr) -> bool:
     return False
   agreeing = 0
   for point in _points(symbols, _has_kinks(gold, answer)):
+    if _has_power_of_zero(answer, point):
+      return False
     value = _value(gold, point)
     if value is None or not (value.is_real or gold.has(sympy.I)):
       continue
@@ -137,6 +147,8 @@ def _is_multiple(
     return False
   ratios = []
   for point in _points(symbols, _has_kinks(first, second)):
+    if _has_power_of_zero(second, point):
+      return False
     values = _value(first, point), _value(second, point)
     if None in values or 0 in values:
       continue
@@ -146,6 +158,16 @@ def _is_multiple(
   if must_be_positive and not (ratios[0].is_real and ratios[0] > 0):
     return False
   return all(_is_same_value(ratios[0], ratio) for ratio in ratios[1:])
+
+
+def _has_power_of_zero(expression: sympy.Expr, point: _Point) -> bool:
+  """Whether something that is 0 has a power with a variable, as 0^{x^2} has.
+
+  That is 1 where the exponent is 0, which no other point shows.
+  """
+  bases = {p.base for p in expression.atoms(sympy.Pow) if p.exp.free_symbols}
+  values = [_value(base, point) for base in bases]
+  return any(v is not None and _is_same_value(v, sympy.S.Zero) for v in values)
 
 
 def _has_kinks(*expressions: sympy.Expr) -> bool:

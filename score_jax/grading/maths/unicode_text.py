@@ -11,7 +11,8 @@ _SIGNS = {
     "−": "-", "‐": "-", "‑": "-", "﹣": "-", "－": "-", "×": r"\times ",
     "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "∗": "*", "÷": r"\div ",
     "∕": "/", "⁄": "/", "±": r"\pm ", "∓": r"\mp ", "∞": r"\infty ",
-    "°": r"^\circ ", "º": r"^\circ ", "≤": r"\le ", "≥": r"\ge ",
+    "°": r"^\circ ", "º": r"^\circ ", "˚": r"^\circ ",
+    "≤": r"\le ", "≥": r"\ge ",
     "⩽": r"\le ", "⩾": r"\ge ", "≦": r"\le ", "≧": r"\ge ", "≠": r"\ne ",
     "≈": r"\approx ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
     "∖": r"\setminus ", "∅": r"\emptyset ", "Ø": r"\emptyset ",
@@ -36,7 +37,9 @@ _DASH = re.compile(
     r"((?<![0-9a-zA-Z.)}\]+*/^-])[0-9.,]+\s*[–—‒―]\s*[0-9.,]+"
     r"(?![0-9a-zA-Z(\\{√^*/+-]))|[–—‒―]"
 )
-_ROOT = re.compile(r"([√∛∜])\s*(?:\(([^()]*)\)|([0-9]+|[a-z]|\\pi))")
+_ROOT = re.compile(
+    r"([√∛∜])\s*(?:\(([^()]*)\)|\{([^{}]*)\}|([0-9]+|[a-z]|\\pi))"
+)
 _ROOTS = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
 _SCRIPTS = (("<super>", "^"), ("<sub>", "_"))
 # What these stand for is the character itself, in another shape.
@@ -102,5 +105,5 @@ def _greek(character: str) -> str:
 
 
 def _root(match: re.Match) -> str:
-  sign, bracketed, bare = match.groups()
-  return rf"{_ROOTS[sign]}{{{bracketed or bare}}}"
+  sign, *parts = match.groups()
+  return rf"{_ROOTS[sign]}{{{''.join(part or '' for part in parts)}}}"

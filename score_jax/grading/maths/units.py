@@ -13,7 +13,7 @@ _SPELLINGS = {
     "yd": "yard yards",
     "mi": "mile miles",
     "kg": "kilogram kilograms",
-    "g": "gram grams gm gms",
+    "g": "gram grams gramme grammes gm gms",
     "lb": "lbs",
     # Of weight, or of money.
     "pound": "pounds",
@@ -51,6 +51,8 @@ _SPELLINGS = {
     "qt": "quart quarts",
     "pt": "pint pints",
     "cup": "cups",
+    "tsp": "teaspoon teaspoons",
+    "tbsp": "tablespoon tablespoons",
     "rpm": "",
 }
 _CANONICAL = {
@@ -70,12 +72,18 @@ _POWER = r"(?:\^\{?([23])\}?)?"
 _TEXT_UNIT = re.compile(rf"(.+?)(?:\^\\circ)?\\text\{{([^{{}}]*)\}}{_POWER}")
 # Without \text, several letters only: 5 m may be a product.
 _BARE_UNIT = re.compile(
-    r"(.*[0-9}])(?: ((?=.*[a-zA-Z]{4}|sq|cu)[a-zA-Z]{2,}\.?(?: [a-zA-Z]+){0,4})"
+    r"(.*[0-9}])(?: ((?=.*[a-zA-Z]{4}|sq|cu)[a-zA-Z]{2,}\.?(?: [a-zA-Z]+){0,4}"
+    # Nor is m / s one with a space before it.
+    r"|[a-zA-Z]+/[a-zA-Z]+(?:\^[23])?)"
     rf"| ?([a-zA-Z]{{2,}}){_POWER})"
 )
 _A_TIME = re.compile(r" an? (?=(?:second|minute|hour|day|week|month|year)$)")
-_SQUARED = re.compile(r"([a-z]+) (square|cube)d")
-_ANGLE = re.compile(r"\\(?:sin|cos|tan|sec|csc|cot)(?![a-z])")
+_SQUARED = re.compile(r"(.* per )?([a-z]+) (square|cube)d")
+_AGE = re.compile(r"^(years?|months?|weeks?|days?) old$")
+# What has no degrees behind it: sin 60^\circ is a number, and so is \pi.
+_ANGLE = re.compile(r"\\(?:sin|cos|tan|sec|csc|cot|pi)(?![a-z])")
+# 5 M are five million, no metres.
+_LARGE = frozenset("MGKB")
 _SIGNS = {
     "%": "%",
     r"\%": "%",
@@ -94,7 +102,7 @@ _FIGURE = re.compile(r"(.*[0-9}])\\triangle ?([A-Z]+)")
 # \text{km}/\text{h}, \frac{\text{km}}{\text{h}}.
 _QUOTIENT = re.compile(
     r"\\text\{([^{}]*)\}/\\text\{([^{}]*)\}"
-    r"|\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}\}"
+    r"|\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}(\^[23])?\}"
 )
 _MULTIPLE = re.compile(
     r"(.*[0-9}]) ?(?:\\text\{)?(hundred|thousand|million|billion|trillion)"
@@ -159,21 +167,28 @@ def is_same_unit(gold: str, answer: str) -> bool:
 
 
 def _one_text(match: re.Match) -> str:
-  parts = [part.strip() for part in match.groups() if part is not None]
-  return rf"\text{{{'/'.join(parts)}}}"
+  *parts, power = match.groups()
+  factors = [part.strip() for part in parts if part is not None]
+  return rf"\text{{{'/'.join(factors)}{power or ''}}}"
 
 
 def _split_words(
     text: str, body: str, words: str, power: str | None, *, is_marked: bool
 ) -> tuple[str, str]:
   lowered = " ".join(words.lower().replace(".", "").split())
+  if words.strip() in _LARGE:
+    return text, ""
   lowered = lowered.replace("per cent", "percent")
   lowered = _A_TIME.sub(" per ", lowered)
-  if (match := _SQUARED.fullmatch(lowered)) and match[1] in _CANONICAL:
-    lowered = f"{match[2].replace('cube', 'cubic')} {match[1]}"
+  lowered = _AGE.sub(r"\1", lowered)
+  if (match := _SQUARED.fullmatch(lowered)) and match[2] in _CANONICAL:
+    power_name = match[3].replace("cube", "cubic")
+    lowered = f"{match[1] or ''}{power_name} {match[2]}"
   if not re.search("[a-z%]", lowered) or _NO_UNITS.search(lowered):
     return text, ""
   unit = _one_spelling(lowered) + (f"^{power}" if power else "")
+  if unit == "degree" and r"\pi" in body:
+    return text, ""
   if not is_marked and not _is_known(unit):
     return text, ""
   return body, unit

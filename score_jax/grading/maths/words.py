@@ -16,8 +16,8 @@ _CHOICE = re.compile(
 _BARE_CHOICE = re.compile(r"\[?([A-Z])[).\]]")
 # Fewer letters may be a product. The lookahead keeps x y out.
 _BARE_WORDS = re.compile(
-    r"(?=.*[A-Za-z]{3})[A-Za-z]{4,}|(?=.*[A-Za-z]{3})[A-Za-z]+(?: [A-Za-z]+)+"
-    r"|[Yy]es|[Nn]o|[Oo]dd|[A-Za-z]{4,} [0-9]{1,2}"
+    r"(?:(?=.*[A-Za-z]{3})(?:[A-Za-z]{4,}|[A-Za-z]+(?: [A-Za-z]+)+)"
+    r"|[Yy]es|[Nn]o|[Oo]dd)!?|[A-Za-z]{4,} [0-9]{1,2}"
 )
 # \text{June }20, \text{area of }\triangle ABC.
 _MIXED = re.compile(
@@ -26,10 +26,13 @@ _MIXED = re.compile(
 )
 _LATEX_MARKS = re.compile(r"\\text\{|[{}\\]")
 _IDLE_START = re.compile(
-    r"(?:there (?:is|are|exists?) |the (?:equation|system|inequality) has )?"
+    r"(?:there (?:is|are|exists?) |it(?: i|')s "
+    r"|the (?:equation|system|inequality) has )?"
     r"(?:(?:an?|the) )?",
     re.IGNORECASE,
 )
+# No factorial of a name.
+_EXCLAMATION = re.compile(r"(?:(?<=[a-z]{3})|(?<=^no))!+$")
 _NONE_OF = re.compile(r"(no (?:[a-z]+ )*[a-z]{3,})s")
 _MONTHS = {
     name[:3]: name
@@ -96,7 +99,7 @@ def _one_spelling(words: str) -> str:
   if date := _date(words):
     return date
   words = words[_IDLE_START.match(words).end() :]
-  words = re.sub(r" exists?$", "", words)
+  words = re.sub(r" exists?$", "", _EXCLAMATION.sub("", words))
   if match := _NONE_OF.fullmatch(words):
     words = match.group(1)
   # One letter is a name, whose case counts: that of a choice.

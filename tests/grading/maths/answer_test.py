@@ -66,6 +66,39 @@ class StatedAnswerTest(parameterized.TestCase):
     self.assertEqual(grade.answer, expected)
 
   @parameterized.parameters(
+      "I don't think that the answer is 5.",
+      "It's not true that the final answer is 5.",
+      "Nobody says the answer is 5.",
+      "I doubt my answer is 5.",
+      "The incorrect answer is 5.",
+      "The answer is 5. That is incorrect.",
+      "The answer is 5.\nWait, that's not right.",
+      "The answer is 5. Wrong! It is 6.",
+      "The answer is 5. Oh no, it should be $6$.",
+      "The answer is 5. No, it's \\frac{1}{2}.",
+      "The answer is $$5$$. But this is not the answer.",
+  )
+  def test_denied_answers_are_none(self, text):
+    (grade,) = self.grader.grade([text], ["5"])
+    self.assertEqual(grade.status, "no_answer")
+
+  @parameterized.parameters(
+      "The answer is 5. It is false that there are more.",
+      "The answer is 5. And it is 5 for every n.",
+      "The answer is 5. This is not true for n=3.",
+      "The answer is 5. No, it is a prime, so no more is needed.",
+      "n is not 3, so that the answer is 5.",
+      "Without a doubt the answer is 5.",
+      "The answer is 5\n\nThe answer is positive, so it makes sense.",
+      "The answer is 5.\n\n**Note:** The answer is an integer.",
+      "The answer is equal to 5, obviously.",
+      "\u6240\u4ee5\u7b54\u6848\u662f$5$\u3002",
+  )
+  def test_what_only_sounds_like_a_denial(self, text):
+    (grade,) = self.grader.grade([text], ["5"])
+    self.assertTrue(grade.is_correct)
+
+  @parameterized.parameters(
       "so it is 5",
       r"\boxed{5",
       r"\boxed{}",

@@ -219,6 +219,139 @@ KINDS = {
         ("f(x)=2x+1", ("1+2x", "f(x)=1+2x"), ("2x", "f(x)=2x", "f(y)=2x+1")),
         ("2004!", (r"2004!",), ("2005!", "2004", r"\frac{1}{2004!}")),
     ),
+    "text around digits": (
+        (
+            r"\frac{3}{4}",
+            (r"\frac{\text{3}}{\text{4}}", r"\text{3}/\text{4}"),
+            (r"\frac{\text{4}}{\text{3}}", r"\frac3\text{not }4"),
+        ),
+        (
+            "12",
+            (r"\text{\textbf{12}}", r"\mathbf{\text{12}}", r"\textsl{12}"),
+            (r"1\text{ 2}", r"\text{1}\text{2}", r"\text{1 2}", r"1{}2"),
+        ),
+        (r"8\pi", (r"8\mathrm{\pi}",), (r"8\mathrm{\pi}^\circ",)),
+        ("59292", (r"59{\,}292",), (r"59{\,}29", r"59{}292{}1")),
+        (r"\$18.90", (r"\$18{.}90", r"\mathdollar18.90"), (r"\$18.{}9",)),
+        (
+            r"0.\overline{12}",
+            (r"0.{\overline{12}}",), (r"0.{\overline{1}}2", r"{\overline{12}}"),
+        ),
+        (r"2\sqrt{3}", ("√{12}", "2√{3}"), ("√{1}2", "√12{3}")),
+        ("5", (r"\Rightarrow5", r"\therefore x=5"), (r"6\Rightarrow5",)),
+        (r"x\ne2", (r"x\not=2",), ("x=2", r"x\not2")),
+    ),
+    "units in words": (
+        (
+            r"9.8\text{ m/s}^2",
+            ("9.8 m/s^2", "9.8 meters/second^2", r"9.8\text{ m/s}^{2}"),
+            ("9.8 m/s", r"9.8\text{ meters per second cubed}", "9.8 s/m^2"),
+        ),
+        (
+            "18",
+            (
+                r"18\text{ tablespoons}", r"18\text{ grammes}", "18 km/h",
+                "18 years old",
+            ),
+            ("18 a/b", "18 km/h/x", r"18\text{ fold}", r"18\text{ years off}"),
+        ),
+        (r"50\text{ cents}", (r"50\text{¢}",), (r"50\text{€}",)),
+        ("45^\\circ", ("45˚", r"45{^\circ}", r"\measuredangle A=45^\circ"),
+         (r"45^{\circ}2",)),
+        (r"12\text{ cm}^2", (r"12\operatorname{cm}^2",), (r"\text{12 cm}^3",)),
+    ),
+    "words in relations": (
+        (
+            "x>2",
+            ("2<x", r"x>2\text{ cm}", "2x>4"),
+            (
+                r"x>2\text{ (false)}", r"x>2\text{ except x=3}", "x>2 fails",
+                r"x\text{ halved}>2", r"x\text{ cm}>2", r"x>2\text{ never}",
+                r"2x>4\text{ never}", r"x\%>2", r"x>2\text{x}",
+            ),
+        ),
+        (
+            "x=-10",
+            ("-10=x", r"x=-10\text{ m}", r"x=-10.0"),
+            (
+                r"x\text{ doubled}=-10", r"x\text{ k}=-10", r"x\%=-10",
+                r"-10=x\text{ negated}", r"x=-10\text{ never}",
+            ),
+        ),
+        (
+            "y=2x+1",
+            ("2x+1=y", "y-1=2x"),
+            (r"y\text{ inverse}=2x+1", r"y-1\text{ bananas}=2x"),
+        ),
+        (
+            r"x<1\text{ or }x>2",
+            (r"x>2\text{ or }x<1",),
+            (r"x<1\text{ or }x>2\text{ denied}",),
+        ),
+    ),
+    "powers of zero": (
+        (
+            "749",
+            (r"749+0^2", r"749+0\cdot z", "749z^0"),
+            (
+                "749+0^{z^2}", "749(1-0^{z^2})", "749+(w-w)^{z^2}",
+                r"749+(\sin^2 w+\cos^2 w-1)^{z^2}", "749+0^{|z|}",
+                r"749+(\sqrt{3-2\sqrt{2}}-\sqrt{2}+1)^{z^2}",
+            ),
+        ),
+        ("x", (r"x+0^3",), ("x+0^{x^2}", "x+0^{|x-3|}", "x(1-0^{|x-1|})")),
+        ("x^2+y^2=13", ("y^2+x^2=13",), ("x^2+y^2+0^{x^2}=13",)),
+    ),
+    "roundings": (
+        (
+            r"\sqrt{10}",
+            (
+                r"\sqrt{10}\approx3.162", r"x=\sqrt{10}\approx 3.2",
+                r"\sqrt{10}\approx3.16\text{ cm}", "√10 ≈ 3.16",
+                r"\sqrt{10}\approx3",
+            ),
+            (
+                r"\sqrt{10}\approx3.17", r"\sqrt{10}\approx-3.16",
+                r"\sqrt{10}\approx x", r"\sqrt{10}\approx(3,4)",
+                r"\sqrt{10}\approx3.16\text{ or }3", r"\sqrt{11}\approx3.2",
+                r"\sqrt{10}\approx\text{no}", r"x\approx\sqrt{10}",
+            ),
+        ),
+        (
+            "5",
+            (r"5\approx5.0", r"x\approx5", r"\text{Area}\approx5"),
+            (r"5\approx6", r"5=5\approx6=7", r"4.9\approx5", r"5\approx-5"),
+        ),
+        (
+            r"\frac{3}{4}",
+            (r"\frac34\approx0.8", r"\frac34\approx0.7", r"0.75\approx0.75"),
+            (r"\frac34\approx0.8\text{ or }0.7", r"0.8\approx\frac34"),
+        ),
+        (r"5\text{ cm}", (r"5\text{ cm}\approx5",), (r"5\approx5\text{ m}",)),
+    ),
+    "labels": (
+        (
+            "(1,2)",
+            ("(x,y)=(1,2)", "P=(1,2)", r"(r,\theta)=(1,2)", "(a,B)=(1,2)"),
+            (
+                "(y,x)=(1,2)", "(x,x)=(1,2)", "(x,y,z)=(1,2)", "(y=1,x=2)",
+                r"(1\text{ cm},2\text{ kg})",
+            ),
+        ),
+        (
+            "1,2,3",
+            ("x=1,2,3", "n=3,n=1,n=2", "x_1=1,x_2=2,x_3=3"),
+            ("a=3,b=2,c=1", "x=1,2,y=3", r"1\text{ m},2\text{ s},3"),
+        ),
+        ("n=2,3,4", ("2,3,4",), ("n=2,m=3,k=4",)),
+        ("5", ("x=y=5", "a=b=c=5"), ("x=y=6", "(x,y)=5", "x=4=5")),
+        ("3:4", ("a:b=3:4", "AB:BC=3:4"), ("b:a=3:4", "a:b:c=3:4")),
+        ("x=2,y=3", (r"x=2\text{ and }y=3",), (r"x=2\lor y=3",)),
+        (r"\frac{\pi}{6}", (r"\theta=\frac{\pi}{6}",),
+         (r"\frac{\pi}{6}^\circ", r"\frac{\pi}{6}\text{ degrees}")),
+        ("5", (r"5\text{ m}",), (r"5\text{ M}", r"5\text{ K}")),
+        ("1,2", (r"\{1,2\}",), (r"\{\{1\},\{2\}\}", r"\{\{1,2\}\}")),
+    ),
 }  # fmt: skip
 
 
