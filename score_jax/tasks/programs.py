@@ -67,10 +67,10 @@ def split_by_judgeability(
 
   Tests run in another process than the program, and only plain data crosses
   between the two. So tests that build objects of the program's own classes, or
-  that hand functions to it, cannot be judged. Nor can tests that pass without
-  a call of the function: every program would be right. Nor can tests that the
-  data set's own program fails, because it was written for another version of
-  Python.
+  that hand objects of their own to it, cannot be judged. Nor can tests that
+  pass without a call of the function: every program would be right. Nor can
+  tests that the data set's own program fails, because it was written for
+  another version of Python.
 
   Args:
     problems: the problems of a split.

@@ -5,14 +5,17 @@ arguments to the solver's process. The judge trusts the tests, and nothing that
 comes from the solver.
 """
 
-import builtins
+from collections.abc import Callable
+from collections.abc import Sequence
 import os
 from typing import Any
 from typing import NoReturn
 
 from score_jax.grading.sandbox import codec
 from score_jax.grading.sandbox import confine
+from score_jax.grading.sandbox import exceptions
 from score_jax.grading.sandbox import frames
+from score_jax.grading.sandbox import lending
 from score_jax.grading.sandbox.tiers import Tier
 
 # Written once both processes are behind their wall. A failure before is not the
@@ -21,17 +24,14 @@ READY = b"R"
 UNJUDGEABLE = "unjudgeable: "
 UNCALLED = "uncalled"
 
-# A solution must not raise exceptions in the tests that end a loop or a program
-# quietly. They become RuntimeErrors. An AssertionError is no way out: tests
-# that catch it let wrong answers pass as well.
-_KEPT = (StopIteration, StopAsyncIteration, BaseExceptionGroup)
-_PASSED_ON = {
-    name: kind
-    for name, kind in vars(builtins).items()
-    if isinstance(kind, type)
-    and issubclass(kind, Exception)
-    and not issubclass(kind, _KEPT)
-}
+# What the messages of a solution that lies may lead to.
+_MALFORMED = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+)
 
 
 class _Over(BaseException):
@@ -54,6 +54,7 @@ class _Solver:
 
   def __init__(self, fd: int):
     self._fd = fd
+    self._lent: list[Callable] = []
     self.verdict: str | None = None
     self.is_out_of_memory = False
     self.is_called = False
@@ -69,14 +70,21 @@ class _Solver:
     self._end("memory" if is_memory and not is_source else "load_error")
 
   def __call__(self, *args: Any, **kwargs: Any) -> Any:
-    """Calls the solution's function with copies of plain arguments."""
-    self.is_called = True
-    return self.call(0, args, kwargs)
+    """Calls the solution's function with copies of plain arguments.
 
-  def call(self, index: int, args: Any, kwargs: Any) -> Any:
+    Functions among them stay here, for the solution to call.
+    """
+    self.is_called = True
+    args, kwargs, places = lending.take_out(args, kwargs, self._lent)
+    return self.call(0, args, kwargs, places)
+
+  def call(
+      self, index: int, args: Any, kwargs: Any, places: Sequence[Any] = ()
+  ) -> Any:
     """Calls the function, which is object 0, or an object that it returned."""
     try:
-      reply = self._ask({"of": index, "call": codec.encode((args, kwargs))})
+      call = {"call": codec.encode((args, kwargs)), "places": places}
+      reply = self._ask({"of": index, **call})
     except codec.NotPlainError as error:
       if self.has_objects:  # perhaps one of them: the solution's doing
         self._end("fail")
@@ -90,14 +98,34 @@ class _Solver:
       if "object" in reply:
         self.has_objects = True
         return _Object(self, int(reply["object"]), bool(reply["is_true"]))
-      raised = _exception(reply["raised"], codec.decode(reply["args"]))
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+      args = codec.decode(reply["args"])
+      raised = exceptions.rebuild(reply["raised"], args)
+    except _MALFORMED:
       self._end("crash")
     self.is_out_of_memory |= isinstance(raised, MemoryError)
     raise raised
 
   def _ask(self, message: Any) -> dict[str, Any]:
-    data = frames.pack(message)
+    reply = self._send(frames.pack(message))
+    while "lent" in reply:
+      reply = self._send(self._lend(reply))
+    return reply
+
+  def _lend(self, call: dict[str, Any]) -> bytes:
+    """Calls a function of the tests for the solution."""
+    try:
+      function = self._lent[call["lent"]]
+      args, kwargs = codec.decode(call["call"])
+    except _MALFORMED:
+      self._end("crash")
+    try:
+      return frames.pack({"returned": codec.encode(function(*args, **kwargs))})
+    except AssertionError:  # the tests say no, and no solution may catch it
+      self._end("fail")
+    except Exception as error:
+      return exceptions.describe(error)
+
+  def _send(self, data: bytes) -> dict[str, Any]:
     try:
       frames.write_all(self._fd, data)
       reply = frames.receive(self._fd)
@@ -168,7 +196,7 @@ def judge(fd: int, solution: str, tests: str, entry_point: str) -> str:
     return f"{UNJUDGEABLE}they do not compile: {error}"
   function = _Solver(fd)
   namespace = {
-      "__name__": "tests",
+      "__name__": lending.TESTS_MODULE,
       entry_point: function,
       "candidate": function,
   }
@@ -187,23 +215,3 @@ def judge(fd: int, solution: str, tests: str, entry_point: str) -> str:
 
 def _first(items: Any) -> Any:
   return items[0] if isinstance(items, list) and items else None
-
-
-def _exception(names: list[str], args: Any) -> Exception:
-  """The exception that the tests see for one that the solution raised.
-
-  Args:
-    names: builtin classes of the solution's exception, the nearest first.
-    args: its arguments.
-
-  Returns:
-    An exception of the nearest class that a solution may raise in the tests.
-  """
-  kinds = [_PASSED_ON[name] for name in names if name in _PASSED_ON]
-  # Below Exception itself there is nothing to tell apart.
-  if not kinds or kinds[0] is Exception and names[0] != "Exception":
-    return RuntimeError(f"the solution raised {names[:1]}")
-  try:
-    return kinds[0](*args)
-  except (TypeError, ValueError):  # a subclass with other arguments
-    return RuntimeError(f"the solution raised {names[:1]}")

@@ -6,6 +6,7 @@ no test and no other solution. The solution itself comes from the judge, over
 the only socket that the solver has.
 """
 
+from collections.abc import Callable
 import os
 import signal
 import socket
@@ -15,7 +16,9 @@ from typing import Any
 
 from score_jax.grading.sandbox import codec
 from score_jax.grading.sandbox import confine
+from score_jax.grading.sandbox import exceptions
 from score_jax.grading.sandbox import frames
+from score_jax.grading.sandbox import lending
 from score_jax.grading.sandbox.tiers import Tier
 
 START = b"s"
@@ -88,7 +91,7 @@ def _load(fd: int, solution: str, entry_point: str) -> Any:
     pass
   # Whatever a solution raises, SystemExit included, is its own failure.
   except BaseException as error:
-    reply = _describe(error)
+    reply = exceptions.describe(error)
   frames.write_all(fd, reply)
   return function
 
@@ -100,11 +103,15 @@ def _answer(fd: int, objects: list[Any], call: Any) -> None:
     fd: the socket to the judge.
     objects: what may be called: the function, and what was returned that is no
       plain data, which grows by it.
-    call: number of an object, and its arguments.
+    call: number of an object, its arguments, and the places of functions.
   """
   reply = _OUT_OF_MEMORY
   try:
-    args, kwargs = codec.decode(call["call"])
+    args, kwargs = lending.put_back(
+        *codec.decode(call["call"]),
+        call["places"],
+        lambda number: _stand_in(fd, objects, number),
+    )
     result = objects[call["of"]](*args, **kwargs)
     try:
       reply = {"returned": codec.encode(result)}
@@ -115,15 +122,21 @@ def _answer(fd: int, objects: list[Any], call: Any) -> None:
   except MemoryError:
     pass
   except BaseException as error:
-    reply = _describe(error)
+    reply = exceptions.describe(error)
   frames.write_all(fd, reply)
 
 
-def _describe(error: BaseException) -> bytes:
-  """The builtin classes of an exception, nearest first, and its arguments."""
-  classes = type(error).__mro__
-  names = [c.__name__ for c in classes if c.__module__ == "builtins"]
-  try:
-    return frames.pack({"raised": names, "args": codec.encode(error.args)})
-  except (TypeError, ValueError):  # arguments that cannot cross
-    return frames.pack({"raised": names, "args": []})
+def _stand_in(fd: int, objects: list[Any], number: int) -> Callable:
+  """What has the judge call the function of the tests with this number."""
+
+  def function(*args: Any, **kwargs: Any) -> Any:
+    call = codec.encode((args, kwargs))
+    frames.send(fd, {"lent": number, "call": call})
+    # It may call the solution in turn.
+    while "of" in (reply := frames.receive(fd)):
+      _answer(fd, objects, reply)
+    if "returned" in reply:
+      return codec.decode(reply["returned"])
+    raise exceptions.rebuild(reply["raised"], codec.decode(reply["args"]))
+
+  return function

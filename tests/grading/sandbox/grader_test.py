@@ -300,6 +300,115 @@ class ObjectTest(parameterized.TestCase):
     self.assertEqual(status("def f(x): return 2", tests), "fail")
 
 
+class LendingTest(parameterized.TestCase):
+  """Functions that the tests hand to a solution."""
+
+  @parameterized.parameters(
+      ("g(x)", "assert candidate(lambda y: y * 2, 3) == 6"),
+      ("g(x)", "assert candidate(g=lambda y: y * 2, x=3) == 6"),
+      ("g(x)", "assert candidate(abs, -2) == 2"),
+      ("g(x)", "assert candidate(str.upper, 'a') == 'A'"),
+      ("g(*x)", "import operator\nassert candidate(operator.add, (1, 2)) == 3"),
+      ("g(x)", "import math\nassert candidate(math.sqrt, 4) == 2"),
+      (
+          "g(x)",
+          "from functools import partial\n"
+          "assert candidate(partial(pow, 2), 3) == 8",
+      ),
+      ("g(x)", "def g(y): return [y]\nassert candidate(g, 3) == [3]"),
+      ("g(x, k=1)", "assert candidate(lambda y, k: (y, k), 3) == (3, 1)"),
+      ("map(g, x)", "assert list(candidate(lambda y: y + 1, [1])) == [2]"),
+      ("sorted(x, key=g)", "assert candidate(lambda y: -y, [1, 2]) == [2, 1]"),
+      ("lambda y: g(g(y))", "assert candidate(lambda y: y + 1, 0)(1) == 3"),
+      (
+          "g(x)",
+          "def g(y): return 1 + candidate(g, y - 1) if y else 0\n"
+          "assert candidate(g, 5) == 5",
+      ),
+  )
+  def test_can_be_called(self, body, tests):
+    self.assertEqual(status(f"def f(g, x): return {body}", tests), "pass")
+
+  def test_is_called_once_for_every_call(self):
+    tests = (
+        "a = []\ncandidate(lambda y: a.append(y), [1, 2])\nassert a == [1, 2]"
+    )
+    self.assertEqual(status("def f(g, x):\n  for y in x: g(y)", tests), "pass")
+    self.assertEqual(status("def f(g, x): return g(1)", tests), "fail")
+
+  def test_exceptions_cross_both_ways(self):
+    tests = (
+        "def g(y): raise KeyError(y)\n"
+        "try:\n  assert candidate(g, 1) == 2\n"
+        "except KeyError as error:\n  assert error.args == (1,)"
+    )
+    self.assertEqual(status("def f(g, x): return g(x)", tests), "pass")
+    caught = "def f(g, x):\n  try: g(x)\n  except KeyError as e: return {}"
+    self.assertEqual(status(caught.format("e.args[0] + 1"), tests), "pass")
+    self.assertEqual(status(caught.format("3"), tests), "fail")
+
+  def test_what_the_tests_deny_no_solution_saves(self):
+    tests = "def g(y): assert y == 1\nassert candidate(g, 1) == 2"
+    for solution, expected in (
+        ("def f(g, x):\n  g(1)\n  return 2", "pass"),
+        ("def f(g, x):\n  g(2)\n  return 2", "fail"),
+        ("def f(g, x):\n  try: g(2)\n  except: pass\n  return 2", "fail"),
+        (
+            "def f(g, x):\n  try: g(2)\n  finally: return 2",
+            "fail",
+        ),
+    ):
+      self.assertEqual(status(solution, tests), expected)
+
+  @parameterized.parameters(
+      "g(f)",
+      "g(lambda: 1)",
+      "g(x, x)",
+      "g(g)",
+      "f(g, x)",
+      "g.__globals__['candidate'] and x",
+      "type('A', (int,), {'__eq__': lambda s, o: True})(g(8))",
+  )
+  def test_wrong_programs_fail(self, body):
+    tests = "assert candidate(lambda y: y - 1, 5) == 4"
+    self.assertIn(
+        status(f"def f(g, x): return {body}", tests), ("fail", "crash")
+    )
+
+  def test_lies_about_calls_fail(self):
+    lie = (
+        "import json, os, struct\n"
+        "def f(g, x):\n"
+        "  for fd in range(3, 16):\n"
+        "    try:\n"
+        "      data = json.dumps({}).encode()\n"
+        "      os.write(fd, struct.pack('<I', len(data)) + data)\n"
+        "    except OSError: pass\n"
+        "  return x"
+    )
+    tests = "assert candidate(lambda y: y - 1, 5) == 4"
+    for message in (
+        {"lent": 1, "call": {"tuple": [[5], {"dict": []}]}},
+        {"lent": "0", "call": {"tuple": [[5], {"dict": []}]}},
+        {"lent": 0, "call": 5},
+        {"lent": 0, "call": {"tuple": [5, 5]}},
+        {"lent": 0},
+        {"lent": None, "returned": 4.5},
+        {"lent": [], "call": []},
+    ):
+      self.assertIn(status(lie.format(message), tests), ("fail", "crash"))
+
+  @parameterized.parameters(
+      *("eval", "exec", "open", "getattr", "print", "__import__", "str.format"),
+      *("[].append", "object()", "candidate", "type('A', (), {})()"),
+      *("__import__('os').system", "__import__('operator').call"),
+      *("__import__('os').path.join", "__import__('functools').partial(eval)"),
+  )
+  def test_what_reaches_further_is_not_lent(self, function):
+    with self.assertRaises(errors.UnjudgeableTestsError):
+      status("def f(g, x): return x", f"candidate({function}, 1)")
+
+
 class ExceptionTest(parameterized.TestCase):
 
   @parameterized.parameters(
@@ -464,13 +573,13 @@ class BatchTest(absltest.TestCase):
 
   def test_tests_that_cannot_be_judged_are_all_named(self):
     tests = [
-        "assert candidate(lambda: 1)",
+        "assert candidate(eval)",
         "assert candidate(1) == 1",
         "x =",
         "assert candidate(object()) == 1",
     ]
     with self.assertRaisesRegex(
-        errors.UnjudgeableTestsError, "3 of 4 .*'function'"
+        errors.UnjudgeableTestsError, "3 of 4 .*'builtin_function"
     ) as caught:
       grader(TIERS[0]).grade([_IDENTITY] * 4, tests, ["f"] * 4)
     self.assertEqual(caught.exception.indices, (0, 2, 3))
