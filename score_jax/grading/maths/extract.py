@@ -71,6 +71,14 @@ _TAKEN_BACK = re.compile(
     r"\s[-+$(]{0,4}(?:[0-9\\]|[b-z](?![a-z]))|wrong\s?[.!])",
     re.IGNORECASE,
 )
+# '... is not \boxed{5}', and '\boxed{5} is wrong'.
+_NOT_BOX = re.compile(
+    r"(?:\bnot|n['’]t)\s[$\\(\[\s]{0,6}\\\w{0,5}box(?:ed)?\s?\{$"
+)
+_IS_WRONG = re.compile(
+    r"(?:is|was) (?:wrong|incorrect|false|not (?:right|correct))\b"
+)
+_AROUND_BOX = "}$?.)]\\ \n"
 # A quality of the answer, unless no statement stands before it.
 _QUALITY = re.compile(
     r"(?:an? |the )?(?:(?:positive|negative|nonnegative|whole|natural|rational"
@@ -119,11 +127,25 @@ _MAX_MARKERS = 100
 def stated_answer(text: str) -> str | None:
   """The final answer that a text states, as it is written there, or None.
 
-  The last balanced box wins over any marker, also when it is empty.
+  The last balanced box wins over any marker, also when it is empty. What is
+  taken back beside it is empty, too.
   """
   text = without_thoughts(text)
   boxed = last_boxed(text)
-  return after_last_marker(text) if boxed is None else boxed
+  if boxed is None:
+    return after_last_marker(text)
+  return "" if _is_denied_box(text, boxed) else boxed
+
+
+def _is_denied_box(text: str, content: str) -> bool:
+  """Whether the words next to the last box take its content back."""
+  start = text.rfind(content)
+  end = start + len(content)
+  tail = text[end : end + _MAX_CHARS_BEFORE].lstrip(_AROUND_BOX)
+  if tail and (_IS_WRONG.match(tail) or _TAKEN_BACK.match(tail)):
+    return True
+  before = text[max(0, start - _MAX_CHARS_BEFORE) : start]
+  return _NOT_BOX.search(before) is not None
 
 
 def without_thoughts(text: str) -> str:
