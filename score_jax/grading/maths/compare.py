@@ -11,6 +11,7 @@ from typing import Protocol
 
 from score_jax.grading.maths.intervals import as_union
 from score_jax.grading.maths.intervals import is_interval
+from score_jax.grading.maths.intervals import merged
 from score_jax.grading.maths.intervals import variables
 from score_jax.grading.maths.names import are_in_order
 from score_jax.grading.maths.names import is_name
@@ -88,7 +89,22 @@ def _alone(node: Node) -> Node:
   return node.items[0] if is_union and len(node.items) == 1 else node
 
 
+def _expanded(node: Node) -> Node:
+  """x = 3, y = -1 of (x, y) = (3, -1); others as they are."""
+  match node:
+    case Relation((Ordered() as names, Ordered() as values), ("=",)):
+      if len(names.items) != len(values.items):
+        return node
+      pairs = zip(names.items, values.items, strict=True)
+      return Unordered("set", tuple(Relation(p, ("=",)) for p in pairs))
+  return node
+
+
 def _compare_forms(gold: Node, answer: Node, leaves: Leaves) -> bool | None:
+  if isinstance(gold, Unordered):
+    answer = _expanded(answer)
+  elif isinstance(answer, Unordered):
+    gold = _expanded(gold)
   if isinstance(answer, Relation) and not isinstance(gold, Relation):
     return _compare_with_equation(gold, answer, leaves)
   if isinstance(gold, Relation) and not isinstance(answer, Relation):
@@ -259,9 +275,10 @@ def _compare_rounding(rounding: Relation, leaves: Leaves) -> bool | None:
 
 
 def _is_condition(node: Node) -> bool:
-  """Whether a node says by <, <= or != which numbers a set holds."""
+  """Whether a node says by <, <=, != or several parts what a set holds."""
   if isinstance(node, Unordered):
-    return any(map(_is_condition, node.items))
+    is_of_parts = node.kind in ("union", "conjunction")
+    return is_of_parts or any(map(_is_condition, node.items))
   return isinstance(node, Relation) and "=" not in node.operators
 
 
@@ -278,7 +295,7 @@ def _compare_sets_of_numbers(
   if None in sides:
     return False
   return _compare_collections(
-      *(Unordered("union", side) for side in sides), leaves
+      *(Unordered("union", merged(side)) for side in sides), leaves
   )
 
 

@@ -1,6 +1,7 @@
 """Sets of real numbers, said by intervals or by conditions on a variable."""
 
 from collections.abc import Iterable
+import fractions
 import math
 import re
 
@@ -15,6 +16,8 @@ from score_jax.grading.maths.number import parse_number
 INFINITY = Scalar(r"\infty")
 MINUS_INFINITY = Scalar(r"-\infty")
 REALS = Ordered("()", (MINUS_INFINITY, INFINITY))
+# A number, and 1 or -1 where only what is above or below it is meant.
+_End = tuple[fractions.Fraction | float, int]
 # The interval that is left on either side of a bracket that is taken out.
 _LEFT_OF = {"(": "]", "[": ")"}
 _RIGHT_OF = {")": "[", "]": "("}
@@ -87,11 +90,52 @@ def _joined(
   return tuple(interval for union in unions for interval in union)
 
 
+def merged(union: tuple[Ordered, ...]) -> tuple[Ordered, ...]:
+  """Intervals that no longer overlap or touch, where all ends are numbers."""
+  spans = [_span(interval) for interval in union]
+  if None in spans:
+    return union
+  kept = []
+  for low, high in sorted(span for span in spans if span[0] <= span[1]):
+    if kept and low <= (kept[-1][1][0], kept[-1][1][1] + 1):
+      kept[-1] = kept[-1][0], max(high, kept[-1][1])
+    else:
+      kept.append((low, high))
+  return tuple(_interval(low, high) for low, high in kept)
+
+
+def _span(interval: Ordered) -> tuple[_End, _End] | None:
+  """The ends of an interval, None where one of them is no plain number."""
+  if not all(isinstance(i, Scalar) and not i.unit for i in interval.items):
+    return None
+  low, high = (parse_number(item.text) for item in interval.items)
+  if low is None or high is None:
+    return None
+  opening, closing = interval.brackets
+  return (low, int(opening == "(")), (high, -int(closing == ")"))
+
+
+def _interval(low: _End, high: _End) -> Ordered:
+  texts = {math.inf: INFINITY, -math.inf: MINUS_INFINITY}
+  ends = (texts.get(end, Scalar(str(end))) for end, _ in (low, high))
+  return _between(*ends, *("<=" if end[1] == 0 else "<" for end in (low, high)))
+
+
 def _intersection(
     unions: list[tuple[Ordered, ...] | None],
 ) -> tuple[Ordered, ...] | None:
-  """x > 0 and x <= 5: of two rays in opposite directions."""
-  if len(unions) != 2 or None in unions or any(len(u) != 1 for u in unions):
+  """x > 0 and x <= 5: of numbers, or two rays in opposite directions."""
+  if None in unions:
+    return None
+  spans = [[_span(interval) for interval in union] for union in unions]
+  if all(None not in pieces for pieces in spans):
+    common = spans[0]
+    for pieces in spans[1:]:
+      common = [
+          (max(a[0], b[0]), min(a[1], b[1])) for a in common for b in pieces
+      ]
+    return merged(tuple(_interval(*s) for s in common if s[0] <= s[1]))
+  if len(unions) != 2 or any(len(u) != 1 for u in unions):
     return None
   first, second = (union[0] for union in unions)
   for low, high in ((first, second), (second, first)):
@@ -112,6 +156,10 @@ def _of_relation(relation: Relation) -> tuple[Ordered, ...] | None:
   if len(sides) == 2 and (found := _distance(sides[1])):
     inside = _within(found[1], sides[0], "<=" if marks[0] == "<" else "<")
     return _outside(inside[0]) if inside else None
+  if len(sides) == 3 and (found := _distance(sides[1])):
+    inside = _within(found[1], sides[0], "<=" if marks[0] == "<" else "<")
+    around = _within(found[1], sides[2], marks[1])
+    return _intersection([around, inside and _outside(inside[0])])
   match [is_name(side) for side in sides]:
     case [True, False]:
       low, high = MINUS_INFINITY, sides[1]

@@ -21,13 +21,15 @@ _VARIABLE = r"(?:[k-nr-z]|\\theta)"
 _EVENT = r"[A-Z]'?"
 _NAME = re.compile(
     rf"m?\\(?:angle|triangle) ?(?:[A-Z](?:_\{{?[0-9]\}}?)?'* ?)+"
-    r"|\\overline\{[A-Z]+\}|\|[A-Z]{2}\|"
+    r"|\\overline\{[A-Z]+\}|\|[A-Z]{1,2}\|"
+    r"|\\vec ?(?:[a-z]|\{[a-z]\})"
     # AB is a segment, ab a product.
     rf"|(?:[a-zA-Z]|[A-Z]+|{_GREEK}){_MARKS}"
     # The value of a function, while a(b) may be a product.
     rf"|(?:[fghpqruyF-HPQR-V]|\\(?:phi|varphi|psi)){_MARKS}(?:\^\{{-1\}})?"
     rf"\({_VARIABLE}(?:,{_VARIABLE})*\)"
     rf"|(?:P|Pr|E|Var|n|N)\({_EVENT}(?:(?:\\cap|\\cup|\|) ?{_EVENT})?\)"
+    rf"|(?:E|Var)\[{_EVENT}\]"
 )
 _LATIN = re.compile(r"[a-zA-Z]+")
 _LETTERS = re.compile(r"\\?[a-zA-Z]+")

@@ -91,11 +91,20 @@ class _Parser:
         product /= self._parse_signed()
         if self._starts_factor():
           raise UnreadableError("What follows a quotient may belong below it.")
-      elif self._starts_factor() or self._starts_power_behind_bracket():
+      elif (
+          self._starts_factor()
+          or self._starts_power_behind_bracket()
+          or self._starts_factorial_behind_one()
+      ):
         self._check_digits_are_apart()
         product *= self._parse_power()
       else:
         return product
+
+  def _starts_factorial_behind_one(self) -> bool:
+    """3!4!; what 3!4 means nobody knows."""
+    around = self._tokens[self._index - 1 : self._index + 2 : 2]
+    return self._next.isdigit() and around == ["!", "!"]
 
   def _parse_signed(self) -> sympy.Expr:
     if self._next in ("+", "-"):
@@ -230,7 +239,10 @@ class _Parser:
       index = self._parse_brackets()
     elif self._next == "(":
       return sympy.sqrt(self._parse_brackets())
-    return self._parse_argument() ** (1 / index)
+    radicand = self._parse_argument()
+    if index.is_odd and radicand.is_negative:
+      return -((-radicand) ** (1 / index))
+    return radicand ** (1 / index)
 
   def _parse_name(self) -> sympy.Expr:
     name = self._take()
@@ -315,5 +327,8 @@ class _Parser:
         raise UnreadableError("What follows may belong to the function.")
       argument *= self._parse_power()
     if self._next in vocabulary.QUOTIENTS:
-      raise UnreadableError("A quotient of a function or of its argument.")
+      below = self._tokens[self._index + 1]
+      # \ln 3/\ln 2 is one of functions.
+      if below not in vocabulary.FUNCTIONS and below != r"\log":
+        raise UnreadableError("A quotient of a function or of its argument.")
     return argument

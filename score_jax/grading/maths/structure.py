@@ -75,6 +75,7 @@ _SYMBOL = re.compile(
 _REALS = r"\mathbb{R}"
 _SET_OF = re.compile(r"\\\{ ?([a-zA-Z])(?:\\in ?\\mathbb\{R\})?[|:](.+)\\\}")
 _LETTER = re.compile(r"[A-Za-z]")
+_LETTERS = re.compile(r"[A-Za-z]+")
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -92,7 +93,7 @@ def _read(text: str, depth: int) -> Node:
   if match := _TEXT.fullmatch(text):
     return _read_text(match.group(1).strip(), depth)
   if words := read_sentence(text):
-    return words
+    return _read_words(words.text)
   for reader in _READERS:
     node = reader(text, depth + 1)
     if node is not None:
@@ -103,9 +104,12 @@ def _read(text: str, depth: int) -> Node:
 def _read_text(words: str, depth: int) -> Node:
   if _MATHS_IN_TEXT.match(words):
     return _read(words, depth + 1)
-  parts = [
-      part for part in re.split(r",|\band\b|\bor\b", words) if part.strip()
-  ]
+  return _read_words(words)
+
+
+def _read_words(words: str) -> Node:
+  """Words, or a list of them."""
+  parts = [part for part in re.split(r",|\band\b", words) if part.strip()]
   if len(parts) > 1 and not read_sentence(words):
     return Ordered("", tuple(map(words_node, parts)))
   return words_node(words)
@@ -122,16 +126,12 @@ def _read_list(text: str, depth: int) -> Node | None:
   if not _CONNECTIVES.isdisjoint(marks):
     parts = [part for part in parts if part.strip()]
   items = _items(parts, depth)
-  if all(_is_word(item) for item in items):
+  if _are_words(items):
     # R, Q, P: such questions ask for an order.
     return Ordered("", items)
-  is_ordering = any(
-      isinstance(item, Relation) and set(item.operators) <= {"<", "<="}
-      for item in items
-  )
   if all(map(intervals.is_interval, items)) and set(marks) <= _EITHER:
     return Unordered("union", items)
-  if is_ordering and not _BOTH.isdisjoint(marks):
+  if _is_conjunction(items, marks):
     # Both at once: not what x < 1 or x > 2 says.
     return Unordered("conjunction", items)
   if not _EITHER.isdisjoint(marks) and len(letters_named(items)) > 1:
@@ -154,9 +154,33 @@ def _items(parts: Sequence[str], depth: int) -> tuple[Node, ...]:
   return tuple(items)
 
 
-def _is_word(node: Node) -> bool:
-  is_letter = isinstance(node, Scalar) and _LETTER.fullmatch(node.text)
-  return bool(is_letter) or isinstance(node, Words | Symbol)
+def _are_words(items: Sequence[Node]) -> bool:
+  """Whether a list is one of names: A, B, or Alice, Bob."""
+  name = _LETTER
+  if any(isinstance(item, Words) for item in items):
+    name = _LETTERS  # Bob is then no product
+  return all(
+      isinstance(item, Words | Symbol)
+      or isinstance(item, Scalar)
+      and name.fullmatch(item.text)
+      for item in items
+  )
+
+
+def _is_conjunction(items: Sequence[Node], marks: Sequence[str]) -> bool:
+  r"""Whether all conditions of a list hold at once.
+
+  So they do between 'and', and where one only leaves out what another holds:
+  x > 0, x \ne 1.
+  """
+  relations = [item for item in items if isinstance(item, Relation)]
+  operators = {mark for relation in relations for mark in relation.operators}
+  is_ordering = not operators.isdisjoint({"<", "<="}) and "=" not in operators
+  if not _BOTH.isdisjoint(marks) or not _EITHER.isdisjoint(marks):
+    return is_ordering and not _BOTH.isdisjoint(marks)
+  leaves_out = "!=" in operators
+  is_of_reals = Unordered("union", (intervals.REALS,)) in items
+  return is_ordering + leaves_out + is_of_reals > 1
 
 
 def _read_union(text: str, depth: int) -> Node | None:
@@ -174,13 +198,19 @@ def _members(node: Node) -> tuple[Node, ...]:
 
 
 def _read_difference(text: str, depth: int) -> Node | None:
-  r"""\mathbb{R}\setminus[1, 2]; other differences are symbols."""
+  r"""\mathbb{R}\setminus[1, 2], or of an interval; others are symbols."""
   if text.startswith(_REALS + "-"):
     text = text.replace("-", r"\setminus", 1)
   parts, marks = split(text, {r"\setminus"})
-  if len(marks) != 1 or parts[0].strip() != _REALS:
+  if len(marks) != 1 or not parts[0].strip().startswith((_REALS, "(", "[")):
     return None
-  return intervals.complement(_read(parts[1], depth))
+  whole, rest = _read(parts[0], depth), _read(parts[1], depth)
+  remaining = intervals.complement(rest)
+  if whole == intervals.REALS or remaining is None:
+    return remaining
+  if not intervals.is_interval(whole):
+    return None
+  return Unordered("conjunction", (whole, remaining))
 
 
 def _read_relation(text: str, depth: int) -> Node | None:
@@ -192,9 +222,11 @@ def _read_relation(text: str, depth: int) -> Node | None:
   if marks == [r"\in"]:
     # x \in [1, 2] says no more than [1, 2] does.
     node = _read(parts[1], depth)
-    if not isinstance(node, Ordered | Unordered):
-      return None
     if not is_name(_read(parts[0], depth)):
+      return None
+    if node == Symbol(r"\emptyset"):
+      return node
+    if not isinstance(node, Ordered | Unordered):
       return None
     return Unordered("union", (node,)) if isinstance(node, Ordered) else node
   if not {r"\in", r"\notin"}.isdisjoint(marks):

@@ -70,11 +70,10 @@ _NO_UNITS = re.compile(
 )
 _POWER = r"(?:\^\{?([23])\}?)?"
 _TEXT_UNIT = re.compile(rf"(.+?)(?:\^\\circ)?\\text\{{([^{{}}]*)\}}{_POWER}")
-# Without \text, several letters only: 5 m may be a product.
+# Without \text, several letters only: 5 m may be a product, 5 m/s hardly.
 _BARE_UNIT = re.compile(
-    r"(.*[0-9}])(?: ((?=.*[a-zA-Z]{4}|sq|cu)[a-zA-Z]{2,}\.?(?: [a-zA-Z]+){0,4}"
-    # Nor is m / s one with a space before it.
-    r"|[a-zA-Z]+/[a-zA-Z]+(?:\^[23])?)"
+    r"(.*[0-9}])(?: ((?=.*[a-zA-Z]{4}|sq|cu|per )[a-zA-Z]{2,}\.?"
+    r"(?: [a-zA-Z]+){0,4}|[a-zA-Z]+/[a-zA-Z]+(?:\^[23])?)"
     rf"| ?([a-zA-Z]{{2,}}){_POWER})"
 )
 _A_TIME = re.compile(r" an? (?=(?:second|minute|hour|day|week|month|year)$)")
@@ -139,7 +138,9 @@ def split_unit(text: str) -> tuple[str, str]:
     body, unit = split_unit(rest)
     # \$5 million is not \$5; \$5 a pound is a unit of its own.
     money = _SIGNS[currency]
-    return sign + body, f"{money}/{unit}" if unit not in ("", money) else money
+    if unit in ("", money):
+      return sign + body, money
+    return sign + body, f"{money}/{unit.removeprefix('/')}"
   if match := _FIGURE.fullmatch(text):
     return match.group(1), "triangle " + match.group(2)
   text = _QUOTIENT.sub(_one_text, text)
@@ -195,6 +196,8 @@ def _split_words(
 
 
 def _one_spelling(words: str) -> str:
+  # \$18\text{ per hour} has a rate without a unit of its own: /h.
+  words = re.sub(r"^per ", "/", words)
   return "/".join(map(_one_factor, re.split(r" per |/", words)))
 
 
@@ -210,6 +213,9 @@ def _one_factor(words: str) -> str:
 
 def _is_known(unit: str) -> bool:
   return (
-      all(factor.partition("^")[0] in _SPELLINGS for factor in unit.split("/"))
+      all(
+          factor.partition("^")[0] in _SPELLINGS
+          for factor in unit.removeprefix("/").split("/")
+      )
       or unit in _SPELLINGS
   )

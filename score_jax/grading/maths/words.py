@@ -6,6 +6,9 @@ from score_jax.grading.maths.nodes import Node
 from score_jax.grading.maths.nodes import Scalar
 from score_jax.grading.maths.nodes import UnreadableError
 from score_jax.grading.maths.nodes import Words
+from score_jax.grading.maths.phrases import is_changing
+from score_jax.grading.maths.units import is_same_unit
+from score_jax.grading.maths.units import split_unit
 
 _IDLE = frozenset(" .,;:'\"-()`")
 _PLAIN = re.compile(r"[A-Za-z]+(?: [A-Za-z0-9]+)*")
@@ -13,7 +16,15 @@ _CHOICE = re.compile(
     r"(?:(?:option|choice|answer|case) ?)?(?:\(([a-z])\)|([a-z])[).]?)",
     re.IGNORECASE,
 )
-_BARE_CHOICE = re.compile(r"\[?([A-Z])[).\]]")
+_BARE_CHOICE = re.compile(
+    r"\[?([A-Z])[).\]]|(?:[Oo]ption|[Cc]hoice|[Cc]ase) ?\(([A-Z])\)"
+)
+# \text{(B)}12, (B)12 and B:12.
+_CHOICE_WITH_VALUE = re.compile(
+    r"(?:\\text\{ ?\(?([A-H])[).:] ?\}|\(([A-H])\)(?=[0-9$\\])"
+    r"|([A-H])[):] ?(?=[-0-9$\\(]))(.+)"
+)
+_MORE_CHOICES = re.compile(r"\b[A-H][).:]|\\text\{ ?\(|[a-zA-Z]{4}")
 # Fewer letters may be a product. The lookahead keeps x y out.
 _BARE_WORDS = re.compile(
     r"(?:(?=.*[A-Za-z]{3})(?:[A-Za-z]{4,}|[A-Za-z]+(?: [A-Za-z]+)+)"
@@ -53,7 +64,11 @@ def read_sentence(text: str) -> Words | None:
   A choice such as 'A)', a date, or words with numbers and names among them.
   """
   if match := _BARE_CHOICE.fullmatch(text):
-    return Words(match.group(1))
+    return Words(match.group(1) or match.group(2))
+  if match := _CHOICE_WITH_VALUE.fullmatch(text):
+    *letters, value = match.groups()
+    if _is_value(value):
+      return Words("".join(letter or "" for letter in letters))
   if r"\text" in text:
     text_alone = text.replace(r"\text{", r" \text{").replace("}", "} ")
     text_alone = " ".join(_LATEX_MARKS.sub("", text_alone).split())
@@ -62,6 +77,14 @@ def read_sentence(text: str) -> Words | None:
   if _date(text_alone.casefold()) or _MIXED.fullmatch(text):
     return words_node(text_alone)
   return None
+
+
+def _is_value(text: str) -> bool:
+  """Whether a text behind a choice gives its value, and says no more."""
+  body, unit = split_unit(text)
+  plain = re.sub(r"\\(?!text)[a-zA-Z]+", " ", body)
+  is_more = r"\text" in body or _MORE_CHOICES.search(plain)
+  return not is_more and not is_changing(text) and is_same_unit("", unit)
 
 
 def read_bare_words(text: str) -> Words | None:

@@ -260,6 +260,54 @@ KINDS = {
          (r"45^{\circ}2",)),
         (r"12\text{ cm}^2", (r"12\operatorname{cm}^2",), (r"\text{12 cm}^3",)),
     ),
+    "choices with values": (
+        (
+            "B",
+            (
+                r"\text{(B) }5", r"\textbf{(B)}\ \frac{1}{2}", r"\text{B. }5",
+                r"\text{(B)}12\text{ cm}", "(B) 12", "B: 12", "option (B)",
+                r"\textbf{(B)}\ (1,2)", r"\text{\textbf{(B)}}",
+            ),
+            (
+                "B) 12, C) 13", "(B) 12 rejected", r"\text{(B)}12\text{ nope}",
+                r"\text{(B)}\text{(C)}", "B: never", "B:A", "option (C)",
+                r"\text{(B)}\text{ is wrong}", "(B)-12", "12B",
+                r"\text{(A)}5\text{ not (B)}", r"\text{not (B)}5",
+            ),
+        ),
+        ("12B", ("12B",), ("(B)12", "B: 12")),
+    ),
+    "merged intervals": (
+        (
+            r"[-1,1]",
+            (r"[-1,0]\cup[0,1]", r"[-1,0)\cup[0,1]", r"[0,1]\cup[-1,0]"),
+            (r"[-1,0)\cup(0,1]", r"[-1,1]\cup[1,2]", r"(-1,0]\cup[0,1]"),
+        ),
+        (
+            r"[2,\infty)",
+            (r"[2,\infty)\cup[5,7]", r"x\in\mathbb{R},x\ge2"),
+            (r"x\ge2\text{ or }x\in\mathbb{R}", r"[2,\infty)\cup[1,7]"),
+        ),
+        (
+            "[0,5)",
+            (r"0\le x\le5,x\ne5", r"0\le x\le5\text{ and }x\ne5"),
+            (r"0\le x\le5,y\ne5", r"0\le x\le5,x\ne4", r"0\le x,x\ne5"),
+        ),
+        (r"x<1\text{ or }x>2", ("x<1,x>2",), (r"x<1\text{ and }x\ne2",)),
+        ("(1,2)", ("(1,2)",), (r"(1,2)\cup(1,2)",)),
+        (r"\mathbb{R}", (r"x\ge2\text{ or }x<2",), (r"x>2\text{ or }x<2",)),
+    ),
+    "roots and factorials": (
+        ("-3", (r"\sqrt[5]{-243}",), (r"\sqrt[4]{-81}", r"\sqrt{-9}")),
+        (r"-\sqrt[3]{2}", (r"\sqrt[3]{-2}",), (r"\sqrt[3]{2}",)),
+        ("35", (r"\frac{7!}{4!\,3!}",), (r"\frac{7!}{4!3}", r"\frac{7!}{43!}")),
+        (
+            r"\binom{n}{3}",
+            (r"\frac{n!}{3!(n-3)!}",),
+            (r"\frac{n!}{3!(n-2)!}", r"\frac{n!}{(n-3)!}"),
+        ),
+        (r"\tan x", (r"\sin x/\cos x",), (r"\cos x/\sin x", r"\sin x/2")),
+    ),
     "words in relations": (
         (
             "x>2",
@@ -346,7 +394,11 @@ KINDS = {
         ("n=2,3,4", ("2,3,4",), ("n=2,m=3,k=4",)),
         ("5", ("x=y=5", "a=b=c=5"), ("x=y=6", "(x,y)=5", "x=4=5")),
         ("3:4", ("a:b=3:4", "AB:BC=3:4"), ("b:a=3:4", "a:b:c=3:4")),
-        ("x=2,y=3", (r"x=2\text{ and }y=3",), (r"x=2\lor y=3",)),
+        (
+            "x=2,y=3",
+            (r"x=2\text{ and }y=3", "(y,x)=(3,2)"),
+            (r"x=2\lor y=3", "(x,x)=(2,3)", "(x,y,z)=(2,3,4)"),
+        ),
         (r"\frac{\pi}{6}", (r"\theta=\frac{\pi}{6}",),
          (r"\frac{\pi}{6}^\circ", r"\frac{\pi}{6}\text{ degrees}")),
         ("5", (r"5\text{ m}",), (r"5\text{ M}", r"5\text{ K}")),
