@@ -5,7 +5,6 @@ Only JSON and safetensors are read: nothing is unpickled and no code is run.
 
 from collections.abc import Iterator
 import contextlib
-import json
 import os
 import re
 from typing import Any
@@ -95,15 +94,7 @@ def read_object(file: str) -> dict[str, Any]:
   """
   if not os.path.isfile(file):
     raise ValueError(f"{file} does not exist: not a Hugging Face directory")
-  try:
-    content = files.read_json(file)
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
-    raise ValueError(
-        f"{file} is not valid JSON{_diagnosis(file)}: {error}"
-    ) from error
-  if not isinstance(content, dict):
-    raise ValueError(f"{file} holds a {type(content).__name__}, no JSON object")
-  return content
+  return files.read_object(file)
 
 
 def refuse_adapter(directory: str) -> None:
@@ -187,7 +178,7 @@ def opened(file: str) -> Iterator[Any]:
   except (safetensors.SafetensorError, OSError) as error:
     raise ValueError(
         f"{file} ({os.path.getsize(file)} bytes) is not a safetensors"
-        f" file{_diagnosis(file)}: {error}"
+        f" file{files.diagnosis(file)}: {error}"
     ) from error
   with handle as tensors:
     yield tensors
@@ -228,29 +219,6 @@ def _other_weights(names: list[str]) -> str:
         ". A .gguf file is for llama.cpp, mostly quantised: take the checkpoint"
         " that it was made from"
     )
-  return ""
-
-
-def _diagnosis(file: str) -> str:
-  """What a broken file seems to be, to follow "is not valid" in a sentence."""
-  with open(file, "rb") as stream:
-    start = stream.read(200).lstrip()
-  if not start:
-    return " but empty"
-  if start.startswith(b"version https://git-lfs"):
-    return (
-        " but a Git LFS pointer: the clone has no weights, run `git lfs pull`"
-        " in it"
-    )
-  if start.startswith(b"<"):
-    return (
-        " but an HTML or XML page: a download that was answered with a web"
-        " page, download it again"
-    )
-  if start.startswith((b"PK\x03\x04", b"\x80\x02")):
-    return " but a pickle, which is never loaded"
-  if file.endswith(".safetensors"):
-    return "; it may be truncated, compare its size and copy it again"
   return ""
 
 

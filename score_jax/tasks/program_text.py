@@ -126,7 +126,7 @@ def _completed(program: str, others: list[str]) -> str:
   lacking = python_source.free_names(program)
   if not lacking:
     return program
-  others = [textwrap.dedent(x) for x in others]
+  others = [_readable(x) for x in others]
   bound = [python_source.bound_names(x) for x in others]
   used = set()
   while found := {
@@ -139,6 +139,12 @@ def _completed(program: str, others: list[str]) -> str:
     return program
   helpers = [others[i].strip("\n") for i in sorted(used)]
   return python_source.join(*helpers, program).strip("\n")
+
+
+def _readable(block: str) -> str:
+  """A block in the first form that gives names a value, or as it is."""
+  variants = _variants(block)
+  return next((v for v in variants if python_source.bound_names(v)), block)
 
 
 def _between_prose(text: str, name: str) -> str | None:

@@ -113,14 +113,20 @@ def _plain_markers(tokenizer: Any) -> TurnMarkers:
 def _template(tokenizer: Any) -> str | None:
   """The chat template, or the one called 'default' if there are several."""
   template = tokenizer.chat_template
-  if not isinstance(template, Mapping):
-    return template
-  if "default" not in template:
+  if isinstance(template, Mapping):
+    if "default" not in template:
+      raise ValueError(
+          f"{_name(tokenizer)} has chat templates named {sorted(template)},"
+          " expected one named 'default': give the one to train with that name,"
+          " or write it into chat_template.jinja"
+      )
+    template = template["default"]
+  if not isinstance(template, str | None):
     raise ValueError(
-        f"{_name(tokenizer)} has chat templates named {sorted(template)},"
-        " expected one named 'default'"
+        f"the chat template of {_name(tokenizer)} is {template!r}, expected a"
+        " text"
     )
-  return template["default"]
+  return template
 
 
 def pieces(

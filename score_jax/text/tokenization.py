@@ -22,9 +22,9 @@ import numpy as np
 import tokenizers
 import transformers
 
-from score_jax.output import files
 from score_jax.text import chat_templates
 from score_jax.text import round_trip
+from score_jax.text import tokenizer_files
 from score_jax.text.chat_templates import TurnMarkers
 
 _NO_OPTIONS: Mapping[str, Any] = types.MappingProxyType({})
@@ -221,35 +221,37 @@ def load(
       '26 Jul 2024', which it is where none is given.
 
   Raises:
-    ValueError: there is no tokenizer in the directory, it needs code of its
-      own, or its conversations cannot be put together from token ids.
+    ValueError: there is no tokenizer in the directory, a file of it is broken,
+      it needs code of its own, its ids are random, or its conversations cannot
+      be put together from token ids.
   """
   path = os.fspath(path)
-  if not os.path.isfile(os.path.join(path, "tokenizer.json")):
-    raise ValueError(f"{path!r} holds no tokenizer.json")
-  content = _read_json(path, "tokenizer_config.json")
-  if "auto_map" in content:
-    raise ValueError(
-        f"tokenizer_config.json of {path!r} has an auto_map: the tokenizer"
-        " needs code from the checkpoint, which is never run; take a checkpoint"
-        " whose tokenizer.json is all that it needs, and remove the auto_map"
-    )
-  # Not AutoTokenizer: its class for a family puts normalisation and splitting
-  # together anew, this one takes tokenizer.json as it is.
-  tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(
-      path,
-      local_files_only=True,
-      trust_remote_code=False,
-      # Checkpoints of Mistral were published with a rule that splits words in
-      # another way than their models were trained with. transformers knows
-      # which ones, but warns only, unless it is told to correct it.
-      fix_mistral_regex=content.get("fix_mistral_regex", True),
-  )
+  content = tokenizer_files.read_config(path)
+  tokenizer = _from_pretrained(path, content.get("fix_mistral_regex", True))
   if tokenizer.chat_template is None:
     # Processors of text and images had the chat template in this file.
-    legacy = _read_json(path, "chat_template.json")
+    legacy = tokenizer_files.read(path, "chat_template.json")
     tokenizer.chat_template = legacy.get("chat_template")
-  return wrap(tokenizer, template_options, _named_stop_ids(path))
+  return wrap(tokenizer, template_options, tokenizer_files.stop_ids(path))
+
+
+def _from_pretrained(path: str, fix_mistral_regex: bool) -> Any:
+  # Not AutoTokenizer: its class for a family puts normalisation and splitting
+  # together anew, this one takes tokenizer.json as it is.
+  try:
+    return transformers.PreTrainedTokenizerFast.from_pretrained(
+        path,
+        local_files_only=True,
+        trust_remote_code=False,
+        # Checkpoints of Mistral were published with a rule that splits words in
+        # another way than their models were trained with. transformers knows
+        # which ones, but warns only, unless it is told to correct it.
+        fix_mistral_regex=fix_mistral_regex,
+    )
+  # Any failure counts: tokenizers raises Exception itself, and what
+  # transformers raises depends on the file that is broken.
+  except Exception as error:
+    raise tokenizer_files.broken(path, error) from error
 
 
 def wrap(
@@ -266,8 +268,10 @@ def wrap(
     stop_ids: ids that end an attempt, beside the end of turn and EOS.
 
   Raises:
-    ValueError: its conversations cannot be put together from token ids.
+    ValueError: its ids are random, or its conversations cannot be put together
+      from token ids.
   """
+  _refuse_dropout(tokenizer)
   markers = chat_templates.find_markers(tokenizer, template_options)
   eos_id = _end_of_turn(tokenizer, markers.between)
   pad_id = tokenizer.pad_token_id
@@ -326,6 +330,16 @@ def check_vocabulary(
   return dataclasses.replace(tokenizer, vocab_size=vocab_size)
 
 
+def _refuse_dropout(tokenizer: Any) -> None:
+  """Raises where the same text gets other ids each time it is encoded."""
+  model = tokenizer.backend_tokenizer.model
+  if isinstance(model, tokenizers.models.BPE) and model.dropout:
+    raise ValueError(
+        f"the model in tokenizer.json has the dropout {model.dropout:g}, which"
+        " gives a text other ids each time: set it to null"
+    )
+
+
 def _end_of_turn(tokenizer: Any, between: str) -> int:
   """Id of the special token that starts the text between two contents."""
   ids = tokenizer(between, add_special_tokens=False)["input_ids"]
@@ -344,38 +358,6 @@ def _special_tokens(tokenizer: Any) -> dict[int, str]:
   flagged = {i: token.content for i, token in added.items() if token.special}
   ids, tokens = tokenizer.all_special_ids, tokenizer.all_special_tokens
   return flagged | dict(zip(ids, tokens, strict=True))
-
-
-def _named_stop_ids(path: str) -> tuple[int, ...]:
-  """EOS of generation_config.json or, where that has none, of config.json.
-
-  Raises:
-    ValueError: what is named there is no token id.
-  """
-  config = _read_json(path, "config.json")
-  contents = {
-      "generation_config.json": _read_json(path, "generation_config.json"),
-      "config.json": config,
-      "text_config of config.json": config.get("text_config") or {},
-  }
-  for name, content in contents.items():
-    found = content.get("eos_token_id")
-    ids = found if isinstance(found, list) else [found]
-    if found is None or not ids:
-      continue
-    if not all(type(i) is int and i >= 0 for i in ids):
-      raise ValueError(
-          f"eos_token_id in {name} of {path!r} is {found!r}, expected a token"
-          " id or a list of them"
-      )
-    return tuple(ids)
-  return ()
-
-
-def _read_json(path: str, name: str) -> dict[str, Any]:
-  """Content of a JSON file, empty where there is no such file."""
-  file = os.path.join(path, name)
-  return files.read_json(file) if os.path.isfile(file) else {}
 
 
 def make_character_tokenizer(characters: str) -> Any:

@@ -133,6 +133,12 @@ class SeveralBlocksTest(parameterized.TestCase):
     for variant in (text, f"[BEGIN]\n{text}\n[DONE]"):
       self.assertEqual(extract_program(variant, "f"), "\n".join(expected))
 
+  def test_blocks_are_read_in_quotes_and_lists(self):
+    for prefix in ("> ", "   "):
+      blocks = "\n".join(f"```py\n{x}\n```" for x in (H, USES_H))
+      text = "\n".join(prefix + line for line in blocks.split("\n"))
+      self.assertEqual(extract_program(text, "f"), f"{H}\n{USES_H}")
+
   def test_imports_from_the_future_stay_first(self):
     future = "from __future__ import annotations"
     program = extract_program(

@@ -138,6 +138,20 @@ class CharacterTokenizerTest(absltest.TestCase):
       with self.assertRaisesRegex(ValueError, "holds no tokenizer.json"):
         tokenization.load(missing)
 
+  def test_it_is_told_what_to_do_without_tokenizer_json(self):
+    path = self.enterContext(tempfile.TemporaryDirectory())
+    with self.assertRaisesRegex(ValueError, "there is no such directory"):
+      tokenization.load(os.path.join(path, "nowhere"))
+    with self.assertRaisesRegex(ValueError, "copy the model's tokenizer files"):
+      tokenization.load(path)
+    with open(os.path.join(path, "tokenizer.model"), "wb"):
+      pass
+    with self.assertRaisesRegex(ValueError, "tokenizer.model: .*AutoTokenizer"):
+      tokenization.load(path)
+    os.symlink("../blobs/gone", os.path.join(path, "tokenizer.json"))
+    with self.assertRaisesRegex(ValueError, "a link to a file that is not"):
+      tokenization.load(path)
+
 
 class DescriptionTest(parameterized.TestCase):
   """Two tokenizers with one description give the same ids and texts."""
@@ -264,6 +278,79 @@ class LoadTest(parameterized.TestCase):
     self._write(name, {"eos_token_id": eos})
     with self.assertRaisesRegex(ValueError, f"eos_token_id in {name} of .* is"):
       tokenization.load(self.path)
+
+  @parameterized.product(
+      name=[
+          "tokenizer.json",
+          "tokenizer_config.json",
+          "special_tokens_map.json",
+          "chat_template.json",
+          "generation_config.json",
+          "config.json",
+      ],
+      found=[
+          ('{"a": 1,', "is not valid JSON"),
+          ("", "but empty"),
+          ("version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
+          ("<html>", "an HTML or XML page"),
+          ('\ufeff{"a": 1}', "a byte order mark"),
+          ("[1]", "holds a list, no JSON object"),
+      ],
+  )
+  def test_a_broken_file_is_refused_by_its_name(self, name, found):
+    content, message = found
+    if name == "chat_template.json":
+      os.remove(os.path.join(self.path, "chat_template.jinja"))
+    self._write(name, content)
+    with self.assertRaisesRegex(ValueError, f"{name} .*{message}"):
+      tokenization.load(self.path)
+
+  def test_a_tokenizer_json_of_another_format_is_refused(self):
+    self._write("tokenizer.json", {"model": {"type": "none such"}})
+    with self.assertRaisesRegex(
+        ValueError, "cannot be loaded .*copy its files"
+    ):
+      tokenization.load(self.path)
+
+  def test_a_chat_template_that_is_no_utf8_is_refused(self):
+    with open(os.path.join(self.path, "chat_template.jinja"), "ab") as file:
+      file.write("é".encode("latin-1"))
+    with self.assertRaisesRegex(ValueError, "tokenizer of .* cannot be loaded"):
+      tokenization.load(self.path)
+
+  @parameterized.parameters(
+      (5,),
+      ({"default": 5},),
+      ([CHATML],),
+      ([{"template": CHATML}],),
+      ([{"name": "default", "template": None}],),
+  )
+  def test_a_chat_template_that_is_no_text_is_refused(self, template):
+    self._set_config(chat_template=template)
+    with self.assertRaisesRegex(ValueError, "chat_template in .* expected a"):
+      tokenization.load(self.path)
+
+  @parameterized.parameters(5, [[CHATML]])
+  def test_a_chat_template_json_without_text_is_refused(self, template):
+    os.remove(os.path.join(self.path, "chat_template.jinja"))
+    self._write("chat_template.json", {"chat_template": template})
+    with self.assertRaisesRegex(ValueError, "template of .* expected a text"):
+      tokenization.load(self.path)
+
+  @parameterized.parameters((0.5, True), (0.0, False), (None, False))
+  def test_random_ids_are_refused(self, dropout, is_refused):
+    os.remove(os.path.join(self.path, "chat_template.jinja"))
+    save_large_tokenizer(self.path, r"\p{N}{1,3}|[^\p{N}]+")
+    file = os.path.join(self.path, "tokenizer.json")
+    with open(file, encoding="utf-8") as stream:
+      content = json.load(stream)
+    content["model"]["dropout"] = dropout
+    self._write("tokenizer.json", content)
+    if is_refused:
+      with self.assertRaisesRegex(ValueError, "dropout 0.5, .*set it to null"):
+        tokenization.load(self.path)
+    else:
+      self.assertLen(tokenization.load(self.path).encode(["123"])[0], 1)
 
   @parameterized.parameters(
       ("mistral", {}, {}, True),
