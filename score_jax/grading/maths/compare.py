@@ -320,8 +320,11 @@ def _values(equation: Relation) -> tuple[Node, ...]:
 
 
 def _is_name_of(name: Node, value: Node) -> bool:
-  """Whether a node names a value: (x, y) names pairs alone."""
-  if isinstance(name, Ordered):
+  """Whether a node names a value: (x, y) pairs alone, |A| numbers."""
+  if isinstance(name, Scalar) and name.text.startswith("|"):
+    return isinstance(value, Scalar) and is_name(name)
+  # [ABC] is an area.
+  if isinstance(name, Ordered) and len(name.items) > 1:
     is_tuple = isinstance(value, Ordered) and is_name(name)
     return is_tuple and len(name.items) == len(value.items)
   return is_name(name)

@@ -53,6 +53,10 @@ _DENIED = re.compile(
     r"(?:\b(?:wrong|incorrect|false|untrue|not|never|nobody|no one|deny|denies"
     r"|impossible|unlikely)|n['’]t)(?:[^\S\n]+\w{1,12}){0,2}?[^\S\n]+(?:that"
     r"|says?|thinks?|believes?|claims?)(?: that)? (?:the|my|our) (?:final )?$"
+    r"|\b(?:if|suppose|assume|assuming|imagine)(?: that)?"
+    r" (?:the|my|our) (?:final )?$"
+    r"|\b(?:may|might|could) (?:\w{1,12} )?(?:think|say|guess|believe|claim)"
+    r"(?: that)? (?:the|my|our) (?:final )?$"
     r"|(?<!\bno )(?<!\bany )(?<!out )(?<!out a )\bdoubt(?: that)?"
     r" (?:the|my|our) (?:final )?$",
     re.IGNORECASE,
@@ -60,7 +64,8 @@ _DENIED = re.compile(
 _MAX_CHARS_BEFORE = 60
 # '... But this is wrong. Actually, it is 6.'
 _TAKEN_BACK = re.compile(
-    r"\s*(?:(?:but|however|no|oh|wait|hmm|sorry|actually|unfortunately|wrong)"
+    r"\s*(?:(?:but|however|no|oh|wait|hmm|sorry|actually|unfortunately|wrong"
+    r"|correction)"
     r"\b[\s,.!:–—-]{0,4}){0,4}(?:"
     r"(?:this|that|it|which)(?:['’]s|\s(?:is|was))\s(?:\w{1,12}\s)?(?:wrong"
     r"|incorrect|false|mistaken|an? (?:mistake|error)"
@@ -68,9 +73,18 @@ _TAKEN_BACK = re.compile(
     r"\s{0,4}(?:[.!,;]|$|because|since)"
     r"|(?<=[\s,.!:–—-])(?<!but )(?<!however, )(?:it|this|that)"
     r"(?:['’]s|\s(?:is|should\sbe|must\sbe))"
-    r"\s[-+$(]{0,4}(?:[0-9\\]|[b-z](?![a-z]))|wrong\s?[.!])",
+    r"\s[-+$(]{0,4}(?:[0-9\\]|[b-z](?![a-z]))|wrong\s?[.!]"
+    r"|just kidding|(?<=[,.!:] )(?<!but, )(?<!however, )[-+$(]{0,4}[0-9\\])",
     re.IGNORECASE,
 )
+# '... is not \boxed{5}', and '\boxed{5} is wrong'.
+_NOT_BOX = re.compile(
+    r"(?:\bnot|n['’]t)\s[$\\(\[\s]{0,6}\\\w{0,5}box(?:ed)?\s?\{$"
+)
+_IS_WRONG = re.compile(
+    r"(?:is|was) (?:wrong|incorrect|false|not (?:right|correct))\b"
+)
+_AROUND_BOX = "}$?.)]\\ \n"
 # A quality of the answer, unless no statement stands before it.
 _QUALITY = re.compile(
     r"(?:an? |the )?(?:(?:positive|negative|nonnegative|whole|natural|rational"
@@ -91,7 +105,8 @@ _ABOUT_ANSWER = re.compile(
 )
 _ADVERB = re.compile(
     r"(?:(?:now|also|indeed|therefore|thus|then|still|simply|just|actually"
-    r"|really|clearly|exactly|precisely|equal to|the point(?=\s*\$?\())\s+)+"
+    r"|really|clearly|exactly|precisely|equal to|that(?= there)"
+    r"|the point(?=\s*\$?\())\s+)+"
     r"(?=\S)",
     re.IGNORECASE,
 )
@@ -104,7 +119,7 @@ _HASHED_VALUE = re.compile(
 )
 # What stands in tags is not what they close, nor is <|im_end|> part of it.
 _SENTENCE_END = re.compile(
-    r"。|</|<\||(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s"
+    r"。|</|<\||<(?:end_of_turn|eos)>|(?<!\bsq)(?<!\bcu)\.[*_]*\s|(?<=[*_])\s*[–—]\s"
 )
 _DISPLAYS = (("$$", "$$"), ("$\n", "$"), (r"\[", r"\]"))
 # On a line of its own '- 5' is an item of a list.
@@ -119,11 +134,25 @@ _MAX_MARKERS = 100
 def stated_answer(text: str) -> str | None:
   """The final answer that a text states, as it is written there, or None.
 
-  The last balanced box wins over any marker, also when it is empty.
+  The last balanced box wins over any marker, also when it is empty. What is
+  taken back beside it is empty, too.
   """
   text = without_thoughts(text)
   boxed = last_boxed(text)
-  return after_last_marker(text) if boxed is None else boxed
+  if boxed is None:
+    return after_last_marker(text)
+  return "" if _is_denied_box(text, boxed) else boxed
+
+
+def _is_denied_box(text: str, content: str) -> bool:
+  """Whether the words next to the last box take its content back."""
+  start = text.rfind(content)
+  end = start + len(content)
+  tail = text[end : end + _MAX_CHARS_BEFORE].lstrip(_AROUND_BOX)
+  if tail and (_IS_WRONG.match(tail) or _TAKEN_BACK.match(tail)):
+    return True
+  before = text[max(0, start - _MAX_CHARS_BEFORE) : start]
+  return _NOT_BOX.search(before) is not None
 
 
 def without_thoughts(text: str) -> str:
@@ -232,7 +261,7 @@ def _stated_at(text: str, start: int) -> str | None:
 
 
 def _hashed_value(text: str) -> str | None:
-  line = text.partition("\n")[0].lstrip("#")
+  line = re.split(r"\n|</|<\|", text, maxsplit=1)[0].lstrip("#")
   return line.strip() if _HASHED_VALUE.fullmatch(line) else None
 
 

@@ -109,8 +109,10 @@ def _read_text(words: str, depth: int) -> Node:
 
 def _read_words(words: str) -> Node:
   """Words, or a list of them."""
+  if sentence := read_sentence(words):
+    return sentence
   parts = [part for part in re.split(r",|\band\b", words) if part.strip()]
-  if len(parts) > 1 and not read_sentence(words):
+  if len(parts) > 1:
     return Ordered("", tuple(map(words_node, parts)))
   return words_node(words)
 

@@ -76,7 +76,9 @@ _BARE_UNIT = re.compile(
     r"(?: [a-zA-Z]+){0,4}|[a-zA-Z]+/[a-zA-Z]+(?:\^[23])?)"
     rf"| ?([a-zA-Z]{{2,}}){_POWER})"
 )
-_A_TIME = re.compile(r" an? (?=(?:second|minute|hour|day|week|month|year)$)")
+_A_TIME = re.compile(
+    r"(?:^| )an? (?=(?:second|minute|hour|day|week|month|year)$)"
+)
 _SQUARED = re.compile(r"(.* per )?([a-z]+) (square|cube)d")
 _AGE = re.compile(r"^(years?|months?|weeks?|days?) old$")
 # What has no degrees behind it: sin 60^\circ is a number, and so is \pi.
@@ -102,6 +104,11 @@ _FIGURE = re.compile(r"(.*[0-9}])\\triangle ?([A-Z]+)")
 _QUOTIENT = re.compile(
     r"\\text\{([^{}]*)\}/\\text\{([^{}]*)\}"
     r"|\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}(\^[23])?\}"
+)
+# \$18/\text{hour}, \$18/hour.
+_RATE = re.compile(
+    r"(?<=[0-9])/(?:\\text\{ ?([a-z ]+)\}"
+    r"|((?:second|minute|hour|day|week|month|year|person)))$"
 )
 _MULTIPLE = re.compile(
     r"(.*[0-9}]) ?(?:\\text\{)?(hundred|thousand|million|billion|trillion)"
@@ -143,7 +150,7 @@ def split_unit(text: str) -> tuple[str, str]:
     return sign + body, f"{money}/{unit.removeprefix('/')}"
   if match := _FIGURE.fullmatch(text):
     return match.group(1), "triangle " + match.group(2)
-  text = _QUOTIENT.sub(_one_text, text)
+  text = _RATE.sub(r"\\text{per \1\2}", _QUOTIENT.sub(_one_text, text))
   if match := _TEXT_UNIT.fullmatch(text):
     return _split_words(text, *match.groups(), is_marked=True)
   if match := _BARE_UNIT.fullmatch(text):
@@ -180,7 +187,7 @@ def _split_words(
   if words.strip() in _LARGE:
     return text, ""
   lowered = lowered.replace("per cent", "percent")
-  lowered = _A_TIME.sub(" per ", lowered)
+  lowered = _A_TIME.sub(" per ", lowered).lstrip()
   lowered = _AGE.sub(r"\1", lowered)
   if (match := _SQUARED.fullmatch(lowered)) and match[2] in _CANONICAL:
     power_name = match[3].replace("cube", "cubic")

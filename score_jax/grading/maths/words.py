@@ -21,7 +21,8 @@ _BARE_CHOICE = re.compile(
 )
 # \text{(B)}12, (B)12 and B:12.
 _CHOICE_WITH_VALUE = re.compile(
-    r"(?:\\text\{ ?\(?([A-H])[).:] ?\}|\(([A-H])\)(?=[0-9$\\])"
+    r"(?:\\text\{ ?\(?([A-H])(?:[).:]+ ?\}|\}:)"
+    r"|\{?\(([A-H])\)\}?:? ?(?=[0-9$\\])"
     r"|([A-H])[):] ?(?=[-0-9$\\(]))(.+)"
 )
 _MORE_CHOICES = re.compile(r"\b[A-H][).:]|\\text\{ ?\(|[a-zA-Z]{4}")
