@@ -95,6 +95,26 @@ def find_markers(tokenizer: Any, options: Mapping[str, Any]) -> TurnMarkers:
   return TurnMarkers(opening, reply, between)
 
 
+def before_answers(
+    tokenizer: Any, template: str | None, markers: TurnMarkers
+) -> str:
+  """White space that a template writes before earlier answers alone.
+
+  In an answer to come it is left to the model: `<|assistant|>` may end the
+  prompt, and a line break follow where an answer is there.
+
+  Args:
+    tokenizer: a transformers tokenizer.
+    template: its chat template, None for a base model.
+    markers: the markers of the template.
+  """
+  if template is None:
+    return ""
+  _, reply, *_ = pieces(tokenizer, template)
+  before = reply.removeprefix(markers.reply)
+  return before if before != reply and before.isspace() else ""
+
+
 def _plain_markers(tokenizer: Any) -> TurnMarkers:
   if tokenizer.eos_token is None:
     raise ValueError(

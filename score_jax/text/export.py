@@ -92,10 +92,8 @@ def trained_template(tokenizer: ConversationTokenizer) -> str:
       "OTHERWISE": _REFUSE,
   }
   if template is not None:
-    _, reply, *_ = chat_templates.pieces(raw, template)
-    before = reply.removeprefix(markers.reply)
-    if before != reply and before.isspace():
-      # Written before earlier answers, and left to the model in a new one.
+    before = chat_templates.before_answers(raw, template, markers)
+    if before:
       # Decoders may drop it.
       prefix = fixed_templates.literal(before)
       values["ANSWER"] = f"{prefix} + m['content'].lstrip()"

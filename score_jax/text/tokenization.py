@@ -76,7 +76,8 @@ class ConversationTokenizer:
     # A call may set these, and the ids of texts do not depend on them.
     content |= {"truncation": None, "padding": None}
     encoded = json.dumps(content, sort_keys=True).encode()
-    return {
+    before = self._before_answers
+    return ({"before_answers": before} if before else {}) | {
         "tokenizer_sha256": hashlib.sha256(encoded).hexdigest(),
         "markers": self.markers._asdict(),
         "eos_id": self.eos_id,
@@ -113,16 +114,24 @@ class ConversationTokenizer:
     """Ids of an attempt that is given as text, end of turn included.
 
     This is only for attempts from outside: a completion of the model is never
-    encoded again.
+    encoded again. White space that the chat template writes before an earlier
+    answer is part of it.
 
     Raises:
       ValueError: the text holds a special token, or characters that the
         tokenizer or the model does not know.
     """
     self._refuse_special_tokens([text])
+    if before := self._before_answers:
+      text = before + text.lstrip()
     end = self.tokenizer.convert_ids_to_tokens(self.eos_id)
-    # Encoded with the end of turn in front, since some tokenizers treat the
-    # start of a text in their own way.
+    # Encoded behind what the prompt ends with, as the template would have it:
+    # some tokenizers put a space in front of a text, though not within one.
+    start = end + self.markers.reply
+    prompt, whole = self.encode([start, start + text])
+    if whole[: len(prompt)] == prompt:
+      return [*whole[len(prompt) :], self.eos_id]
+    # A token would reach over the end of the prompt, which has its ids already.
     (ids,) = self.encode([end + text])
     return [*ids[1:], self.eos_id]
 
@@ -150,6 +159,12 @@ class ConversationTokenizer:
     return [
         self._decode(a[:-1] if a[-1] in self.stop_ids else a) for a in attempts
     ]
+
+  @functools.cached_property
+  def _before_answers(self) -> str:
+    return chat_templates.before_answers(
+        self.tokenizer, self.template, self.markers
+    )
 
   def _decode(self, ids: np.ndarray) -> str:
     # transformers leaves unknown ids out: 7?1 would read as 71.

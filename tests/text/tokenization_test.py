@@ -226,6 +226,108 @@ class PaddingIdTest(absltest.TestCase):
       tokenization.wrap(tokenizer)
 
 
+def _words_tokenizer(template, *merges):
+  """Sentencepiece-like: a space is put before each piece of a text."""
+  vocabulary = ["<unk>", "<s>", "</s>", "\u2581", *"[INST]/USER:\n0123456789 ."]
+  vocabulary = dict.fromkeys(vocabulary + ["".join(pair) for pair in merges])
+  backend = tokenizers.Tokenizer(
+      tokenizers.models.BPE(
+          {t: i for i, t in enumerate(vocabulary)},
+          list(merges),
+          unk_token="<unk>",
+      )
+  )
+  backend.normalizer = tokenizers.normalizers.Sequence(
+      [
+          tokenizers.normalizers.Prepend("\u2581"),
+          tokenizers.normalizers.Replace(" ", "\u2581"),
+      ]
+  )
+  backend.decoder = tokenizers.decoders.Sequence(
+      [
+          tokenizers.decoders.Replace("\u2581", " "),
+          tokenizers.decoders.Fuse(),
+          tokenizers.decoders.Strip(" ", 1, 0),
+      ]
+  )
+  return transformers.PreTrainedTokenizerFast(
+      tokenizer_object=backend,
+      bos_token="<s>",
+      eos_token="</s>",
+      unk_token="<unk>",
+      chat_template=template,
+  )
+
+
+def _turns(reply, answer):
+  """A template with texts behind a question and around an answer."""
+  return (
+      "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}"
+      f"{{{{ '[INST] ' + m['content'] + {reply!r} }}}}{{% else %}}"
+      f"{{{{ {answer} + eos_token }}}}{{% endif %}}{{% endfor %}}"
+  )
+
+
+class GivenAttemptTest(parameterized.TestCase):
+  """Attempts given as text are read as transformers reads earlier answers."""
+
+  @parameterized.parameters(
+      ("no_space", " [/INST]", "m['content']", "1."),
+      ("line_break_in_reply", " [/INST]\n", "m['content']", "1."),
+      ("space_before_answers", " [/INST]", "' ' + m['content']", "1."),
+      ("break_before_answers", "</s>USER:", "'\\n' + m['content']", "1."),
+      ("a_special_token_ends_it", " [/INST]</s>", "m['content']", "1."),
+      ("spaces_inside", " [/INST]", "m['content']", "1 2\n 3."),
+  )
+  def test_ids_are_those_of_the_template(self, _, reply, answer, text):
+    raw = _words_tokenizer(_turns(reply, answer))
+    messages = [
+        {"role": role, "content": content}
+        for role, content in zip(
+            ("user", "assistant", "user"), ("1", text, "2"), strict=True
+        )
+    ]
+    expected = raw.apply_chat_template(messages, return_dict=False)
+    tokenizer = tokenization.wrap(raw)
+    (prompt,) = tokenizer.prompt_ids(["1"])
+    self.assertEqual(
+        [*prompt, *tokenizer.attempt_ids(text), *tokenizer.turn_ids("2")],
+        expected,
+    )
+
+  def test_white_space_of_template_and_answer_is_there_once(self):
+    raw = _words_tokenizer(_turns(" [/INST]", "'\\n' + m['content']"))
+    tokenizer = tokenization.wrap(raw)
+    self.assertEqual(tokenizer.attempt_ids("\n1"), tokenizer.attempt_ids("1"))
+
+  def test_white_space_of_an_answer_stays_where_the_template_has_none(self):
+    tokenizer = tokenization.wrap(
+        _words_tokenizer(_turns(" [/INST]", "m['content']"))
+    )
+    ids = tokenizer.attempt_ids("\n1")
+    self.assertEqual(
+        tokenizer.tokenizer.convert_ids_to_tokens(ids), ["\n", "1", "</s>"]
+    )
+
+  def test_the_description_tells_white_space_before_answers(self):
+    described = [
+        tokenization.wrap(
+            _words_tokenizer(_turns(" [/INST]", answer))
+        ).description()
+        for answer in ("m['content']", "' ' + m['content']")
+    ]
+    self.assertNotEqual(*described)
+    self.assertEqual(described[0]["markers"], described[1]["markers"])
+
+  def test_a_token_over_the_end_of_the_prompt_does_not_take_of_it(self):
+    raw = _words_tokenizer(_turns(" USER:", "m['content']"), (":", "1"))
+    tokenizer = tokenization.wrap(raw)
+    ids = tokenizer.attempt_ids("12")
+    self.assertEqual(
+        raw.convert_ids_to_tokens(ids), ["\u2581", "1", "2", "</s>"]
+    )
+
+
 class LoadTest(parameterized.TestCase):
 
   def setUp(self):
