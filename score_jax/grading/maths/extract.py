@@ -61,7 +61,8 @@ _DENIED = re.compile(
     r" (?:the|my|our) (?:final )?$",
     re.IGNORECASE,
 )
-_MAX_CHARS_BEFORE = 60
+_MAX_CHARS_BEFORE = 40
+_MAX_CHARS_BESIDE = 60
 # '... But this is wrong. Actually, it is 6.'
 _TAKEN_BACK = re.compile(
     r"\s*(?:(?:but|however|no|oh|wait|hmm|sorry|actually|unfortunately|wrong"
@@ -81,6 +82,7 @@ _TAKEN_BACK = re.compile(
 _NOT_BOX = re.compile(
     r"(?:\bnot|n['’]t)\s[$\\(\[\s]{0,6}\\\w{0,5}box(?:ed)?\s?\{$"
 )
+_NOT = ("not", "n't", "n’t")
 _IS_WRONG = re.compile(
     r"(?:is|was) (?:wrong|incorrect|false|not (?:right|correct))\b"
 )
@@ -148,11 +150,12 @@ def _is_denied_box(text: str, content: str) -> bool:
   """Whether the words next to the last box take its content back."""
   start = text.rfind(content)
   end = start + len(content)
-  tail = text[end : end + _MAX_CHARS_BEFORE].lstrip(_AROUND_BOX)
+  tail = text[end : end + _MAX_CHARS_BESIDE].lstrip(_AROUND_BOX)
   if tail and (_IS_WRONG.match(tail) or _TAKEN_BACK.match(tail)):
     return True
-  before = text[max(0, start - _MAX_CHARS_BEFORE) : start]
-  return _NOT_BOX.search(before) is not None
+  before = text[max(0, start - _MAX_CHARS_BESIDE) : start]
+  # Nearly always there is no such word, which is seen faster than searched.
+  return any(no in before for no in _NOT) and bool(_NOT_BOX.search(before))
 
 
 def without_thoughts(text: str) -> str:
@@ -234,7 +237,8 @@ def after_last_marker(text: str) -> str | None:
     if end < 0:
       break
     statement = _stated_at(text, end)
-    if statement and _QUALITY.fullmatch(statement):
+    is_worded = statement and statement[0].isalpha()
+    if is_worded and _QUALITY.fullmatch(statement):
       quality = quality or statement
     elif statement is not None:
       return statement
@@ -250,7 +254,8 @@ def _stated_at(text: str, start: int) -> str | None:
   is_word = letter.isascii() and letter.isalpha()
   if is_word or _OTHER.search(text, before, start):
     return None
-  if _DENIED.search(text, before, start):
+  lead = text[max(0, start - _MAX_CHARS_BESIDE) : start]
+  if _DENIED.search(lead[max(map(lead.rfind, ".\n")) + 1 :]):
     return None
   marker = _MARKER.match(text, start)
   if marker is None and _TITLE_START.search(text, before, start):
@@ -281,7 +286,7 @@ def _statement(rest: str) -> str | None:
   sentence = " ".join(sentence.split())
   if not sentence or _ABOUT_ANSWER.match(sentence):
     return None
-  if _TAKEN_BACK.match(tail):
+  if tail and _TAKEN_BACK.match(tail):
     return ""
   adverb = _ADVERB.match(sentence)
   statement = without_comment(sentence[adverb.end() if adverb else 0 :])
