@@ -276,7 +276,9 @@ class ReadObjectTest(_DirectoryTestCase):
   @parameterized.parameters(b'{"a": 1', b"{'a': 1}", b'{"a": "\xff"}')
   def test_broken_json(self, content):
     file = self._write("config.json", content)
-    with self._assert_refused(file, "is not valid JSON: "):
+    with self._assert_refused(
+        file, "is not valid JSON; correct it, or copy it again: "
+    ):
       hf_files.read_object(file)
 
   @parameterized.parameters((b"[]", "list"), (b"7", "int"), (b"null", "None"))
