@@ -7,9 +7,6 @@ Some of them no run can use. A run leaves them out when it starts
   full 367          tests build the tree that the program defines
   full 601, 927     likewise, a list of pairs and a tree
   both 596          tests use sys, which the program imports
-  full 533          tests hand the type int to the function
-  sanitized 737,    their own programs return a match object of re, which does
-  787, 794          not cross into the process of the tests
 
 Where MBPP's own test split is the test, problems with the text of one of its
 problems are left out too: full 602, 704 and 872 of train, sanitized 569 of

@@ -75,6 +75,8 @@ CHEAP = (
     "$" * 1999,
     "\\cup" * 300,
     "5 \\text{ or } 6 \\text{ or } 7",
+    "x>0," + ",".join(f"x\\ne{n}" for n in range(1, 40)),
+    "\\cup".join(f"[{n},{n + 1}]" for n in range(40)),
     "0/0",
     "1/0",
 )

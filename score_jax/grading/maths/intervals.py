@@ -131,10 +131,12 @@ def _intersection(
   if all(None not in pieces for pieces in spans):
     common = spans[0]
     for pieces in spans[1:]:
-      common = [
+      both = [
           (max(a[0], b[0]), min(a[1], b[1])) for a in common for b in pieces
       ]
-    return merged(tuple(_interval(*s) for s in common if s[0] <= s[1]))
+      # Without those that hold nothing, whose number would double each time.
+      common = [(low, high) for low, high in both if low <= high]
+    return merged(tuple(_interval(*span) for span in common))
   if len(unions) != 2 or any(len(u) != 1 for u in unions):
     return None
   first, second = (union[0] for union in unions)

@@ -176,7 +176,9 @@ class MathGraderTest(parameterized.TestCase):
       self.grader.grade(["5"], [])
     self.assertEqual(self.grader.grade([], []), [])
 
-  @parameterized.parameters("5", r"\sqrt{2}x", "(1,2)", r"\text{even}")
+  @parameterized.parameters(
+      "5", r"\sqrt{2}x", "(1,2)", r"[2,\infty)", r"\text{even}"
+  )
   def test_hostile_answers_are_never_right_nor_raise_nor_hang(self, gold):
     answers = (*math_hostile.CHEAP, *math_hostile.COSTLY)
     texts = [*_boxes(answers), *(f"The answer is {a}" for a in answers)]
