@@ -26,6 +26,14 @@ _ADAPTER = re.compile(r"adapter_(config\.json|model.*\.(safetensors|bin))")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+_VARIANT = re.compile(r"model\.\w+\.safetensors")
+_BROKEN_LINKS = (
+    "It is a link to a file that is not there, as in a snapshot of the hub's"
+    " cache that was copied without its blobs: copy what the links point to as"
+    " well, as `cp -rL` does"
+)
+
 
 def resolve(path: str | os.PathLike, revision: str | None = None) -> str:
   """A local directory, downloaded first if `path` is a hub id.
@@ -93,8 +101,22 @@ def read_object(file: str) -> dict[str, Any]:
       says what was found instead.
   """
   if not os.path.isfile(file):
-    raise ValueError(f"{file} does not exist: not a Hugging Face directory")
+    raise ValueError(
+        f"{file} does not exist: not a Hugging Face directory"
+        f"{_instead_of(file)}"
+    )
   return files.read_object(file)
+
+
+def _instead_of(file: str) -> str:
+  """Where a file that does not exist may be, as the end of a sentence."""
+  if os.path.islink(file):
+    return f". {_BROKEN_LINKS}"
+  directory, name = os.path.split(file)
+  if not os.path.isdir(directory):
+    return ""
+  inside = [n for n in os.listdir(directory) if _has(directory, f"{n}/{name}")]
+  return f"; give one of the folders in it: {sorted(inside)}" if inside else ""
 
 
 def refuse_adapter(directory: str) -> None:
@@ -201,6 +223,8 @@ def _no_weights(directory: str) -> str:
         " safetensors where you trust them (`save_pretrained` of transformers"
         " writes it)."
     )
+  if any(os.path.islink(os.path.join(directory, n)) for n in (SINGLE, INDEX)):
+    return f"{os.path.join(directory, SINGLE)} cannot be read. {_BROKEN_LINKS}"
   return (
       f"{os.path.join(directory, SINGLE)} does not exist, nor does {INDEX};"
       f" found {found[:20]}; only safetensors are loaded{_other_weights(found)}"
@@ -213,6 +237,13 @@ def _other_weights(names: list[str]) -> str:
     return (
         ". consolidated files are in their makers' own layout: take those that"
         " are named model*.safetensors, or convert them with transformers"
+    )
+  if any(_SHARD.fullmatch(name) for name in names):
+    return f". The shards' index {INDEX} is missing: copy it as well"
+  if any(_VARIANT.fullmatch(name) for name in names):
+    return (
+        ". model.VARIANT.safetensors is not taken for the model: rename it to"
+        f" {SINGLE} in a copy of the directory"
     )
   if any(name.endswith(".gguf") for name in names):
     return (

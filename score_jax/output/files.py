@@ -88,4 +88,4 @@ def diagnosis(path: str | os.PathLike) -> str:
     return " but a pickle, which is never loaded"
   if os.fspath(path).endswith(".safetensors"):
     return "; it may be truncated, compare its size and copy it again"
-  return ""
+  return "; correct it, or copy it again"

@@ -172,7 +172,9 @@ def pieces(
   if re.findall(pattern, text) != list(contents):
     raise ValueError(
         f"the chat template of {_name(tokenizer)} does not render contents one"
-        f" after the other: found {text!r} for {list(contents)}"
+        f" after the other: found {text!r} for {list(contents)}, expected each"
+        " as it is and in order; write a template for text messages into"
+        " chat_template.jinja"
     )
   return re.split(pattern, text)
 
@@ -195,8 +197,16 @@ def render(
   except (jinja2.TemplateError, TypeError) as error:
     raise ValueError(
         f"the chat template of {_name(tokenizer)} does not take a conversation"
-        f" of user and assistant in turn: {error}"
+        f" of user and assistant in turn: {error}{_remedy(error)}"
     ) from error
+
+
+def _remedy(error: Exception) -> str:
+  """What to do where a template fails, as the end of a sentence."""
+  token = re.fullmatch(r"'(\w+_token)' is undefined", str(error))
+  if token:
+    return f"; name its {token.group(1)} in tokenizer_config.json"
+  return "; correct it, or write another one into chat_template.jinja"
 
 
 def _name(tokenizer: Any) -> str:

@@ -37,8 +37,6 @@ def read_config(path: str) -> dict[str, Any]:
     ValueError: there is no tokenizer.json, the tokenizer needs code of its own,
       or the list of chat templates is none.
   """
-  if not os.path.isfile(os.path.join(path, _TOKENIZER)):
-    raise ValueError(f"{path!r} holds no {_TOKENIZER}{_what_instead(path)}")
   content = read(path, _CONFIG)
   if "auto_map" in content:
     raise ValueError(
@@ -46,6 +44,8 @@ def read_config(path: str) -> dict[str, Any]:
         " the checkpoint, which is never run; take a checkpoint whose"
         f" {_TOKENIZER} is all that it needs, and remove the auto_map"
     )
+  if not os.path.isfile(os.path.join(path, _TOKENIZER)):
+    raise ValueError(f"{path!r} holds no {_TOKENIZER}{_what_instead(path)}")
   _check_templates(path, content.get("chat_template"))
   return content
 

@@ -76,6 +76,52 @@ class _DirectoryTestCase(parameterized.TestCase):
     )
 
 
+class NotThereTest(_DirectoryTestCase):
+  """What lies there instead decides what is to be done."""
+
+  def test_links_into_a_cache_that_was_not_copied(self):
+    for name in ("config.json", "model.safetensors"):
+      (self.path / name).symlink_to("../../blobs/4d7a")
+    with self._assert_refused(self.path / "config.json", "a link .*cp -rL"):
+      hf_files.read_object(str(self.path / "config.json"))
+    with self._assert_refused(self.path, "cannot be read.*a link .*cp -rL"):
+      hf_files.weight_files(str(self.path))
+
+  def test_an_index_that_is_a_broken_link(self):
+    (self.path / hf_files.INDEX).symlink_to("../../blobs/4d7a")
+    self._write_weights(SHARDS[0])
+    with self._assert_refused(self.path, "a link .*cp -rL"):
+      hf_files.weight_files(str(self.path))
+
+  def test_a_link_to_a_file_that_is_there_is_read(self):
+    self._write_weights("blob")
+    (self.path / "model.safetensors").symlink_to("blob")
+    self.assertLen(hf_files.weight_files(str(self.path)), 1)
+
+  @parameterized.parameters(
+      (SHARDS[0], "index model.safetensors.index.json is missing: copy it"),
+      ("model.fp16.safetensors", "rename it to model.safetensors"),
+      ("adapter.safetensors", "only safetensors are loaded$"),
+  )
+  def test_weights_of_another_name(self, name, message):
+    self._write_weights(name)
+    with self._assert_refused(self.path, message):
+      hf_files.weight_files(str(self.path))
+
+  def test_a_folder_of_checkpoints_names_them(self):
+    config = self.path / "config.json"
+    with self._assert_refused(config, "not a Hugging Face directory$"):
+      hf_files.read_object(str(config))
+    for name in ("checkpoint-20", "checkpoint-10", "logs"):
+      (self.path / name).mkdir()
+    for name in ("checkpoint-20", "checkpoint-10"):
+      (self.path / name / "config.json").write_text("{}")
+    with self._assert_refused(
+        config, r"one of .* \['checkpoint-10', 'checkpoint-20'\]$"
+    ):
+      hf_files.read_object(str(config))
+
+
 class ResolveTest(_DirectoryTestCase):
 
   def test_a_directory_is_itself_and_the_hub_is_not_asked(self):
@@ -230,7 +276,9 @@ class ReadObjectTest(_DirectoryTestCase):
   @parameterized.parameters(b'{"a": 1', b"{'a': 1}", b'{"a": "\xff"}')
   def test_broken_json(self, content):
     file = self._write("config.json", content)
-    with self._assert_refused(file, "is not valid JSON: "):
+    with self._assert_refused(
+        file, "is not valid JSON; correct it, or copy it again: "
+    ):
       hf_files.read_object(file)
 
   @parameterized.parameters((b"[]", "list"), (b"7", "int"), (b"null", "None"))

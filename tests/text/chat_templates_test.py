@@ -562,8 +562,16 @@ class TemplateTest(parameterized.TestCase):
     self.assertRegex(str(caught.exception), "system turn is needed|no attr")
 
   def test_a_template_of_another_syntax_is_told_with_the_directory(self):
-    with self.assertRaisesRegex(ValueError, "does not take a conversation"):
+    with self.assertRaisesRegex(ValueError, "does not take .*; correct it"):
       tokenization.wrap(_with_template("{% for %}"))
+
+  def test_a_token_that_a_template_needs_is_named(self):
+    tokenizer = _with_template("{{ bos_token + '' }}" + _CHATML)
+    tokenizer.bos_token = None
+    with self.assertRaisesRegex(
+        ValueError, "; name its bos_token in tokenizer"
+    ):
+      tokenization.wrap(tokenizer)
 
   @parameterized.parameters(
       # Answers are left out; the question comes twice.
@@ -574,7 +582,7 @@ class TemplateTest(parameterized.TestCase):
       _CHATML.replace("{{ m['content'] }}", "{{ m['content'] * 2 }}"),
   )
   def test_a_template_that_changes_contents_is_refused(self, template):
-    with self.assertRaisesRegex(ValueError, "contents one after the other"):
+    with self.assertRaisesRegex(ValueError, "one after the other: .*; write a"):
       tokenization.wrap(_with_template(template))
 
   @parameterized.parameters(

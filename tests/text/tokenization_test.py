@@ -391,7 +391,7 @@ class LoadTest(parameterized.TestCase):
           "config.json",
       ],
       found=[
-          ('{"a": 1,', "is not valid JSON"),
+          ('{"a": 1,', "is not valid JSON; correct it, or copy it again: "),
           ("", "but empty"),
           ("version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
           ("<html>", "an HTML or XML page"),
@@ -504,6 +504,9 @@ class LoadTest(parameterized.TestCase):
 
   def test_a_tokenizer_that_needs_code_is_refused(self):
     self._set_config(auto_map={"AutoTokenizer": [None, "code.Tokenizer"]})
+    with self.assertRaisesRegex(ValueError, "auto_map: .* never run"):
+      tokenization.load(self.path)
+    os.remove(os.path.join(self.path, "tokenizer.json"))
     with self.assertRaisesRegex(ValueError, "auto_map: .* never run"):
       tokenization.load(self.path)
 
