@@ -247,7 +247,11 @@ def load(
     # Processors of text and images had the chat template in this file.
     legacy = tokenizer_files.read(path, "chat_template.json")
     tokenizer.chat_template = legacy.get("chat_template")
-  return wrap(tokenizer, template_options, tokenizer_files.stop_ids(path))
+  stop_ids = tokenizer_files.stop_ids(path)
+  if tokenizer.eos_token is None and stop_ids:
+    # Some base models name it in the model's configuration alone.
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(stop_ids[0])
+  return wrap(tokenizer, template_options, stop_ids)
 
 
 def _from_pretrained(path: str, fix_mistral_regex: bool) -> Any:

@@ -344,6 +344,24 @@ class LoadTest(parameterized.TestCase):
       config = json.load(f)
     self._write("tokenizer_config.json", config | fields)
 
+  @parameterized.parameters("generation_config.json", "config.json")
+  def test_a_base_model_may_name_its_eos_outside_the_tokenizer(self, name):
+    tokenizer = tokenization.make_character_tokenizer("Question:Answer \n01")
+    tokenizer.chat_template = None
+    expected = tokenization.wrap(tokenizer)
+    tokenizer.eos_token = None
+    with tempfile.TemporaryDirectory() as self.path:
+      tokenizer.save_pretrained(self.path)
+      with self.assertRaisesRegex(ValueError, "no EOS"):
+        tokenization.load(self.path)
+      self._write(name, {"eos_token_id": 1})
+      found = tokenization.load(self.path)
+      self.assertEqual((found.eos_id, found.stop_ids), (1, (1,)))
+      self.assertEqual(found.markers, expected.markers)
+      self._write(name, {"eos_token_id": 99})
+      with self.assertRaisesRegex(ValueError, "no EOS"):
+        tokenization.load(self.path)
+
   @parameterized.parameters((None, []), (1, [1]), ([0, 5, 1], [0, 5, 1]))
   def test_the_end_of_turn_eos_and_generation_config_end_attempts(
       self, eos_token_id, expected
