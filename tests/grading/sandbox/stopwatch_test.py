@@ -65,9 +65,8 @@ class VerdictTest(parameterized.TestCase):
             spinning(calling_s=0.7 * _LIMIT_S),
             f"{_SPIN}\nspin({0.7 * _LIMIT_S})\n{_TESTS}",
         ),
-        # A program that sleeps needs little of it, but ends as well.
+        # A program that sleeps needs little of it.
         ("pass", "import time\ndef f(x):\n  time.sleep(2)\n  return x", _TESTS),
-        ("timeout", "import time\ndef f(x): time.sleep(1000)", _TESTS),
     )
     expected, solutions, tests = zip(*cases, strict=True)
     with contextlib.ExitStack() as stack:
@@ -78,6 +77,14 @@ class VerdictTest(parameterized.TestCase):
         stack.enter_context(busy_machine())
       grades = grader.grade(solutions, tests, ["f"] * len(cases))
     self.assertEqual([g.status for g in grades], list(expected))
+
+  @parameterized.parameters(*TIERS)
+  @pytest.mark.slow
+  def test_a_program_that_sleeps_is_ended_by_the_clock(self, tier):
+    sleeping = "import time\ndef f(x): time.sleep(1000)"
+    with make_grader(tier, num_workers=1, timeout_s=0.3) as grader:
+      (grade,) = grader.grade([sleeping], [_TESTS], ["f"])
+    self.assertEqual(grade.status, "timeout")
 
 
 class StopwatchTest(absltest.TestCase):
