@@ -239,11 +239,14 @@ def _adds_other_units(
     gold: Ordered | Unordered, answer: Ordered | Unordered
 ) -> bool:
   """Whether an answer has several units where the gold has not: cm and kg."""
-  units = [
-      {i.unit for i in node.items if isinstance(i, Scalar)} - {""}
-      for node in (gold, answer)
-  ]
+  units = [set(map(_unit, node.items)) - {""} for node in (gold, answer)]
   return len(units[1]) > max(1, len(units[0]))
+
+
+def _unit(item: Node) -> str:
+  """The unit of a number, or of the value that an equation gives to a name."""
+  value = item.sides[-1] if named(item) is not None else item
+  return value.unit if isinstance(value, Scalar) else ""
 
 
 def _is_rounding(node: Node) -> bool:

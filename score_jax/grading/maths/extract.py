@@ -42,7 +42,7 @@ _TITLE_START = re.compile(
 _TITLE_END = re.compile(r"answer[^\w\n]{0,12}$", re.IGNORECASE | re.MULTILINE)
 # An earlier answer, or something of the answer: no statement of it.
 _OTHER = re.compile(
-    r"\b(?:previous|earlier|first|initial|original|old|wrong|incorrect|false"
+    r"\b(?:previous|earlier|former|first|initial|original|old|wrong|incorrect|false"
     r"|mistaken|negative|opposite|inverse|alternative|tempting|common"
     r"|(?:of|twice|half|double|triple|thrice|than|times|minus|plus|from|by)"
     r"(?:[^\S\n]{1,4}(?:the|my|our|this|your))?)[^\S\n]{1,4}(?:(?:final|correct)[^\S\n]{1,4})?$",

@@ -38,11 +38,11 @@ _CHANGING = re.compile(
     r"|root|roots|times|all|any|every\w*|anything|something|instead|rather"
     r"|hardly|barely|almost|nearly|about|approximately|roughly|at|over"
     r"|under|above|below|between|up|log|logarithm|factorial|percent of"
-    r"|percentage of|previous|earlier|forme|original|guess|guessed"
+    r"|percentage of|previous|earlier|former|original|guess|guessed"
     r"|estimate|estimated|doubt\w*|maybe|perhaps|possibly|probably"
     r"|unlikely|contradict\w*|mod|modulo|complement|false\w*|isn't|cannot"
     r"|absolute|(?:from|of|to|by) (?:the )?answer|can't|different|differs?"
-    r"|increased|decreased|reduced|fa|away|next|one|two|three|four|five"
+    r"|increased|decreased|reduced|far|away|next|one|two|three|four|five"
     r"|ten|hundred|thousand|million"
     r")\b",
     re.IGNORECASE,
@@ -92,7 +92,7 @@ _CONCLUSION = re.compile(
 _CONTRAST = re.compile(r"(?<=[^\s{,;]),? *(?:\\text\{)?, *(?:and )?not\b")
 _NEXT_VALUE = re.compile(r"[,;)] *[$-]?[0-9]")
 _EARLIER_ANSWER = re.compile(
-    r"\b(?:previous|earlier|first|original|initial|old)"
+    r"\b(?:previous|earlier|former|first|original|initial|old)"
     r" (?:answer|attempt|solution|result)[^,.;]*",
     re.IGNORECASE,
 )

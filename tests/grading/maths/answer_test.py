@@ -71,6 +71,7 @@ class StatedAnswerTest(parameterized.TestCase):
       "Nobody says the answer is 5.",
       "I doubt my answer is 5.",
       "The incorrect answer is 5.",
+      "My former answer is 5.",
       "The answer is 5. That is incorrect.",
       "The answer is 5.\nWait, that's not right.",
       "The answer is 5. Wrong! It is 6.",

@@ -397,11 +397,22 @@ KINDS = {
         (
             "x=2,y=3",
             (r"x=2\text{ and }y=3", "(y,x)=(3,2)"),
-            (r"x=2\lor y=3", "(x,x)=(2,3)", "(x,y,z)=(2,3,4)"),
+            (
+                r"x=2\lor y=3", "(x,x)=(2,3)", "(x,y,z)=(2,3,4)",
+                r"x=2\text{ cm},y=3\text{ kg}",
+            ),
         ),
         (r"\frac{\pi}{6}", (r"\theta=\frac{\pi}{6}",),
          (r"\frac{\pi}{6}^\circ", r"\frac{\pi}{6}\text{ degrees}")),
-        ("5", (r"5\text{ m}",), (r"5\text{ M}", r"5\text{ K}")),
+        (
+            "5",
+            (r"5\text{ m}", r"\text{The answer is }5"),
+            (
+                r"5\text{ M}", r"5\text{ K}",
+                r"\text{My former answer is }5",
+                r"\text{The answer far away is }5",
+            ),
+        ),
         ("1,2", (r"\{1,2\}",), (r"\{\{1\},\{2\}\}", r"\{\{1,2\}\}")),
     ),
 }  # fmt: skip
