@@ -73,8 +73,8 @@ def resolve(path: str | os.PathLike, revision: str | None = None) -> str:
   except Exception as error:
     raise ValueError(
         f"{path!r}{_at(revision)} is no directory here and cannot be had from"
-        " the Hugging"
-        f" Face hub ({type(error).__name__}: {_first_line(error)}). Without a"
+        f" the Hugging Face hub ({type(error).__name__}:"
+        f" {_first_line(error)}). Without a"
         " network, copy the model's files into a directory and give its path;"
         " for a gated model, accept its licence on the hub and run `hf auth"
         " login`."

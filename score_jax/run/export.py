@@ -57,19 +57,17 @@ def export_run(
     raise ValueError(
         f"{os.fspath(path)!r} holds no checkpoint of {' or '.join(names)} yet"
     )
-  base = _base(workdir, settings)
-  config = hf.load_config(base)
-  like = _abstract(config, jnp.dtype(optim.PARAM_DTYPE))
+  base = context_lib.read_base(settings, _base(workdir, settings))
+  like = _abstract(base.config, jnp.dtype(optim.PARAM_DTYPE))
   with Checkpointer(workdir.checkpoints(found[0])) as checkpointer:
     params = checkpointer.restore_params(like)
-  tokenizer = context_lib.read_base(settings, base).tokenizer
   hf.save(
       output,
-      config,
+      base.config,
       params,
       dtype=dtype and jnp.dtype(dtype),
-      like=base,
-      write_format=functools.partial(text_export.write_format, tokenizer),
+      like=base.directory,
+      write_format=functools.partial(text_export.write_format, base.tokenizer),
   )
   return found
 

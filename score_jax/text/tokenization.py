@@ -76,10 +76,10 @@ class ConversationTokenizer:
     # A call may set these, and the ids of texts do not depend on them.
     content |= {"truncation": None, "padding": None}
     encoded = json.dumps(content, sort_keys=True).encode()
-    before = self._before_answers
-    return ({"before_answers": before} if before else {}) | {
+    return {
         "tokenizer_sha256": hashlib.sha256(encoded).hexdigest(),
         "markers": self.markers._asdict(),
+        "before_answers": self._before_answers,
         "eos_id": self.eos_id,
         "stop_ids": list(self.stop_ids),
         "pad_id": self.pad_id,
