@@ -1,6 +1,7 @@
 """Splits a normalised text at marks outside of all brackets."""
 
 from collections.abc import Iterator
+import functools
 import re
 
 from score_jax.grading.maths.nodes import UnreadableError
@@ -24,20 +25,34 @@ def split(
   Raises:
     UnreadableError: brackets do not match, or there are too many parts.
   """
-  parts, found, depth, start = [], [], 0, 0
+  parts, found, start = [], [], 0
+  outer, kinds = _outer_tokens(text)
+  for match in () if kinds.isdisjoint(marks) else outer:
+    if match[0] in marks:
+      parts.append(text[start : match.start()])
+      found.append(match[0])
+      start = match.end()
+  if len(found) > MAX_PARTS:
+    raise UnreadableError(f"More than {MAX_PARTS} parts.")
+  return [*parts, text[start:]], found
+
+
+# One text is split at list marks, then at those of unions, of relations, ...
+@functools.lru_cache(maxsize=64)
+def _outer_tokens(
+    text: str,
+) -> tuple[list[re.Match[str]], frozenset[str]]:
+  """The tokens outside of all brackets, which must match, and their kinds."""
+  outer, depth = [], 0
   for match, change in _tokens(text):
     depth += change
     if depth < 0:
       raise UnreadableError("A bracket closes that was never open.")
-    if not change and depth == 0 and match.group() in marks:
-      parts.append(text[start : match.start()])
-      found.append(match.group())
-      start = match.end()
+    if not change and depth == 0:
+      outer.append(match)
   if depth:
     raise UnreadableError("A bracket never closes.")
-  if len(found) > MAX_PARTS:
-    raise UnreadableError(f"More than {MAX_PARTS} parts.")
-  return [*parts, text[start:]], found
+  return outer, frozenset(match[0] for match in outer)
 
 
 def is_one_group(text: str) -> bool:

@@ -32,6 +32,7 @@ from score_jax.grading.maths.words import is_same_words
 
 # \overline{AB} may be written AB.
 _FIGURE = re.compile(r"\\[a-z]+(?: |\{)([A-Z]+)\}?")
+_EMPTY_SET = Symbol(r"\emptyset")
 _NOTHING = (Words("no solution"), Words("empty set"))
 _TEX_TOKEN = re.compile(r"\\[a-zA-Z]+|[^\s{}]|[{}]")
 
@@ -181,11 +182,10 @@ def _is_same_symbol(gold: Symbol, answer: Node) -> bool:
 
 def _say_none(gold: Node, answer: Node) -> bool:
   """Whether one is the empty set, and the other says so in words."""
-  symbols = [n for n in (gold, answer) if n == Symbol(r"\emptyset")]
-  words = [
-      n for n in (gold, answer) if any(is_same_words(w, n) for w in _NOTHING)
-  ]
-  return len(symbols) == len(words) == 1
+  for symbol, words in ((gold, answer), (answer, gold)):
+    if symbol == _EMPTY_SET:
+      return any(is_same_words(nothing, words) for nothing in _NOTHING)
+  return False
 
 
 def _tex_tokens(text: str) -> list[str]:

@@ -195,6 +195,9 @@ def last_boxed(text: str) -> str | None:
 
 def _content(text: str, start: int) -> str | None:
   """The text up to the brace that closes one opened just before."""
+  end = text.find("}", start)
+  if text.find("{", start, end) < 0 and text.find("\\", start, end) < 0:
+    return None if end < 0 else text[start:end]  # as nearly always
   depth = 1
   for match in _BRACES.finditer(text, start):
     token = match.group()

@@ -1,5 +1,6 @@
 r"""Answers in words: \text{Evelyn}, option (A), no solution, June 20."""
 
+import functools
 import re
 
 from score_jax.grading.maths.nodes import Node
@@ -116,6 +117,7 @@ def is_same_words(gold: Node, answer: Node) -> bool:
   return bool(first) and first == second
 
 
+@functools.lru_cache(maxsize=1 << 12)
 def _one_spelling(words: str) -> str:
   if match := _CHOICE.fullmatch(words):
     return match.group(1) or match.group(2)
