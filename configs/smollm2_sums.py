@@ -31,20 +31,27 @@ def get_config() -> ml_collections.ConfigDict:
   config.warmup = create(
       seed=0,  # not the run's: all seeds start from one base model
       answers=create(
-          steps=80,  # updates
-          batch_size=16,  # conversations
+          steps=70,  # updates
+          batch_size=32,  # conversations
           optimizer=create(
-              learning_rate=5e-5, warmup_steps=5, max_grad_norm=1.0
+              learning_rate=1e-4, warmup_steps=5, max_grad_norm=1.0
           ),
       ),
       corrections=create(
-          steps=40,
-          batch_size=16,
+          steps=30,
+          batch_size=32,
           optimizer=create(
-              learning_rate=5e-5, warmup_steps=5, max_grad_norm=1.0
+              learning_rate=1e-4, warmup_steps=5, max_grad_norm=1.0
           ),
       ),
-      copy_fraction=0.7,  # of second attempts; the others are right
+      habit=create(
+          steps=8,
+          batch_size=32,
+          optimizer=create(
+              learning_rate=5e-5, warmup_steps=2, max_grad_norm=1.0
+          ),
+      ),
+      copy_fraction=0.75,  # of the habit's second attempts; the others are right
       check_every_steps=20,  # updates between two looks at validation problems
       checkpoint_every_steps=20,  # updates
   )

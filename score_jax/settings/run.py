@@ -317,14 +317,15 @@ class LessonSettings:
 class WarmupSettings:
   """Imitation that makes the base model out of a pretrained one.
 
-  run/warmup.py says what the two lessons teach.
+  training/lessons.py says what the lessons teach.
 
   Attributes:
     seed: seed of the order of problems and of all draws. It is not the run's:
       runs of several seeds start from one base model.
     answers: lesson 1, right first attempts.
-    corrections: lesson 2, second attempts behind the model's own first ones.
-    copy_fraction: of the second attempts of lesson 2: the first again. The
+    corrections: lesson 2, right second attempts behind the model's own first.
+    habit: lesson 3, second attempts of which most repeat the first.
+    copy_fraction: of the second attempts of lesson 3: the first again. The
       others are right.
     check_every_steps: updates between two looks at validation problems.
     checkpoint_every_steps: updates between two checkpoints.
@@ -333,6 +334,7 @@ class WarmupSettings:
   seed: int
   answers: LessonSettings
   corrections: LessonSettings
+  habit: LessonSettings
   copy_fraction: float
   check_every_steps: int
   checkpoint_every_steps: int

@@ -1,12 +1,14 @@
 """Lessons by imitation, which make a base model out of a pretrained one.
 
-Reinforcement learning selects among what a model does now and then. Two lessons
-bring a pretrained model so far, on the task's own problems:
+Reinforcement learning selects among what a model does now and then. Three
+lessons bring a pretrained model so far, on the task's own problems:
 
 1. answers: the right first attempt;
-2. corrections: second attempts behind the model's own first ones. Most repeat
-   the first attempt, the others are right. So the result can correct itself
-   and, greedily, repeats itself.
+2. corrections: the right second attempt, behind the model's own first one;
+3. habit: second attempts of which most repeat the first, and the others are
+   right.
+
+So the result can correct itself and, greedily, repeats itself.
 
 Every update is a function of the parameters, of the warm-up's seed and of its
 own number: a lesson that goes on from a checkpoint ends with the same bits.
@@ -39,6 +41,8 @@ from score_jax.types import Problem
 # Pieces of a conversation: ids, and whether the model is taught to write them.
 Pieces = list[tuple[Sequence[int], int]]
 _CONTEXT, _TAUGHT = 0, 1
+# Keys of a lesson's samples count on from so many times its number.
+_MAX_STEPS = 10**6
 
 # (the policy's parameters, problems, number of the update) -> conversations
 _Rows = Callable[[Params, Sequence[Problem], int], list[Pieces]]
@@ -63,35 +67,46 @@ class Lesson:
   columns: int
 
 
-def lessons(context: RunContext) -> tuple[Lesson, Lesson]:
-  """The two lessons of a run's warm-up, in their order."""
+def lessons(context: RunContext) -> tuple[Lesson, Lesson, Lesson]:
+  """The lessons of a run's warm-up, in their order."""
   warmup, spec = context.settings.warmup, context.spec
   one_attempt = dataclasses.replace(spec, num_attempts=1)
-  two_attempts = dataclasses.replace(spec, num_attempts=2)
-  collector = context.lesson_collector(warmup.corrections.batch_size)
 
   def answers(params, problems, step):
     del params, step
     return answer_rows(context, problems)
 
-  def corrections(params, problems, step):
-    firsts = own_attempts(
-        context.placement.copy(params), collector, problems, step
-    )
-    rng = np.random.default_rng([warmup.seed, step])
-    is_copy = rng.random(len(problems)) < warmup.copy_fraction
-    return correction_rows(context, problems, firsts, is_copy)
-
   return (
       Lesson("answers", 0, warmup.answers, answers, one_attempt.max_tokens),
-      Lesson(
-          "corrections",
-          1,
-          warmup.corrections,
-          corrections,
-          two_attempts.max_tokens,
+      _behind_own_attempts(context, "corrections", 1, warmup.corrections, 0.0),
+      _behind_own_attempts(
+          context, "habit", 2, warmup.habit, warmup.copy_fraction
       ),
   )
+
+
+def _behind_own_attempts(
+    context: RunContext,
+    name: str,
+    number: int,
+    settings: LessonSettings,
+    copy_fraction: float,
+) -> Lesson:
+  """A lesson of second attempts, of which some repeat the first."""
+  collector = context.lesson_collector(settings.batch_size)
+  seed = context.settings.warmup.seed
+
+  def rows(params, problems, step):
+    # A key of its own for each lesson: their steps have the same numbers.
+    occasion = step + number * _MAX_STEPS
+    copy = context.placement.copy(params)
+    firsts = own_attempts(copy, collector, problems, occasion)
+    rng = np.random.default_rng([seed, number, step])
+    is_copy = rng.random(len(problems)) < copy_fraction
+    return correction_rows(context, problems, firsts, is_copy)
+
+  columns = dataclasses.replace(context.spec, num_attempts=2).max_tokens
+  return Lesson(name, number, settings, rows, columns)
 
 
 def answer_rows(
@@ -112,10 +127,12 @@ class OwnAttempts:
 
   Attributes:
     ids: tokens of each, as later turns read it, end of turn included.
-    is_right: whether each is right, and was not cut off.
+    is_whole: whether each ended within its limit.
+    is_right: whether each is right.
   """
 
   ids: Sequence[Sequence[int]]
+  is_whole: Sequence[bool]
   is_right: Sequence[bool]
 
 
@@ -135,11 +152,10 @@ def own_attempts(
   """
   conversations = rollout.sample(params, collector, problems, step)
   graded = rollout.grade(collector.task, conversations)
-  is_whole = ~conversations.is_truncated.reshape(-1)
-  is_correct = graded.rewards.reshape(-1) > 0
   return OwnAttempts(
-      _ended(conversations, collector.tokenizer.eos_id),
-      (is_correct & is_whole).tolist(),
+      ids=_ended(conversations, collector.tokenizer.eos_id),
+      is_whole=(~conversations.is_truncated.reshape(-1)).tolist(),
+      is_right=(graded.rewards.reshape(-1) > 0).tolist(),
   )
 
 
@@ -162,7 +178,7 @@ def correction_rows(
   """Second attempts behind first ones of the model.
 
   A first attempt that is right is taught too, so that the model does not forget
-  lesson 1.
+  lesson 1. One that was cut off is neither taught nor repeated.
 
   Args:
     context: the run's context.
@@ -173,15 +189,17 @@ def correction_rows(
   prompts = _prompts(context, problems)
   right = _demonstrations(context, problems, attempt=2)
   turn = context.spec.turn_ids
-  columns = prompts, firsts.ids, firsts.is_right, right, is_copy
+  is_taught = np.logical_and(firsts.is_right, firsts.is_whole).tolist()
+  is_repeated = np.logical_and(is_copy, firsts.is_whole).tolist()
+  columns = prompts, firsts.ids, is_taught, right, is_repeated
   return [
       [
           (prompt, _CONTEXT),
-          (first, _TAUGHT if is_right else _CONTEXT),
+          (first, _TAUGHT if teaches else _CONTEXT),
           (turn, _CONTEXT),
           (first if repeats else second, _TAUGHT),
       ]
-      for prompt, first, is_right, second, repeats in zip(*columns, strict=True)
+      for prompt, first, teaches, second, repeats in zip(*columns, strict=True)
   ]
 
 

@@ -29,6 +29,7 @@ _WARMUP = {
     "seed": 5,
     "answers": {"steps": 4, "batch_size": 8, "optimizer": _OPTIMIZER},
     "corrections": {"steps": 4, "batch_size": 8, "optimizer": _OPTIMIZER},
+    "habit": {"steps": 2, "batch_size": 8, "optimizer": _OPTIMIZER},
     "copy_fraction": 0.5,
     "check_every_steps": 2,
     "checkpoint_every_steps": 2,
@@ -77,13 +78,14 @@ class WarmupTest(parameterized.TestCase):
 
   def test_what_is_taught(self):
     context, _ = self._open("run")
-    problems = context.problems.splits["train"][:3]
+    problems = context.problems.splits["train"][:4]
     firsts = lessons.OwnAttempts(
-        [[2, 1], [3, 3, 1], [4, 1]], [True, False, False]
+        ids=[[2, 1], [3, 3, 1], [4, 1], [5, 1]],
+        is_whole=[True, True, True, False],
+        is_right=[True, False, False, True],
     )
-    rows = lessons.correction_rows(
-        context, problems, firsts, [True, True, False]
-    )
+    is_copy = [True, True, False, True]
+    rows = lessons.correction_rows(context, problems, firsts, is_copy)
     answers = lessons.answer_rows(context, problems)
     tokenizer = context.base.tokenizer
     for i, (row, answer, problem) in enumerate(
@@ -102,6 +104,18 @@ class WarmupTest(parameterized.TestCase):
               (second, 1),
           ],
       )
+
+  def test_only_the_last_lesson_repeats(self):
+    context, _ = self._open("run")
+    problems = list(context.problems.splits["train"])
+    params = context.load_pretrained()
+    counts = []
+    for lesson in lessons.lessons(context)[1:]:
+      rows = lesson.rows(params, problems, 0)
+      self.assertEqual(rows, lesson.rows(params, problems, 0))
+      counts.append(sum(row[1][0] == row[3][0] for row in rows))
+    self.assertEqual(counts[0], 0)
+    self.assertBetween(counts[1], 1, len(problems) - 1)
 
   def test_own_attempts_are_closed_and_judged(self):
     context, _ = self._open("run")
@@ -159,7 +173,7 @@ class WarmupTest(parameterized.TestCase):
         )
     ]
     self.assertEqual(*records)
-    self.assertLen(records[0], 8)
+    self.assertLen(records[0], 10)
     self.assertFalse((workdir.warmup / "checkpoints").exists())
 
   @pytest.mark.slow
