@@ -51,7 +51,7 @@ def get_config() -> ml_collections.ConfigDict:
               learning_rate=5e-5, warmup_steps=2, max_grad_norm=1.0
           ),
       ),
-      copy_fraction=0.75,  # of the habit's second attempts; the others are right
+      copy_fraction=0.75,  # of second attempts of the habit; others are right
       check_every_steps=20,  # updates between two looks at validation problems
       checkpoint_every_steps=20,  # updates
   )
