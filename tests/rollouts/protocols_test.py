@@ -88,6 +88,7 @@ class ProtocolsTest(absltest.TestCase):
     with self.assertRaisesRegex(ValueError, "has 6 tokens, the limit is 5"):
       _repairs(["12345", "1", "1"])
 
+  @pytest.mark.slow
   def test_given_and_second_attempts_have_limits_of_their_own(self):
     collector = _greedy_collector(problems_per_batch=3)
     given = {p.id: "1" for p in PROBLEMS}
