@@ -98,6 +98,7 @@ def get_config() -> ml_collections.ConfigDict:
       remat="full",  # of each layer, all is computed again
       moment_dtype="float32",  # of Adam's first moment
       reference="device",  # or "host": moved to the devices when needed
+      shared_prefix=False,  # prompts of K rows once; for one device
   )
 
   config.stage1 = create(

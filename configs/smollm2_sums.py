@@ -91,6 +91,7 @@ def get_config() -> ml_collections.ConfigDict:
       kl_estimator="exact",
       token_reduction="sum",  # over an attempt's tokens, as in the paper
       num_microbatches=1,
+      shared_prefix=True,  # a prompt is computed once for its K samples
       logprob_chunk_tokens=512,  # positions whose logits are alive
       remat="none",  # nothing is computed again
       moment_dtype="float32",

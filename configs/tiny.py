@@ -93,6 +93,7 @@ def get_config() -> ml_collections.ConfigDict:
       remat="none",  # nothing is computed again
       moment_dtype="float32",
       reference="device",
+      shared_prefix=True,  # an update computes the prompt of K rows once
   )
 
   config.stage1 = create(

@@ -374,6 +374,9 @@ class TrainSettings:
     remat: what the backward pass computes again, one of REMAT_POLICIES.
     moment_dtype: type of Adam's first moment, one of DTYPES.
     reference: where the reference policy waits, one of REFERENCE_PLACES.
+    shared_prefix: whether an update computes the prompt of a problem once, and
+      not in each of its K rows. The numbers are the same; it is for one device
+      and attention "xla".
   """
 
   kl_estimator: str
@@ -383,6 +386,7 @@ class TrainSettings:
   remat: str
   moment_dtype: str
   reference: str
+  shared_prefix: bool
 
   def __post_init__(self):
     check_positive(self, "num_microbatches", "logprob_chunk_tokens")
@@ -485,4 +489,27 @@ class RunSettings:
           f"rollout.problems_per_step x samples_per_problem is {rows} rows,"
           " which train.num_microbatches"
           f" {self.train.num_microbatches} does not divide"
+      )
+    if self.train.shared_prefix:
+      self._check_shared_prefix()
+
+  def _check_shared_prefix(self) -> None:
+    advice = "set train.shared_prefix to False"
+    if self.mesh is not None:
+      raise ValueError(
+          "train.shared_prefix is True and mesh is given, whose devices divide"
+          f" the rows and not their prompts: {advice}, or mesh to None"
+      )
+    if self.attention != "xla":
+      raise ValueError(
+          f"train.shared_prefix is True and attention is {self.attention!r},"
+          f' whose kernels see one row alone: {advice}, or attention to "xla"'
+      )
+    problems = self.rollout.problems_per_step
+    pieces = self.train.num_microbatches
+    if problems % pieces:
+      raise ValueError(
+          "train.shared_prefix is True and rollout.problems_per_step"
+          f" {problems} is not divisible by train.num_microbatches {pieces},"
+          f" pieces of whole problems: {advice}, or change one of the two"
       )

@@ -15,6 +15,7 @@ from score_jax.devices import sharding
 from score_jax.evaluate import grade_shares
 from score_jax.models.transformer import Params
 from score_jax.output.progress import TrainProgress
+from score_jax.rollouts import prefixes
 from score_jax.rollouts import problems as problems_lib
 from score_jax.rollouts import rollout
 from score_jax.rollouts.rollout import Collector
@@ -27,6 +28,7 @@ from score_jax.training.scoring import KL_ESTIMATORS
 from score_jax.training.scoring import Scoring
 from score_jax.training.train import TrainState
 from score_jax.types import Conversations
+from score_jax.types import Prefix
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 from score_jax.types import TrainBatch
@@ -150,10 +152,11 @@ class Reinforcement:
     sampled = time.perf_counter()
     with sharding.use(self._context.placement.mesh):
       # Dispatched before grading: the device scores while the host grades.
-      score = self._dispatch_reference(conversations)
+      prefix, rows = self._split(conversations)
+      score = self._dispatch_reference(prefix, rows)
       rollouts = rollout.grade(self._context.task, conversations)
       graded = time.perf_counter()
-      batch = self._make_batch(rollouts, score)
+      batch = self._make_batch(prefix, rows, rollouts.rewards, score)
       # Where the batch has its scores, the loss does not read it.
       reference = None if score is not None else self._reference()
       state, metrics = self._update(state, reference, batch)
@@ -189,8 +192,17 @@ class Reinforcement:
       )
     return rollout.concatenate(parts)
 
-  def _dispatch_reference(
+  def _split(
       self, conversations: Conversations
+  ) -> tuple[Prefix | None, Conversations]:
+    """What rows have in common, on the device, and what is computed of each."""
+    if not self._context.settings.train.shared_prefix:
+      return None, conversations
+    prefix, rows = prefixes.share(conversations, self._collector.spec)
+    return jax.tree.map(self._context.placement.rows, prefix), rows
+
+  def _dispatch_reference(
+      self, prefix: Prefix | None, conversations: Conversations
   ) -> jax.Array | None:
     """Log-probabilities of the reference; None where the loss makes its own."""
     if not self._estimator.needs_ref_logprobs:
@@ -201,12 +213,17 @@ class Reinforcement:
         place(conversations.tokens),
         place(conversations.mask),
         place(conversations.targets),
+        prefix,
     )
 
   def _make_batch(
-      self, rollouts: Rollouts, ref_logprobs: jax.Array | None
+      self,
+      prefix: Prefix | None,
+      conversations: Conversations,
+      rewards: np.ndarray,
+      ref_logprobs: jax.Array | None,
   ) -> TrainBatch:
-    conversations, place = rollouts.conversations, self._context.placement.rows
+    place = self._context.placement.rows
     attempt_ids = place(conversations.trained_attempt_ids)
     kl = None
     if self._estimator.is_in_reward:
@@ -223,12 +240,13 @@ class Reinforcement:
         attempt_ids=attempt_ids,
         advantages=scoring_lib.advantages(
             self._phase.objective,
-            rollouts.rewards,
+            rewards,
             kl,
             self._phase.corrections_per_attempt,
         ),
         ref_logprobs=ref_logprobs,
         targets=place(conversations.targets),
+        prefix=prefix,
     )
 
   def _reference(self) -> Params:
@@ -243,13 +261,13 @@ def make_ref_logprobs(scoring: Scoring, num_microbatches: int):
     num_microbatches: pieces of the rows, scored one after the other.
 
   Returns:
-    (params, tokens, mask, targets) -> float32[R, T - 1], nats, of
+    (params, tokens, mask, targets, prefix) -> float32[R, T - 1], nats, of
     targets[:, 1:].
   """
 
-  def ref_logprobs(params, tokens, mask, targets=None):
+  def ref_logprobs(params, tokens, mask, targets=None, prefix=None):
     return scoring.logprobs_by_microbatch(
-        params, tokens, mask, num_microbatches, targets
+        params, tokens, mask, num_microbatches, targets, prefix
     )
 
   return jax.jit(ref_logprobs)

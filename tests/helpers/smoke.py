@@ -67,6 +67,7 @@ SETTINGS = {
         "remat": "none",
         "moment_dtype": "float32",
         "reference": "device",
+        "shared_prefix": False,
     },
     "stage1": {
         "steps": 4,

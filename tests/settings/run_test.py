@@ -155,6 +155,27 @@ class SettingsTest(parameterized.TestCase):
       ({"train__kl_estimator": "k3"}, "'k3', expected one of k1_in_reward"),
       ({"train__token_reduction": "max"}, "expected one of sum, mean"),
       ({"train__num_microbatches": 3}, "is 8 rows, .*num_microbatches 3"),
+      (
+          {"train__shared_prefix": True, "train__num_microbatches": 8},
+          "shared_prefix is True and .*_step 4 is not .* num_microbatches 8",
+      ),
+      (
+          {"train__shared_prefix": True, "attention": "splash"},
+          "shared_prefix is True and attention is 'splash', .* set train.shar",
+      ),
+      (
+          {
+              "train__shared_prefix": True,
+              "mesh": {
+                  "slice": 1,
+                  "data": 1,
+                  "fsdp": 1,
+                  "tensor": 1,
+                  "sampler_tensor": 1,
+              },
+          },
+          "shared_prefix is True and mesh is given, .* or mesh to None",
+      ),
       ({"tiny_model__copy_fraction": 0.9}, "is 1.2, expected at most 1"),
       ({"tiny_model__answer_accuracy": 1.5}, "expected 0 to 1"),
       (
