@@ -1,9 +1,10 @@
 """Stage I can end in copies, and what helps: exact, on a bandit.
 
-Second attempts that copy earn what first attempts earn. Where guesses earn less
-and corrections, which earn more, are rare, the gradient raises copies first, and
-the share of corrections falls while copies take over. What is left of it decides
-how long Stage I stays there. docs/copying.md has the bandit and all numbers:
+Second attempts that copy earn what first attempts earn. Where guesses earn
+less and corrections, which earn more, are rare, the gradient raises copies
+first, and the share of corrections falls while copies take over. What is left
+of it decides how long Stage I stays there. docs/copying.md has the bandit and
+all numbers:
 
 - Stage I from 1 % of corrections: 99 % copies after 400 updates, out after
   1,183. From 3 % it never gets there.
