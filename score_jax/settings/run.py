@@ -182,7 +182,8 @@ class RolloutSettings:
     num_prompt_buckets: number of lengths that prompts are padded to: P, its
       half, its quarter, ...
     long_prompts: what is done with longer prompts, one of LONG_PROMPTS.
-    max_new_tokens: limit of one attempt, in tokens.
+    max_new_tokens: limit of one attempt, in tokens; or a limit for each of the
+      attempts. See `attempt_limits`.
     temperature: temperature that training samples are drawn at.
     done_check_steps: decode steps between two checks whether all rows are done.
   """
@@ -196,7 +197,7 @@ class RolloutSettings:
   max_prompt_tokens: int
   num_prompt_buckets: int
   long_prompts: str
-  max_new_tokens: int
+  max_new_tokens: int | tuple[int, ...]
   temperature: float
   done_check_steps: int
 
@@ -210,7 +211,6 @@ class RolloutSettings:
         "corrections_per_attempt",
         "max_prompt_tokens",
         "num_prompt_buckets",
-        "max_new_tokens",
         "temperature",
         "done_check_steps",
     )
@@ -228,6 +228,14 @@ class RolloutSettings:
             " another sample to compare with, and a second attempt"
         )
     self._check_corrections()
+    self._check_limits()
+
+  @property
+  def attempt_limits(self) -> tuple[int, ...]:
+    """Most tokens of each attempt, the one that ends it included."""
+    if isinstance(self.max_new_tokens, tuple | list):
+      return tuple(self.max_new_tokens)
+    return (self.max_new_tokens,) * self.num_attempts
 
   @property
   def rows(self) -> int:
@@ -249,6 +257,21 @@ class RolloutSettings:
           f"corrections_per_attempt {corrections} does not divide"
           f" samples_per_problem {self.samples_per_problem} into two first"
           " attempts or more: there must be another one to compare with"
+      )
+
+  def _check_limits(self) -> None:
+    limits = self.attempt_limits
+    # Types, not isinstance: True is no number.
+    if not all(type(limit) is int and limit > 0 for limit in limits):
+      raise ValueError(
+          f"max_new_tokens is {self.max_new_tokens}, expected whole numbers"
+          " above 0: one for all attempts, or one for each"
+      )
+    if len(limits) != self.num_attempts:
+      raise ValueError(
+          f"max_new_tokens is {self.max_new_tokens}, expected"
+          f" {self.num_attempts} limits, one for each of num_attempts, or a"
+          " single number for all attempts"
       )
 
 

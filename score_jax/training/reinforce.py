@@ -13,6 +13,7 @@ import numpy as np
 from score_jax.devices import distributed
 from score_jax.devices import sharding
 from score_jax.evaluate import grade_shares
+from score_jax.evaluate import repeat_shares
 from score_jax.models.transformer import Params
 from score_jax.output.progress import TrainProgress
 from score_jax.rollouts import prefixes
@@ -225,15 +226,11 @@ class Reinforcement:
   ) -> TrainBatch:
     place = self._context.placement.rows
     attempt_ids = place(conversations.trained_attempt_ids)
+    behaviour_logprobs = place(conversations.behaviour_logprobs)
+    reduction = (attempt_ids, self._phase.num_attempts, self._scoring.reduce)
     kl = None
     if self._estimator.is_in_reward:
-      kl = scoring_lib.reward_kl(
-          place(conversations.behaviour_logprobs),
-          ref_logprobs,
-          attempt_ids,
-          self._phase.num_attempts,
-          self._scoring.reduce,
-      )
+      kl = scoring_lib.reward_kl(behaviour_logprobs, ref_logprobs, *reduction)
     return TrainBatch(
         tokens=place(conversations.tokens),
         mask=place(conversations.mask),
@@ -242,6 +239,7 @@ class Reinforcement:
             self._phase.objective,
             rewards,
             kl,
+            scoring_lib.sequence_logprobs(behaviour_logprobs, *reduction),
             self._phase.corrections_per_attempt,
         ),
         ref_logprobs=ref_logprobs,
@@ -315,6 +313,7 @@ def step_scalars(
       **{f"train/{name}": value for name, value in metrics.items()},
       **_by_attempt("train/accuracy", rollouts.rewards),
       **_by_attempt("train/truncated", conversations.is_truncated),
+      **repeat_shares(rollouts),
       **grade_shares(grades),
       "train/new_tokens_per_row": new_tokens / len(conversations.tokens),
       "time/rollout_s": times.rollout_s,

@@ -233,6 +233,7 @@ def advantages(
     objective: Objective,
     rewards: jax.Array,
     sequence_kl: jax.Array | None,
+    sequence_logprobs: jax.Array,
     corrections_per_attempt: int = 1,
 ) -> jax.Array:
   """Makes advantages: shapes the rewards, then subtracts a leave-one-out mean.
@@ -242,6 +243,7 @@ def advantages(
     rewards: float32[B, K, A], 1 where the attempt is correct, else 0.
     sequence_kl: float32[R, A], nats, where the KL is in the reward; None where
       it is a term of the loss.
+    sequence_logprobs: float32[R, A], nats, of each attempt when it was sampled.
     corrections_per_attempt: K2; above 1 the baseline of the second attempt is
       conditional on the first, see `shaping.conditional_leave_one_out`.
 
@@ -253,12 +255,37 @@ def advantages(
   """
   if sequence_kl is None:
     sequence_kl = jnp.zeros_like(rewards)
-  shaped = objective.shaped_rewards(rewards, sequence_kl.reshape(rewards.shape))
+  shaped = objective.shaped_rewards(
+      rewards,
+      sequence_kl.reshape(rewards.shape),
+      sequence_logprobs.reshape(rewards.shape),
+  )
   if corrections_per_attempt == 1:
     result = shaping.leave_one_out(shaped)
   else:
     result = shaping.conditional_leave_one_out(shaped, corrections_per_attempt)
   return result.reshape(-1, rewards.shape[-1])
+
+
+@functools.partial(jax.jit, static_argnames=("num_attempts", "reduce"))
+def sequence_logprobs(
+    behaviour_logprobs: jax.Array,
+    attempt_ids: jax.Array,
+    num_attempts: int,
+    reduce: shaping.Reduce,
+) -> jax.Array:
+  """Makes the log-probability of each attempt when it was sampled.
+
+  Args:
+    behaviour_logprobs: float32[R, T], nats, recorded by the sampler.
+    attempt_ids: int32[R, T], attempt of each trained token, 0 elsewhere.
+    num_attempts: A.
+    reduce: makes one value per attempt of its tokens' values.
+
+  Returns:
+    float32[R, A], nats.
+  """
+  return reduce(behaviour_logprobs[:, 1:], attempt_ids, num_attempts)
 
 
 @functools.partial(jax.jit, static_argnames=("num_attempts", "reduce"))

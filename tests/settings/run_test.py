@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 from typing import Any
 
 from absl.testing import absltest
@@ -85,12 +86,45 @@ class SettingsTest(parameterized.TestCase):
     self.assertEqual(_objectives(values), [stage2, stage2])
 
   @parameterized.parameters(
+      (4, 2, (4, 4)),
+      (4, 3, (4, 4, 4)),
+      ((6, 48), 2, (6, 48)),
+      ([6, 4], 2, (6, 4)),
+  )
+  def test_limits_of_tokens_by_attempt(self, given, num_attempts, limits):
+    values = smoke.settings(
+        rollout__max_new_tokens=given, rollout__num_attempts=num_attempts
+    )
+    self.assertEqual(_read(values).rollout.attempt_limits, limits)
+
+  @parameterized.parameters(
+      [(True,), (6.0,), ("6",), (None,), ((6, True),), ((6, 48.0),)]
+  )
+  def test_limits_are_checked_without_a_config_too(self, limits):
+    with self.assertRaisesRegex(
+        ValueError, "max_new_tokens is .*whole numbers"
+    ):
+      dataclasses.replace(
+          _read(smoke.settings()).rollout, max_new_tokens=limits
+      )
+
+  @parameterized.parameters(
       ({"seed": "0"}, "seed is '0' of type str, expected a whole number"),
       ({"seed": True}, "seed is True of type bool"),
       ({"stage1__steps": 1.5}, "stage1.steps is 1.5 of type float"),
       ({"stage1__optimizer": 3}, "stage1.optimizer is 3 .*group of settings"),
       ({"task": "addition"}, "task is 'addition' .*group of settings"),
       ({"train__kl_estimator": None}, "train.kl_estimator is None"),
+      (
+          {"rollout__max_new_tokens": "6,48"},
+          "max_new_tokens is '6,48' of type str, expected a whole number or a"
+          " list of whole numbers",
+      ),
+      ({"rollout__max_new_tokens": True}, "max_new_tokens is True of type"),
+      ({"rollout__max_new_tokens": 6.0}, "max_new_tokens is 6.0 of type"),
+      ({"rollout__max_new_tokens": [6, True]}, "a list of whole numbers"),
+      ({"rollout__max_new_tokens": (6, 48.0)}, "a list of whole numbers"),
+      ({"rollout__max_new_tokens": None}, "max_new_tokens is None"),
   )
   def test_wrong_types_are_errors(self, keys, message):
     with self.assertRaisesRegex(ValueError, message):
@@ -103,6 +137,20 @@ class SettingsTest(parameterized.TestCase):
       ({"rollout__num_attempts": 1}, "num_attempts is 1, expected at least 2"),
       ({"rollout__temperature": 0.0}, "temperature is 0.0, expected above 0"),
       ({"rollout__max_new_tokens": 0}, "max_new_tokens is 0"),
+      (
+          {"rollout__max_new_tokens": (6, 0)},
+          r"max_new_tokens is \(6, 0\), expected whole numbers above 0",
+      ),
+      (
+          {"rollout__max_new_tokens": (6, 48, 48)},
+          r"is \(6, 48, 48\), expected 2 limits, one for each",
+      ),
+      ({"rollout__max_new_tokens": [6]}, r"is \[6\], expected 2 limits"),
+      ({"rollout__max_new_tokens": ()}, r"is \(\), expected 2 limits"),
+      (
+          {"rollout__max_new_tokens": (6, 48), "rollout__num_attempts": 3},
+          "expected 3 limits, .* or a single number",
+      ),
       ({"stage2__optimizer__learning_rate": 0.0}, "learning_rate is 0.0"),
       ({"train__kl_estimator": "k3"}, "'k3', expected one of k1_in_reward"),
       ({"train__token_reduction": "max"}, "expected one of sum, mean"),
