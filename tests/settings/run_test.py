@@ -157,7 +157,7 @@ class SettingsTest(parameterized.TestCase):
       ({"train__num_microbatches": 3}, "is 8 rows, .*num_microbatches 3"),
       (
           {"train__shared_prefix": True, "train__num_microbatches": 8},
-          "shared_prefix is True and .*_step 4 is not .* num_microbatches 8",
+          "shared_prefix is True and .*_step 4 is not .*num_microbatches 8",
       ),
       (
           {"train__shared_prefix": True, "attention": "splash"},
