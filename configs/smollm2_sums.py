@@ -31,7 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.warmup = create(
       seed=0,  # not the run's: all seeds start from one base model
       answers=create(
-          steps=70,  # updates
+          steps=24,  # updates
           batch_size=32,  # conversations
           optimizer=create(
               learning_rate=1e-4, warmup_steps=5, max_grad_norm=1.0
