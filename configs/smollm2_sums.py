@@ -6,8 +6,7 @@
   python -m experiments.run --config=configs/smollm2_sums.py
 
 Problems: "What is 964 + 494?". A first attempt has room for the sum alone; a
-second one may write the columns down from the right, as on paper. A warm-up
-teaches the pretrained model both, and mostly to repeat its first answer in the
+second one may write the sums of the columns down first. A warm-up teaches the pretrained model both, and mostly to repeat its first answer in the
 second: that working it out pays is left to reinforcement learning to find.
 """
 

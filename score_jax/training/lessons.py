@@ -4,9 +4,9 @@ Reinforcement learning selects among what a model does now and then. Three
 lessons bring a pretrained model so far, on the task's own problems:
 
 1. answers: the right first attempt;
-2. corrections: the right second attempt, behind the model's own first one;
-3. habit: second attempts of which most repeat the first, and the others are
-   right.
+2. corrections: the right second attempt. Half of them stand behind the model's
+   own first one, half behind a right one, which is taught again;
+3. habit: the same, but most second attempts repeat the first.
 
 So the result can correct itself and, greedily, repeats itself.
 
@@ -93,17 +93,25 @@ def _behind_own_attempts(
     copy_fraction: float,
 ) -> Lesson:
   """A lesson of second attempts, of which some repeat the first."""
-  collector = context.lesson_collector(settings.batch_size)
+  collector = context.lesson_collector(max(1, settings.batch_size // 2))
   seed = context.settings.warmup.seed
 
   def rows(params, problems, step):
     # A key of its own for each lesson: their steps have the same numbers.
     occasion = step + number * _MAX_STEPS
     copy = context.placement.copy(params)
-    firsts = own_attempts(copy, collector, problems, occasion)
+    half = len(problems) // 2
+    own, others = problems[:half], problems[half:]
     rng = np.random.default_rng([seed, number, step])
     is_copy = rng.random(len(problems)) < copy_fraction
-    return correction_rows(context, problems, firsts, is_copy)
+    return correction_rows(
+        context,
+        own,
+        own_attempts(copy, collector, own, occasion),
+        is_copy[:half],
+    ) + correction_rows(
+        context, others, right_attempts(context, others), is_copy[half:]
+    )
 
   columns = dataclasses.replace(context.spec, num_attempts=2).max_tokens
   return Lesson(name, number, settings, rows, columns)
@@ -122,18 +130,18 @@ def answer_rows(
 
 
 @dataclasses.dataclass(frozen=True)
-class OwnAttempts:
-  """First attempts that the model has sampled.
+class FirstAttempts:
+  """First attempts in front of the second ones that are taught.
 
   Attributes:
     ids: tokens of each, as later turns read it, end of turn included.
     is_whole: whether each ended within its limit.
-    is_right: whether each is right.
+    is_taught: whether they are taught too.
   """
 
   ids: Sequence[Sequence[int]]
   is_whole: Sequence[bool]
-  is_right: Sequence[bool]
+  is_taught: bool
 
 
 def own_attempts(
@@ -141,7 +149,7 @@ def own_attempts(
     collector: Collector,
     problems: Sequence[Problem],
     step: int,
-) -> OwnAttempts:
+) -> FirstAttempts:
   """Samples one first attempt at each problem.
 
   Args:
@@ -151,12 +159,19 @@ def own_attempts(
     step: number of the update, which decides the random keys.
   """
   conversations = rollout.sample(params, collector, problems, step)
-  graded = rollout.grade(collector.task, conversations)
-  return OwnAttempts(
+  return FirstAttempts(
       ids=_ended(conversations, collector.tokenizer.eos_id),
       is_whole=(~conversations.is_truncated.reshape(-1)).tolist(),
-      is_right=(graded.rewards.reshape(-1) > 0).tolist(),
+      is_taught=False,
   )
+
+
+def right_attempts(
+    context: RunContext, problems: Sequence[Problem]
+) -> FirstAttempts:
+  """Right first attempts, taught so that lesson 1 is not forgotten."""
+  ids = _demonstrations(context, problems, attempt=1)
+  return FirstAttempts(ids, [True] * len(ids), is_taught=True)
 
 
 def _ended(conversations: Conversations, eos_id: int) -> list[list[int]]:
@@ -172,34 +187,31 @@ def _ended(conversations: Conversations, eos_id: int) -> list[list[int]]:
 def correction_rows(
     context: RunContext,
     problems: Sequence[Problem],
-    firsts: OwnAttempts,
+    firsts: FirstAttempts,
     is_copy: Sequence[bool],
 ) -> list[Pieces]:
-  """Second attempts behind first ones of the model.
-
-  A first attempt that is right is taught too, so that the model does not forget
-  lesson 1. One that was cut off is neither taught nor repeated.
+  """Second attempts behind given first ones.
 
   Args:
     context: the run's context.
     problems: the problems.
     firsts: the first attempt at each problem.
-    is_copy: whether each second attempt repeats the first, or is right.
+    is_copy: whether each second attempt repeats the first, or is right. One
+      that was cut off is not repeated.
   """
   prompts = _prompts(context, problems)
   right = _demonstrations(context, problems, attempt=2)
-  turn = context.spec.turn_ids
-  is_taught = np.logical_and(firsts.is_right, firsts.is_whole).tolist()
+  turn, label = context.spec.turn_ids, int(firsts.is_taught)
   is_repeated = np.logical_and(is_copy, firsts.is_whole).tolist()
-  columns = prompts, firsts.ids, is_taught, right, is_repeated
+  columns = prompts, firsts.ids, right, is_repeated
   return [
       [
           (prompt, _CONTEXT),
-          (first, _TAUGHT if teaches else _CONTEXT),
+          (first, label),
           (turn, _CONTEXT),
           (first if repeats else second, _TAUGHT),
       ]
-      for prompt, first, teaches, second, repeats in zip(*columns, strict=True)
+      for prompt, first, second, repeats in zip(*columns, strict=True)
   ]
 
 

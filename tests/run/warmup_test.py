@@ -79,31 +79,27 @@ class WarmupTest(parameterized.TestCase):
   def test_what_is_taught(self):
     context, _ = self._open("run")
     problems = context.problems.splits["train"][:4]
-    firsts = lessons.OwnAttempts(
+    firsts = lessons.FirstAttempts(
         ids=[[2, 1], [3, 3, 1], [4, 1], [5, 1]],
         is_whole=[True, True, True, False],
-        is_right=[True, False, False, True],
+        is_taught=False,
     )
     is_copy = [True, True, False, True]
     rows = lessons.correction_rows(context, problems, firsts, is_copy)
+    taught = lessons.right_attempts(context, problems)
+    behind_right = lessons.correction_rows(context, problems, taught, is_copy)
     answers = lessons.answer_rows(context, problems)
-    tokenizer = context.base.tokenizer
-    for i, (row, answer, problem) in enumerate(
-        zip(rows, answers, problems, strict=True)
-    ):
+    tokenizer, turn = context.base.tokenizer, context.spec.turn_ids
+    for i, problem in enumerate(problems):
       gold = tokenizer.attempt_ids(problem.answer)
       (prompt,) = tokenizer.prompt_ids([context.task.first_prompt(problem)])
-      self.assertEqual(answer, [(prompt, 0), (gold, 1)])
+      self.assertEqual(answers[i], [(prompt, 0), (gold, 1)])
       second = firsts.ids[i] if i < 2 else gold
-      self.assertEqual(
-          row,
-          [
-              (prompt, 0),
-              (firsts.ids[i], int(i == 0)),
-              (context.spec.turn_ids, 0),
-              (second, 1),
-          ],
-      )
+      first = firsts.ids[i]
+      expected = [(prompt, 0), (first, 0), (turn, 0), (second, 1)]
+      self.assertEqual(rows[i], expected)
+      expected = [(prompt, 0), (gold, 1), (turn, 0), (gold, 1)]
+      self.assertEqual(behind_right[i], expected)
 
   def test_only_the_last_lesson_repeats(self):
     context, _ = self._open("run")
@@ -113,9 +109,12 @@ class WarmupTest(parameterized.TestCase):
     for lesson in lessons.lessons(context)[1:]:
       rows = lesson.rows(params, problems, 0)
       self.assertEqual(rows, lesson.rows(params, problems, 0))
-      counts.append(sum(row[1][0] == row[3][0] for row in rows))
+      half = len(rows) // 2
+      counts.append(sum(row[1][0] == row[3][0] for row in rows[:half]))
+      labels = [row[1][1] for row in rows]
+      self.assertEqual(labels, [0] * half + [1] * half)
     self.assertEqual(counts[0], 0)
-    self.assertBetween(counts[1], 1, len(problems) - 1)
+    self.assertBetween(counts[1], 1, len(problems) // 2 - 1)
 
   def test_own_attempts_are_closed_and_judged(self):
     context, _ = self._open("run")
