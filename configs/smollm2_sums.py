@@ -6,8 +6,9 @@
   python -m experiments.run --config=configs/smollm2_sums.py
 
 Problems: "What is 964 + 494?". A first attempt has room for the sum alone; a
-second one may write the sums of the columns down first. A warm-up teaches the pretrained model both, and mostly to repeat its first answer in the
-second: that working it out pays is left to reinforcement learning to find.
+second one may write the sums of the columns down first. A warm-up teaches the
+pretrained model both, and mostly to repeat its first answer in the second: that
+working it out pays is left to reinforcement learning to find.
 """
 
 import ml_collections
