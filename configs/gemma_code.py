@@ -44,6 +44,8 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.tiny_model = None  # no model is made
 
+  config.warmup = None  # the model is taken as it is
+
   config.mesh = create(
       slice=1,  # TPU slices; data and rows are divided over them too
       data=1,  # copies of the training state
@@ -96,6 +98,7 @@ def get_config() -> ml_collections.ConfigDict:
       remat="full",  # of each layer, all is computed again
       moment_dtype="float32",  # of Adam's first moment
       reference="device",  # or "host": moved to the devices when needed
+      shared_prefix=False,  # prompts of K rows once; for one device
   )
 
   config.stage1 = create(

@@ -20,6 +20,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # of initialisation, data order and sampling
   config.model = None  # a base model is made, see tiny_model
 
+  config.warmup = None  # the model is taken as it is
+
   config.mesh = None  # one device
 
   config.attention = "xla"  # or "splash", kernels for TPUs
@@ -91,6 +93,7 @@ def get_config() -> ml_collections.ConfigDict:
       remat="none",  # nothing is computed again
       moment_dtype="float32",
       reference="device",
+      shared_prefix=True,  # an update computes the prompt of K rows once
   )
 
   config.stage1 = create(

@@ -6,6 +6,7 @@ from typing import Any
 SETTINGS = {
     "seed": 0,
     "model": None,
+    "warmup": None,
     "mesh": None,
     "attention": "xla",
     "tiny_model": {
@@ -66,6 +67,7 @@ SETTINGS = {
         "remat": "none",
         "moment_dtype": "float32",
         "reference": "device",
+        "shared_prefix": False,
     },
     "stage1": {
         "steps": 4,
