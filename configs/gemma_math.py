@@ -75,6 +75,8 @@ def get_config(size: str = "2b") -> ml_collections.ConfigDict:
   )
   config.tiny_model = None  # no model is made
 
+  config.warmup = None  # the model is taken as it is
+
   config.mesh = create(
       slice=1,  # TPU slices; data and rows are divided over them too
       data=1,  # copies of the training state

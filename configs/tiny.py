@@ -20,6 +20,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # of initialisation, data order and sampling
   config.model = None  # a base model is made, see tiny_model
 
+  config.warmup = None  # the model is taken as it is
+
   config.mesh = None  # one device
 
   config.attention = "xla"  # or "splash", kernels for TPUs

@@ -21,6 +21,7 @@ from score_jax.scalars import Format
 from score_jax.scalars import Metric
 
 _PHASE_LABELS = {
+    "pretrained": "pretrained",
     "base": "base",
     "stage1": "Stage I",
     "stage1b": "Stage I(b)",

@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 
-import jax
-
 from score_jax.models.transformer import Params
 from score_jax.output.progress import console
 from score_jax.output.workdir import Workdir
@@ -72,7 +70,7 @@ class PhaseRunner:
     state = reinforcement.init_state(params)
     with Checkpointer(self.workdir.checkpoints(phase.name)) as checkpointer:
       if checkpointer.latest_step() is not None:
-        state = _restored(checkpointer, state)
+        state = checkpointer.restored(state)
         console.print(f"{phase.name}: continued from step {int(state.step)}")
       elif phase.steps:
         self.log.start(phase, state.params, first_step)
@@ -111,11 +109,11 @@ class PhaseRunner:
     label = tables.phase_label(phase.name)
     with Checkpointer(self.workdir.checkpoints(phase.name)) as checkpointer:
       if checkpointer.latest_step() is not None:
-        return _restored(checkpointer, imitation.init_state(params)).params
+        return checkpointer.restored(imitation.init_state(params)).params
       rollouts = imitation.sample(params, f"{label}: sampling")
       self.log.sampled(f"{phase.name}_sampled", rollouts[0])
       like = checkpoint.abstract(params)
-      delete(params)
+      checkpoint.delete(params)
       state = imitation.init_state(self._end_of(phase.start, like))
       chosen = imitation.select(rollouts)
       last = imitate.num_updates(phase, len(chosen))
@@ -136,15 +134,3 @@ class PhaseRunner:
       return self.context.load_base()
     with Checkpointer(self.workdir.checkpoints(name)) as checkpointer:
       return checkpointer.restore_params(like)
-
-
-def _restored(checkpointer: Checkpointer, state: TrainState) -> TrainState:
-  """The newest state on disk, in place of one of its shapes."""
-  like = checkpoint.abstract(state)
-  delete(state)  # or there would be two of them
-  return checkpointer.restore(like)
-
-
-def delete(arrays: Params | TrainState) -> None:
-  """Frees the memory of arrays that are not read again."""
-  jax.tree.map(lambda a: a.delete(), arrays)

@@ -36,6 +36,7 @@ from score_jax.text import export as text_export
 from score_jax.training import phases as phases_lib
 from score_jax.training.context import RunContext
 from score_jax.training.phases import BASE
+from score_jax.training.phases import PRETRAINED
 from score_jax.training.phases import Phase
 from score_jax.types import Problem
 
@@ -100,7 +101,10 @@ def run_phases(
     params = context.load_base()
   _check_manifest(context, params, workdir)
   with RunLog(context, workdir, phases) as log:
-    results = {BASE: log.test(BASE, params)}
+    results = {}
+    if settings.warmup is not None:
+      results[PRETRAINED] = log.test(PRETRAINED, context.load_pretrained())
+    results[BASE] = log.test(BASE, params)
     runner = PhaseRunner(context, workdir, log, context.frozen(params))
     first_step = 0
     for phase in phases:

@@ -94,7 +94,7 @@ def describe(settings: TinyModelSettings, path: pathlib.Path) -> BaseModel:
   """
   tokenizer = make_tokenizer()
   config = model_config(settings, len(tokenizer.tokenizer))
-  return BaseModel(path, config, tokenizer)
+  return BaseModel(path, path, config, tokenizer)
 
 
 def make(context: RunContext) -> None:

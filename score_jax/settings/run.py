@@ -295,6 +295,56 @@ class OptimizerSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class LessonSettings:
+  """One lesson of a warm-up.
+
+  Attributes:
+    steps: number of updates; 0 leaves the lesson out.
+    batch_size: problems, and conversations, of an update.
+    optimizer: Adam, which starts afresh in every lesson.
+  """
+
+  steps: int
+  batch_size: int
+  optimizer: OptimizerSettings
+
+  def __post_init__(self):
+    check_not_negative(self, "steps")
+    check_positive(self, "batch_size")
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmupSettings:
+  """Imitation that makes the base model out of a pretrained one.
+
+  training/lessons.py says what the lessons teach.
+
+  Attributes:
+    seed: seed of the order of problems and of all draws. It is not the run's:
+      runs of several seeds start from one base model.
+    answers: lesson 1, right first attempts.
+    corrections: lesson 2, right second attempts behind the model's own first.
+    habit: lesson 3, second attempts of which most repeat the first.
+    copy_fraction: of the second attempts of lesson 3: the first again. The
+      others are right.
+    check_every_steps: updates between two looks at validation problems.
+    checkpoint_every_steps: updates between two checkpoints.
+  """
+
+  seed: int
+  answers: LessonSettings
+  corrections: LessonSettings
+  habit: LessonSettings
+  copy_fraction: float
+  check_every_steps: int
+  checkpoint_every_steps: int
+
+  def __post_init__(self):
+    check_fraction(self, "copy_fraction")
+    check_positive(self, "check_every_steps", "checkpoint_every_steps")
+
+
+@dataclasses.dataclass(frozen=True)
 class PhaseSettings:
   """One phase of reinforcement learning.
 
@@ -391,6 +441,8 @@ class RunSettings:
     seed: seeds model initialisation, data order and sampling.
     model: the pretrained base model; None to make a tiny one.
     tiny_model: how to make it; None where model is given.
+    warmup: how a pretrained model is prepared for the task before it is the
+      base model; None to take it as it is.
     mesh: devices along each axis; None for the default device alone.
     attention: kernels for prompts and for whole rows, one of ATTENTIONS.
     task: name of the task and its arguments, see `tasks.make.make_task`.
@@ -405,6 +457,7 @@ class RunSettings:
   seed: int
   model: ModelSettings | None
   tiny_model: TinyModelSettings | None
+  warmup: WarmupSettings | None
   mesh: MeshSettings | None
   attention: str
   task: Mapping[str, Any]
@@ -424,6 +477,11 @@ class RunSettings:
       raise ValueError(
           "give either model (a pretrained one) or tiny_model (one to make),"
           f" and None for the other; found {found}"
+      )
+    if self.warmup is not None and self.model is None:
+      raise ValueError(
+          "warmup prepares a pretrained model and tiny_model makes its own"
+          " lessons: set warmup to None, or give a model"
       )
     rows = self.rollout.rows
     if rows % self.train.num_microbatches:

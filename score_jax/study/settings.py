@@ -144,7 +144,7 @@ class StudySettings:
   """
 
   run: RunSettings
-  methods: list
+  methods: list[str]
   num_seeds: int
   method: MethodSettings
   test_time: TestTimeSettings | None

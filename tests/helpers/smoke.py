@@ -6,6 +6,7 @@ from typing import Any
 SETTINGS = {
     "seed": 0,
     "model": None,
+    "warmup": None,
     "mesh": None,
     "attention": "xla",
     "tiny_model": {
