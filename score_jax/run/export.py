@@ -9,19 +9,24 @@ import jax.numpy as jnp
 
 from score_jax import settings as settings_lib
 from score_jax.models import hf
+from score_jax.models import hf_adapter
 from score_jax.models import hf_files
-from score_jax.models.config import ModelConfig
+from score_jax.models import placement
+from score_jax.models import transformer
+from score_jax.models.lora import Policy
 from score_jax.models.transformer import Params
 from score_jax.output import files
 from score_jax.output import workdir as workdir_lib
 from score_jax.output.workdir import Workdir
 from score_jax.settings import RunSettings
 from score_jax.text import export as text_export
+from score_jax.training import adapt
 from score_jax.training import checkpoint
 from score_jax.training import context as context_lib
 from score_jax.training import optim
 from score_jax.training import phases
 from score_jax.training.checkpoint import Checkpointer
+from score_jax.training.context import BaseModel
 
 
 def export_run(
@@ -30,6 +35,7 @@ def export_run(
     *,
     phase: str | None = None,
     dtype: str | None = None,
+    is_adapter: bool = False,
 ) -> tuple[str, int]:
   """Writes the newest checkpoint of a run as a Hugging Face directory.
 
@@ -41,35 +47,99 @@ def export_run(
     output: directory to make; must not exist.
     phase: name of the phase whose checkpoint is written; None for the last
       phase that has one.
-    dtype: type of the weights; None for the type of the run's parameters.
+    dtype: type of the weights; None for float32, in which they are trained.
+    is_adapter: whether the adapters that were trained are written alone, as a
+      directory of peft, and not the model with the adapters in it.
 
   Returns:
     Name of the phase and step of the checkpoint.
 
   Raises:
-    ValueError: path holds no run, the run has no checkpoint yet, or output
-      exists already.
+    ValueError: path holds no run, the run has no checkpoint yet, output
+      exists already, or adapters are asked for that cannot be written.
   """
   workdir, settings = _open_run(path)
-  names = [p.name for p in phases.score(settings)] if phase is None else [phase]
+  trained = {p.name: p for p in phases.score(settings)}
+  names = list(trained) if phase is None else [phase]
   found = checkpoint.newest({n: workdir.checkpoints(n) for n in names})
   if found is None:
     raise ValueError(
         f"{os.fspath(path)!r} holds no checkpoint of {' or '.join(names)} yet"
     )
+  name, step = found
   base = context_lib.read_base(settings, _base(workdir, settings))
-  like = _abstract(base.config, jnp.dtype(optim.PARAM_DTYPE))
-  with Checkpointer(workdir.checkpoints(found[0])) as checkpointer:
-    params = checkpointer.restore_params(like)
-  hf.save(
-      output,
-      base.config,
-      params,
-      dtype=dtype and jnp.dtype(dtype),
-      like=base.directory,
-      write_format=functools.partial(text_export.write_format, base.tokenizer),
-  )
-  return found
+  reference = None  # of adapters; all parameters are trained without one
+  if settings.train.lora_rank is not None and name in trained:
+    reference = trained[name].reference
+  if is_adapter:
+    _check_adapter(settings, name, reference)
+  policy = _policy(workdir, settings, base, name, reference)
+  write_format = functools.partial(text_export.write_format, base.tokenizer)
+  if is_adapter:
+    commit = hf_files.commit(base.directory)
+    hf_adapter.save(
+        output,
+        base.config,
+        policy,
+        like=base.directory,
+        base=settings.model.path if commit else os.path.abspath(base.directory),
+        revision=commit,
+        write_format=write_format,
+    )
+  else:
+    hf.save(
+        output,
+        base.config,
+        policy,
+        dtype=jnp.dtype(dtype or optim.PARAM_DTYPE),
+        like=base.directory,
+        write_format=write_format,
+    )
+  return name, step
+
+
+def _check_adapter(
+    settings: RunSettings, name: str, reference: str | None
+) -> None:
+  """Refuses to write adapters where there are none beside the base model."""
+  if reference is None:
+    raise ValueError(
+        f"phase {name!r} trained all parameters (train.lora_rank is"
+        f" {settings.train.lora_rank}): there are no adapters to write; export"
+        " the model"
+    )
+  if reference != phases.BASE:
+    raise ValueError(
+        f"the adapters of phase {name!r} belong to the result of phase"
+        f" {reference!r}, which is no published model: export the model, in"
+        " which they are merged"
+    )
+
+
+def _policy(
+    workdir: Workdir,
+    settings: RunSettings,
+    base: BaseModel,
+    name: str,
+    reference: str | None,
+) -> Policy:
+  """The policy of a phase's newest checkpoint, on this host's first device."""
+
+  def restored(name, shapes):
+    with Checkpointer(workdir.checkpoints(name)) as checkpointer:
+      return checkpointer.restore_params(_abstract(shapes))
+
+  if reference is None:
+    return restored(name, hf.parameter_shapes(base.config))
+  dtype = placement.compute_dtype(settings) or jnp.dtype(optim.PARAM_DTYPE)
+  if reference == phases.BASE:
+    _, frozen = hf.load(base.directory, dtype)
+  else:
+    frozen = restored(reference, hf.parameter_shapes(base.config))
+    frozen = transformer.cast(frozen, dtype)
+  train = settings.train
+  factors = restored(name, adapt.factor_shapes(base.config, train.lora_rank))
+  return adapt.policy(train, factors, frozen)
 
 
 def _base(workdir: Workdir, settings: RunSettings) -> str | os.PathLike:
@@ -95,10 +165,12 @@ def _open_run(
   return Workdir(path, content), settings
 
 
-def _abstract(config: ModelConfig, dtype: jnp.dtype) -> Params:
-  """Shapes of the parameters on this host's first device."""
+def _abstract(shapes: Params) -> Params:
+  """Shapes of what was trained, on this host's first device."""
   device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   return jax.tree.map(
-      lambda s: jax.ShapeDtypeStruct(s.shape, dtype, sharding=device),
-      hf.parameter_shapes(config),
+      lambda s: jax.ShapeDtypeStruct(
+          s.shape, jnp.dtype(optim.PARAM_DTYPE), sharding=device
+      ),
+      shapes,
   )

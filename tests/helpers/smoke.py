@@ -66,6 +66,8 @@ SETTINGS = {
         "remat": "none",
         "moment_dtype": "float32",
         "reference": "device",
+        "lora_rank": None,
+        "lora_alpha": 4.0,
     },
     "stage1": {
         "steps": 4,
