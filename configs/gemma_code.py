@@ -45,6 +45,8 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.tiny_model = None  # no model is made
 
+  config.warmup = None  # the model is taken as it is
+
   config.mesh = create(
       slice=1,  # TPU slices; data and rows are divided over them too
       data=1,  # copies of the training state
@@ -99,6 +101,7 @@ def get_config() -> ml_collections.ConfigDict:
       reference="device",  # or "host": moved to the devices when needed
       lora_rank=placeholder(int),  # of adapters; None trains all parameters
       lora_alpha=16.0,  # adapters are scaled by lora_alpha / lora_rank
+      shared_prefix=False,  # prompts of K rows once; for one device
   )
 
   config.stage1 = create(

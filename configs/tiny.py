@@ -21,6 +21,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # of initialisation, data order and sampling
   config.model = None  # a base model is made, see tiny_model
 
+  config.warmup = None  # the model is taken as it is
+
   config.mesh = None  # one device
 
   config.attention = "xla"  # or "splash", kernels for TPUs
@@ -94,6 +96,7 @@ def get_config() -> ml_collections.ConfigDict:
       reference="device",
       lora_rank=placeholder(int),  # of adapters; None trains all parameters
       lora_alpha=16.0,  # adapters are scaled by lora_alpha / lora_rank
+      shared_prefix=True,  # an update computes the prompt of K rows once
   )
 
   config.stage1 = create(

@@ -53,6 +53,12 @@ def get_config() -> ml_collections.ConfigDict:
       self_refine=create(feedback_prompt="?", refine_prompt="?"),
       corrections_per_attempt=2,  # K2 of score_k2, whose K1 is K / 2
       stage1b_steps=40,  # updates, out of Stage II's
+      # Of methods against copying that are not in the list above and not the
+      # paper's: score_corrections, score_entropy, score_scaled,
+      # score_interleaved. See docs/copying.md.
+      broken_coef=0.5,  # price of a broken answer; a corrected one earns 1
+      entropy_coef=0.05,  # per nat of second attempts in Stage I
+      interleaved_rounds=2,  # of Stage I and Stage II; the paper's, version 1
   )
 
   config.test_time = create(

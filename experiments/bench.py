@@ -85,8 +85,8 @@ def bench_sampling(
         num_attempts=1,
         samples_per_problem=1,
         max_prompt_tokens=prompt,
+        max_new_tokens=(max_new_tokens,),
         sampling=SamplingSpec(
-            max_new_tokens,
             temperature,
             eos_id=_NEVER,
             stop_ids=(_NEVER,),

@@ -53,7 +53,13 @@ def run_study(config: Any, workdir: str) -> dict[str, Any]:
   workers = cells_lib.num_workers(settings, jax.default_backend())
   console.print(f"{len(cells)} cells, {workers} at a time, in {root}")
   command = [sys.executable, "-m", "experiments.study", f"--workdir={root}"]
-  failed = cells_lib.run_cells(cells, [*command, "--cell"], root, workers)
+  failed = cells_lib.run_cells(
+      cells,
+      [*command, "--cell"],
+      root,
+      workers,
+      cells_lib.base_sources(settings, cells),
+  )
   for cell, status in failed.items():
     console.print(f"{cell} failed ({status}): see {root}/logs")
   result = results.collect(settings, root)

@@ -13,12 +13,14 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from score_jax.devices import sharding
+from score_jax.models import shared_prefix
 from score_jax.models import transformer
 from score_jax.models import vocab
 from score_jax.models.config import ModelConfig
 from score_jax.models.transformer import PLAIN
 from score_jax.models.transformer import Execution
 from score_jax.models.transformer import Params
+from score_jax.types import Prefix
 
 # (part of the vocabulary, tables [V, D], hidden states [n, D], targets) ->
 #   results float32[n]
@@ -32,6 +34,7 @@ def token_logprobs(
     mask: jax.Array,
     *,
     targets: jax.Array | None = None,
+    prefix: Prefix | None = None,
     temperature: float = 1.0,
     execution: Execution = PLAIN,
 ) -> jax.Array:
@@ -44,6 +47,8 @@ def token_logprobs(
     mask: bool[R, T], False on padding, which may lie anywhere in a row.
     targets: int32[R, T], token ids that are scored, each given the tokens
       before it; None for the tokens themselves.
+    prefix: tokens that stand before those of the rows, see
+      `shared_prefix.hidden_states`; they are not scored. None for none.
     temperature: the one that the policy samples at; logits are divided by it.
     execution: how the model is computed.
 
@@ -58,7 +63,7 @@ def token_logprobs(
 
   targets = tokens if targets is None else targets
   (logprobs,) = _score_tokens(
-      score, [params], config, _Rows(tokens, mask, targets), execution
+      score, [params], config, _Rows(tokens, mask, targets, prefix), execution
   )
   return logprobs
 
@@ -71,6 +76,7 @@ def token_logprobs_and_kl(
     mask: jax.Array,
     *,
     targets: jax.Array | None = None,
+    prefix: Prefix | None = None,
     temperature: float = 1.0,
     execution: Execution = PLAIN,
 ) -> tuple[jax.Array, jax.Array]:
@@ -83,6 +89,7 @@ def token_logprobs_and_kl(
     tokens: int32[R, T], token ids.
     mask: bool[R, T], False on padding, which may lie anywhere in a row.
     targets: int32[R, T], token ids that are scored; None for the tokens.
+    prefix: tokens before those of the rows, as in `token_logprobs`.
     temperature: divides the logits of both policies.
     execution: how both models are computed.
 
@@ -106,7 +113,7 @@ def token_logprobs_and_kl(
       score,
       [params, ref_params],
       config,
-      _Rows(tokens, mask, targets),
+      _Rows(tokens, mask, targets, prefix),
       execution,
   )
 
@@ -117,6 +124,19 @@ class _Rows(NamedTuple):
   tokens: jax.Array
   mask: jax.Array
   targets: jax.Array
+  prefix: Prefix | None
+
+  def hidden_states(
+      self, params: Params, config: ModelConfig, execution: Execution
+  ) -> jax.Array:
+    """[R, T, D], final normed hidden states."""
+    if self.prefix is None:
+      return transformer.hidden_states(
+          params, config, self.tokens, self.mask, execution
+      )
+    return shared_prefix.hidden_states(
+        params, config, self.prefix, self.tokens, self.mask, execution
+    )
 
 
 def _score_tokens(
@@ -127,16 +147,13 @@ def _score_tokens(
     execution: Execution,
 ) -> tuple[jax.Array, ...]:
   """Results float32[R, T - 1] of `score` for targets[:, 1:], 0 where masked."""
-  tokens, mask, targets = rows
+  tokens, mask = rows.tokens, rows.mask
   if tokens.shape[1] < 2:
     raise ValueError(f"tokens of shape {tokens.shape}: nothing is predicted")
   models = [transformer.cast(params, execution.dtype) for params in models]
-  hiddens = [
-      transformer.hidden_states(params, config, tokens, mask, execution)
-      for params in models
-  ]
+  hiddens = [rows.hidden_states(params, config, execution) for params in models]
   tables = [transformer.output_table(params, config) for params in models]
-  targets = jnp.take_along_axis(targets, _next_valid(mask), axis=1)
+  targets = jnp.take_along_axis(rows.targets, _next_valid(mask), axis=1)
   results = _score_positions(
       score, execution.logprob_chunk, tables, hiddens, targets
   )

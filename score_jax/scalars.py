@@ -28,6 +28,10 @@ VALIDATION_ACCURACIES = tuple(VALIDATION + name for name in ACCURACIES)
 TRAIN_ACCURACIES = ("train/accuracy_t1", "train/accuracy_t2")
 TRAIN_KLS = ("train/kl_t1", "train/kl_t2")
 CONVERSATIONS = "train/conversations"
+# Of second attempts: those that repeat the first, token for token, and those
+# that state its answer again.
+COPIED = "train/copied"
+SAME_ANSWER = "train/same_answer"
 
 
 class Format(enum.StrEnum):
@@ -237,6 +241,20 @@ SCALARS = (
         chart="Cut by the length limit",
     ),
     *map(_on_validation_problems, METRICS),
+    Scalar(
+        COPIED,
+        "token for token",
+        "percent of conversations",
+        Format.PERCENT,
+        chart="Second attempts that repeat the first",
+    ),
+    Scalar(
+        SAME_ANSWER,
+        "by the answer",
+        "percent of conversations",
+        Format.PERCENT,
+        chart="Second attempts that repeat the first",
+    ),
     Scalar("train/loss", "loss", "value of the objective", chart="Loss"),
     Scalar("train/grad_norm", "norm of the gradient", "before clipping"),
     Scalar("train/new_tokens_per_row", "tokens written", "per conversation"),

@@ -88,6 +88,89 @@ def stage2_rewards(
   return shaped - kl_coef * sequence_kl
 
 
+def stage2_scaled_rewards(
+    rewards: jax.Array,
+    sequence_kl: jax.Array,
+    *,
+    kl_coef: float,
+    bonus_coef: float,
+) -> jax.Array:
+  """Stage II without -alpha r_{i-1}; not the paper's.
+
+    attempt 1: r_1 - beta1 KL_1
+    attempt i > 1: (1 + alpha) r_i - beta1 KL_i
+
+  The expected gradient is that of `stage2_rewards`: attempt i reads attempt
+  i - 1, so -alpha r_{i-1} is a baseline that knows what was read. As part of
+  the reward it is noise, which a leave-one-out mean does not take out.
+
+  Args:
+    rewards: float[..., A], 1 where the attempt is correct, else 0.
+    sequence_kl: float[..., A], nats, as in `stage1_rewards`.
+    kl_coef: beta1, per nat.
+    bonus_coef: alpha.
+
+  Returns:
+    float[..., A] shaped rewards.
+  """
+  chex.assert_equal_shape([rewards, sequence_kl])
+  later = (1 + bonus_coef) * rewards[..., 1:]
+  shaped = jnp.concatenate([rewards[..., :1], later], axis=-1)
+  return shaped - kl_coef * sequence_kl
+
+
+def correction_rewards(rewards: jax.Array, *, broken_coef: float) -> jax.Array:
+  """Rewards of what changes: a copy earns nothing; not the paper's.
+
+    attempt 1: r_1
+    attempt i > 1: (1 - r_{i-1}) r_i - lambda r_{i-1} (1 - r_i)
+
+  so that wrong, then correct earns 1, correct, then wrong -lambda, and the rest
+  0. Up to lambda r_{i-1}, which attempt i reads, these are the rewards r_i, of
+  which those behind correct attempts count lambda times. With lambda = 1 the
+  expected gradient is that of r_i. Below 1, to keep a correct answer counts for
+  less than to correct a wrong one. A blind second try that is correct with
+  chance p, behind first ones that are with chance p_1, earns less than a copy
+  where lambda > (1 - p_1) p / (p_1 (1 - p)). With less, it is learnt to break
+  correct answers.
+
+  Args:
+    rewards: float[..., A], 1 where the attempt is correct, else 0.
+    broken_coef: lambda.
+
+  Returns:
+    float[..., A], in place of raw rewards.
+  """
+  before, after = rewards[..., :-1], rewards[..., 1:]
+  changed = (1 - before) * after - broken_coef * before * (1 - after)
+  return jnp.concatenate([rewards[..., :1], changed], axis=-1)
+
+
+def entropy_bonus(
+    sequence_logprobs: jax.Array, *, entropy_coef: float, num_anchored: int
+) -> jax.Array:
+  """Entropy of the attempts that are rewarded, as a reward; not the paper's.
+
+    attempt i <= num_anchored: 0        later: -coef sum_t log pi(y_{i,t} | .)
+
+  The mean of -log pi(y_i | x_i) is the entropy of attempt i given what it
+  reads. As a reward its expected gradient is that of the entropy: the rest,
+  E[grad log pi], is zero.
+
+  Args:
+    sequence_logprobs: float[..., A], nats, log-probability of each attempt
+      under the policy that sampled it; no gradient.
+    entropy_coef: coef, per nat.
+    num_anchored: number of first attempts without a bonus.
+
+  Returns:
+    float[..., A], to be added to shaped rewards.
+  """
+  is_later = jnp.arange(sequence_logprobs.shape[-1]) >= num_anchored
+  bonus = -entropy_coef * jax.lax.stop_gradient(sequence_logprobs)
+  return jnp.where(is_later, bonus, 0.0)
+
+
 def leave_one_out(rewards: jax.Array) -> jax.Array:
   """Advantage over the mean of the problem's other samples (RLOO).
 

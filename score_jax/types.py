@@ -150,8 +150,23 @@ class Rollouts:
 
 
 @flax.struct.dataclass
+class Prefix:
+  """What the rows of a problem begin with, once for each problem.
+
+  Attributes:
+    tokens: int32[B, P], ids.
+    mask: bool[B, P], False on padding.
+  """
+
+  tokens: jax.Array
+  mask: jax.Array
+
+
+@flax.struct.dataclass
 class TrainBatch:
   """What one update of reinforcement learning reads, one conversation a row.
+
+  With a prefix, rows hold what stands behind it, and T counts that alone.
 
   Attributes:
     tokens: int32[R, T], conversation ids, as the model reads them.
@@ -163,6 +178,8 @@ class TrainBatch:
       policy; None where the loss computes the reference's distribution itself.
     targets: int32[R, T], conversation ids, as they were sampled; None where
       these are the tokens. See `Conversations.targets`.
+    prefix: tokens before those of the rows, B of them; None where rows are
+      whole.
   """
 
   tokens: jax.Array
@@ -171,3 +188,4 @@ class TrainBatch:
   advantages: jax.Array
   ref_logprobs: jax.Array | None = None
   targets: jax.Array | None = None
+  prefix: Prefix | None = None

@@ -20,6 +20,7 @@ _LOGGED = (
     ),
     *("train/loss", "train/grad_norm", "train/conversations"),
     *("train/new_tokens_per_row", "train/traces", "train/epochs"),
+    *("train/copied", "train/same_answer"),
     *("grade/status_correct", "grade/status_timeout", "grade/method_symbolic"),
     *("time/rollout_s", "time/grade_s", "time/update_s"),
     *("time/rollout_tokens_per_s", "time/tokens_per_s"),
@@ -74,7 +75,7 @@ class ScalarsTest(parameterized.TestCase):
     for scalar in scalars.SCALARS:
       if scalar.chart:
         axes.setdefault(scalar.chart, set()).add((scalar.unit, scalar.format))
-    self.assertLen(axes, 5)
+    self.assertLen(axes, 6)
     for shared in axes.values():
       self.assertLen(shared, 1)
 

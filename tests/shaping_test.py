@@ -116,6 +116,92 @@ class Stage2RewardsTest(chex.TestCase):
     chex.assert_trees_all_equal(shaped, jnp.array([-1.0, 9.0]))
 
 
+class Stage2ScaledRewardsTest(chex.TestCase):
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_truth_table(self):
+    """(r1, r2) -> attempt 2 gets (1 + alpha) r2; attempt 1 keeps r1."""
+    rewards = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    shape = self.variant(
+        functools.partial(
+            shaping.stage2_scaled_rewards, kl_coef=0.0, bonus_coef=ALPHA
+        )
+    )
+    expected = jnp.array([[0.0, 0.0], [0.0, 11.0], [1.0, 0.0], [1.0, 11.0]])
+    chex.assert_trees_all_equal(shape(rewards, 0 * rewards), expected)
+
+  def test_differs_from_the_bonus_by_what_the_attempt_reads(self):
+    """alpha r_{i-1}, and nothing of attempt i itself."""
+    rewards = jnp.array(list(itertools.product((0.0, 1.0), repeat=3)))
+    kl = jnp.arange(24.0).reshape(8, 3)
+    scaled = shaping.stage2_scaled_rewards(
+        rewards, kl, kl_coef=0.5, bonus_coef=ALPHA
+    )
+    difference = scaled - _stage2(rewards, kl, kl_coef=0.5)
+    chex.assert_trees_all_equal(difference[:, 0], jnp.zeros(8))
+    chex.assert_trees_all_equal(difference[:, 1:], ALPHA * rewards[:, :-1])
+
+
+class CorrectionRewardsTest(chex.TestCase, parameterized.TestCase):
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_truth_table(self):
+    """A copy earns nothing, right or wrong."""
+    rewards = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    change = self.variant(
+        functools.partial(shaping.correction_rewards, broken_coef=0.25)
+    )
+    expected = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, -0.25], [1.0, 0.0]])
+    chex.assert_trees_all_equal(change(rewards), expected)
+
+  def test_attempts_are_compared_with_the_one_before(self):
+    for rewards, expected in [
+        ([0, 1, 0], [0, 1, -0.25]),
+        ([1, 0, 1], [1, -0.25, 1]),
+        ([0, 0, 1], [0, 0, 1]),
+        ([1, 1, 1], [1, 0, 0]),
+    ]:
+      changed = shaping.correction_rewards(
+          jnp.array(rewards, jnp.float32), broken_coef=0.25
+      )
+      chex.assert_trees_all_equal(changed, jnp.array(expected, jnp.float32))
+
+  @parameterized.parameters(0.0, 0.25, 1.0)
+  def test_right_attempts_weigh_the_next_one_by_the_coefficient(self, coef):
+    """Up to -coef r_{i-1}, which the next attempt reads."""
+    rewards = jnp.array(list(itertools.product((0.0, 1.0), repeat=2)))
+    before, after = rewards.T
+    changed = shaping.correction_rewards(rewards, broken_coef=coef)[:, 1]
+    weight = 1 - before + coef * before
+    chex.assert_trees_all_equal(changed, weight * after - coef * before)
+
+
+class EntropyBonusTest(chex.TestCase):
+
+  @chex.variants(with_jit=True, without_jit=True)
+  def test_later_attempts_get_minus_their_log_probability(self):
+    logprobs = jnp.array([[-1.0, -2.0, -4.0], [-8.0, -16.0, 0.0]])
+    for anchored, expected in (
+        (1, [[0.0, 1.0, 2.0], [0.0, 8.0, 0.0]]),
+        (2, [[0.0, 0.0, 2.0], [0.0, 0.0, 0.0]]),
+    ):
+      bonus = self.variant(
+          functools.partial(
+              shaping.entropy_bonus, entropy_coef=0.5, num_anchored=anchored
+          )
+      )
+      chex.assert_trees_all_equal(bonus(logprobs), jnp.array(expected))
+
+  def test_has_no_gradient(self):
+    """As a differentiated loss its expected gradient would be zero."""
+    gradient = jax.grad(
+        lambda x: jnp.sum(
+            shaping.entropy_bonus(x, entropy_coef=0.5, num_anchored=1)
+        )
+    )(jnp.array([-1.0, -2.0]))
+    chex.assert_trees_all_equal(gradient, jnp.zeros(2))
+
+
 class LeaveOneOutTest(chex.TestCase):
 
   def setUp(self):

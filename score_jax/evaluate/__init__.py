@@ -12,6 +12,7 @@ from score_jax.evaluate.attempts import per_pair
 from score_jax.evaluate.attempts import per_pair_of_records
 from score_jax.evaluate.attempts import per_problem
 from score_jax.evaluate.attempts import per_problem_of_records
+from score_jax.evaluate.attempts import repeat_shares
 from score_jax.evaluate.attempts import summarize
 from score_jax.evaluate.attempts import summarize_pairs
 from score_jax.evaluate.attempts import transitions_by_difficulty

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from rapidfuzz.distance import Indel
 
+from score_jax import scalars
 from score_jax.evaluate.statistics import bootstrap_ci95
 from score_jax.types import Grade
 from score_jax.types import Problem
@@ -314,6 +315,28 @@ def first_rows(rollouts: Rollouts, n: int) -> Rollouts:
   }
   conversations = dataclasses.replace(whole, **kept)
   return Rollouts(conversations, rollouts.grades[:rows], rollouts.rewards[:n])
+
+
+def repeat_shares(rollouts: Rollouts) -> dict[str, float]:
+  """Shares of conversations whose second attempt repeats the first.
+
+  Args:
+    rollouts: rollouts of any number of attempts.
+
+  Returns:
+    Fractions by name: `train/copied`, token for token with the stop id, and
+    `train/same_answer`, by the final answer. Nothing of single attempts.
+  """
+  conversations = rollouts.conversations
+  if rollouts.rewards.shape[-1] < 2:
+    return {}
+  rows = zip(conversations.tokens, conversations.attempt_ids, strict=True)
+  is_copy = [np.array_equal(row[i == 1], row[i == 2]) for row, i in rows]
+  changed = per_problem(rollouts)["answer_change_rate"]
+  return {
+      scalars.COPIED: float(np.mean(is_copy)),
+      scalars.SAME_ANSWER: float(1 - np.mean(changed)),
+  }
 
 
 def grade_shares(grades: Sequence[Grade]) -> dict[str, float]:

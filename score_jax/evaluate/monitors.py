@@ -34,6 +34,11 @@ CHANGE_RATE_ALIVE = 0.10
 CHANGE_RATE_GONE = 0.02
 # Above this accuracy there is little left to change.
 NOTHING_TO_CORRECT = 0.95
+# Shares of sampled second attempts that repeat the first, where a phase trains
+# second attempts alone. In the tiny recipe half of them do; a Stage I that had
+# collapsed stood at 0.95 and above, and gained nothing over first attempts.
+COPIED_SHARE = 0.90
+COPYING_GAIN = 0.01
 # A cut attempt can hardly be right, so its reward tells of length. One in five
 # is as much as the accuracies that are compared with each other differ.
 TRUNCATED_SHARE = 0.20
@@ -59,8 +64,8 @@ class Notice:
   Attributes:
     phase: phase of the run ("stage" in the records).
     step: step of the phase at which it was first seen.
-    name: name of the monitor: 'sandbagging', 'collapse', 'truncation' or
-      'first_attempt_kl'.
+    name: name of the monitor: 'sandbagging', 'collapse', 'copying',
+      'truncation' or 'first_attempt_kl'.
     message: what was seen, in numbers, and what may help.
   """
 
@@ -146,6 +151,29 @@ def _collapse(history: _History) -> str | None:
   )
 
 
+def _copying(history: _History) -> str | None:
+  """Second attempts repeat first ones where they alone are trained."""
+  if not history.is_anchored:
+    return None
+  shares = [_recent(history, n) for n in (scalars.COPIED, scalars.SAME_ANSWER)]
+  t1, t2 = (_recent(history, name) for name in scalars.TRAIN_ACCURACIES)
+  if None in (*shares, t1, t2):
+    return None
+  # A copy without an answer is no equal answer, a reworded one no copy.
+  share = max(shares)
+  if share <= COPIED_SHARE or t2 - t1 >= COPYING_GAIN:
+    return None
+  if max(t1, t2) >= NOTHING_TO_CORRECT:
+    return None
+  return (
+      f"{share:.1%} of sampled second attempts repeat the first, and"
+      f" {t2:.1%} of them are right, {t1:.1%} of first ones: a copy earns what"
+      " the first attempt does, and corrections may be too rare to be seen."
+      " Teach some before this phase, train it for longer, or take another"
+      " objective (docs/copying.md)"
+  )
+
+
 def _truncation(history: _History) -> str | None:
   """Attempts end at the length limit."""
   for attempt in itertools.count(1):
@@ -189,6 +217,7 @@ def _first_attempt_kl(history: _History) -> str | None:
 _MONITORS: dict[str, Callable[[_History], str | None]] = {
     "sandbagging": _sandbagging,
     "collapse": _collapse,
+    "copying": _copying,
     "truncation": _truncation,
     "first_attempt_kl": _first_attempt_kl,
 }

@@ -106,7 +106,7 @@ def layer_kinds(config: ModelConfig) -> list[LayerKind]:
   return [LayerKind(*kind) for kind in zip(*kinds, strict=True)]
 
 
-def _stacked_kinds(config: ModelConfig) -> LayerKind:
+def stacked_kinds(config: ModelConfig) -> LayerKind:
   """The kinds of all layers, bool[L] each, for a scan."""
   kinds = (config.is_local, config.has_rope)
   return LayerKind(*(jnp.asarray(k) if k else None for k in kinds))
@@ -433,7 +433,7 @@ class Decoder(nn.Module):
     x, _ = stack(c, execution.attention, name="layers")(
         embed(embedding, c, tokens),
         make_contexts(c, positions, positions, mask, execution.attention),
-        _stacked_kinds(c),
+        stacked_kinds(c),
     )
     scale = self.param(
         "final_norm",

@@ -48,6 +48,11 @@ class Workdir:
     return self.path / "base"
 
   @property
+  def warmup(self) -> pathlib.Path:
+    """Records of how the base model was made out of a pretrained one."""
+    return self.path / "warmup"
+
+  @property
   def export(self) -> pathlib.Path:
     """Hugging Face directory of the trained policy."""
     return self.path / "export"

@@ -86,16 +86,16 @@ class Plan:
     """
     rollout = self.job.settings.rollout
     groups = rollout.problems_per_step // rollout.problems_per_batch
-    later = rollout.num_attempts - 1
-    # Where corrections share a first attempt, that has fewer rows.
-    first = int(rollout.corrections_per_attempt > 1)
+    spec = self.job.conversations
+    first, *later = spec.limits(spec.num_attempts)
+    apart = first if spec.decodes_first_apart else 0
     return {
         "reshard": 1,
         "prefill": groups,
-        "decode_first": groups * first * rollout.max_new_tokens,
-        "decode": groups * (later + 1 - first) * rollout.max_new_tokens,
-        "turn": groups * later,
-        "repeat": groups * first,
+        "decode_first": groups * apart,
+        "decode": groups * (first - apart + sum(later)),
+        "turn": groups * len(later),
+        "repeat": groups * int(spec.corrections_per_attempt > 1),
         "reference": 1,
         "update": 1,
     }
@@ -209,8 +209,12 @@ def make_plan(
   compiled = []
 
   def keep(program: Program) -> None:
-    compiled.append(program)
-    on_program(program)
+    # Later attempts of other limits are decoded by programs of the same name: a
+    # token of theirs takes the same.
+    is_known = program.name in [p.name for p in compiled]
+    if program.refusal or not is_known:
+      compiled.append(program)
+      on_program(program)
 
   programs_lib.compile_programs(job, keep)
   return dataclasses.replace(plan, programs=tuple(compiled))

@@ -21,10 +21,15 @@ from score_jax.scalars import Format
 from score_jax.scalars import Metric
 
 _PHASE_LABELS = {
+    "pretrained": "pretrained",
     "base": "base",
     "stage1": "Stage I",
     "stage1b": "Stage I(b)",
     "stage2": "Stage II",
+    "stage1_1": "Stage I, round 1",
+    "stage2_1": "Stage II, round 1",
+    "stage1_2": "Stage I, round 2",
+    "stage2_2": "Stage II, round 2",
     "first_part": "first part",
     "second_part": "second part",
     "star_1": "STaR, round 1",

@@ -185,7 +185,7 @@ def repairs(
 
   Raises:
     ValueError: the collector is not for two attempts, or a given attempt is
-      longer than max_new_tokens or holds a special token.
+      longer than the limit of first attempts or holds a special token.
   """
   if collector.spec.num_attempts != 2:
     raise ValueError(
@@ -243,7 +243,7 @@ def _attempt_ids(
     collector: Collector, problem: Problem, text: str
 ) -> list[int]:
   ids = collector.tokenizer.attempt_ids(text)
-  limit = collector.spec.sampling.max_new_tokens
+  limit = collector.spec.max_new_tokens[0]
   if len(ids) > limit:
     raise ValueError(
         f"the given first attempt at problem {problem.id} {problem.source_id}"
@@ -262,13 +262,14 @@ def _sample_second(
   """Samples second attempts; the prompt of each is the conversation so far."""
   spec, tokenizer = collector.spec, collector.tokenizer
   prompts = collector.prompt_ids(problems)
-  columns = spec.max_prompt_tokens + spec.sampling.max_new_tokens
+  columns = spec.max_prompt_tokens + spec.max_new_tokens[0]
   tokens, mask = tokenization.left_pad(
       [[*p, *f, *spec.turn_ids] for p, f in zip(prompts, first, strict=True)],
       columns + len(spec.turn_ids),
       tokenizer.pad_id,
   )
   ids = np.asarray([p.id for p in problems], np.int32)
+  _, second_spec = rollout.offline_specs(spec)
   with sharding.use(collector.placement.sampler_mesh):
     second = sampler.sample_messages(
         policy,
@@ -276,9 +277,9 @@ def _sample_second(
         Prompts(tokens, mask, ids),
         turns=(),
         occasion=Occasion(collector.key, 0),
-        spec=spec,
+        spec=second_spec,
     )
-  given = _as_attempt(first, spec.sampling.max_new_tokens, tokenizer.pad_id)
+  given = _as_attempt(first, spec.max_new_tokens[0], tokenizer.pad_id)
   attempts = [given, *distributed.to_host(second)]
   return rollout.pack(collector, problems, prompts, attempts)
 

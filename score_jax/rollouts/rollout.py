@@ -187,7 +187,10 @@ def offline_specs(
       corrections_per_attempt=1,
   )
   later = dataclasses.replace(
-      spec, num_attempts=spec.num_attempts - 1, corrections_per_attempt=1
+      spec,
+      num_attempts=spec.num_attempts - 1,
+      max_new_tokens=spec.max_new_tokens[1:] or spec.max_new_tokens,
+      corrections_per_attempt=1,
   )
   return first, later
 
@@ -201,7 +204,7 @@ def later_prompt_tokens(prompt_tokens: int, spec: ConversationSpec) -> int:
   """
   # One token closes a truncated attempt.
   turn = 1 + len(spec.turn_ids)
-  return prompt_tokens + spec.sampling.max_new_tokens + turn
+  return prompt_tokens + spec.max_new_tokens[0] + turn
 
 
 def _attempts_after(

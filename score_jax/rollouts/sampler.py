@@ -2,13 +2,13 @@
 
 The prompt is prefilled once per problem and repeated for its samples, attempt 1
 is decoded, the correction turn extends the cache, attempt 2 is decoded behind
-it, by the program that decoded attempt 1. Where several corrections share a
-first attempt, the state is repeated once more between the two. Each of these is
-one jitted program: between two tokens nothing happens on the host. They read
-the sampler's own copy of the parameters (`decoding.make_copy`), which is made
-once per update. The newest token of a row is pending: it enters the cache
-together with whatever comes next, so that each sampled token costs one forward
-pass.
+it, by the program that decoded attempt 1 where both have the same limit. Where
+several corrections share a first attempt, the state is repeated once more
+between the two. Each of these is one jitted program: between two tokens nothing
+happens on the host. They read the sampler's own copy of the parameters
+(`decoding.make_copy`), which is made once per update. The newest token of a row
+is pending: it enters the cache together with whatever comes next, so that each
+sampled token costs one forward pass.
 """
 
 from collections.abc import Callable
@@ -136,13 +136,16 @@ def start(
 
 
 @functools.partial(
-    jax.jit, static_argnames=("config", "spec"), donate_argnames="state"
+    jax.jit,
+    static_argnames=("config", "limit", "spec"),
+    donate_argnames="state",
 )
 def decode(
     params: Params,
     config: ModelConfig,
     state: DecodeState,
     keys: jax.Array,
+    limit: int,
     spec: SamplingSpec,
 ) -> tuple[DecodeState, Attempt]:
   """Samples one attempt of every row until a stop id or the limit.
@@ -152,6 +155,7 @@ def decode(
     config: the model's configuration.
     state: conversations so far, ending where the attempt starts; donated.
     keys: key[R], one per row; token t is drawn with fold_in(key, t).
+    limit: T, most tokens of the attempt.
     spec: how tokens are drawn, and what ends the attempt.
 
   Returns:
@@ -159,9 +163,8 @@ def decode(
     that ended it, and the attempt as it was sampled. Greedy decoding reports
     log-probabilities at temperature 1.
   """
-  limit = spec.max_new_tokens
   stop_ids = jnp.asarray(spec.stop_ids, jnp.int32)
-  attempt = _empty_attempt(state.pending.shape[0], spec)
+  attempt = _empty_attempt((state.pending.shape[0], limit), spec.pad_id)
 
   def step(t, carry):
     state, attempt = carry
@@ -206,14 +209,13 @@ def decode(
   return _divided(state), attempt
 
 
-def _empty_attempt(rows: int, spec: SamplingSpec) -> Attempt:
+def _empty_attempt(shape: tuple[int, int], pad_id: int) -> Attempt:
   """Attempts of which no token is drawn yet."""
-  shape = (rows, spec.max_new_tokens)
   return Attempt(
-      tokens=jnp.full(shape, spec.pad_id, jnp.int32),
+      tokens=jnp.full(shape, pad_id, jnp.int32),
       mask=jnp.zeros(shape, bool),
       behaviour_logprobs=jnp.zeros(shape, jnp.float32),
-      is_truncated=jnp.ones((rows,), bool),
+      is_truncated=jnp.ones(shape[:1], bool),
   )
 
 
@@ -225,7 +227,7 @@ def ask(
     config: ModelConfig,
     state: DecodeState,
     turn: jax.Array,
-    message: Attempt,
+    is_truncated: jax.Array,
     eos_id: int,
 ) -> DecodeState:
   """Appends a turn to all rows, behind eos_id where the message was truncated.
@@ -233,20 +235,20 @@ def ask(
   Args:
     params: as made by `decoding.make_copy`.
     config: the model's configuration.
-    state: conversations that end with `message`; donated.
+    state: conversations that end with a message; donated.
     turn: int32[C], ids, the same for every row.
-    message: the newest message of every row.
+    is_truncated: bool[R], whether that message was cut off.
     eos_id: closes truncated messages.
 
   Returns:
     The conversations with the turn appended.
   """
-  rows = message.is_truncated.shape[0]
+  rows = is_truncated.shape[0]
   closing = jnp.full((rows, 1), eos_id, jnp.int32)
   tokens = jnp.concatenate(
       [closing, jnp.broadcast_to(turn[None], (rows, turn.shape[0]))], axis=1
   )
-  mask = jnp.ones(tokens.shape, bool).at[:, 0].set(message.is_truncated)
+  mask = jnp.ones(tokens.shape, bool).at[:, 0].set(is_truncated)
   return _divided(extend(params, config, state, tokens, mask))
 
 
@@ -366,7 +368,8 @@ def sample_messages(
     occasion: when the first message is drawn; later messages count on from its
       number.
     spec: K samples, of which K2 share a first message: row k1 * K2 + k2 of a
-      problem has its first message k1. Its num_attempts is not read.
+      problem has its first message k1. Message i has the limit of attempt i.
+      Its num_attempts is not read.
     run: called as run(name, program, *arguments) for each program.
 
   Returns:
@@ -375,43 +378,51 @@ def sample_messages(
   sampling, ids = spec.sampling, prompts.problem_ids
   first_samples = spec.first_attempts_per_problem
   rows, length = prompts.tokens.shape
-  columns = cache_columns(length, [len(turn) for turn in turns], sampling)
+  limits = spec.limits(1 + len(turns))
+  columns = cache_columns(
+      length, limits, [len(turn) for turn in turns], sampling
+  )
 
-  def next_message(state, occasion, samples):
+  def next_message(name, state, occasion, samples, limit):
     keys = run("keys", row_keys, occasion, ids, samples)
-    is_whole = samples == spec.samples_per_problem
-    name = "decode" if is_whole else "decode_first"
-    return run(name, decode, params, config, state, keys, sampling)
+    return run(name, decode, params, config, state, keys, limit, sampling)
 
   copies = len(ids) * first_samples // rows
   shape = copies, columns, sampling.attention
   state = run("prefill", start, params, config, prompts, *shape)
-  state, message = next_message(state, occasion, first_samples)
+  name = "decode_first" if spec.decodes_first_apart else "decode"
+  state, message = next_message(name, state, occasion, first_samples, limits[0])
   messages = [message]
-  for number, turn in enumerate(turns, start=occasion.message + 1):
+  for turn, limit in zip(turns, limits[1:], strict=True):
+    is_cut = messages[-1].is_truncated
     state = run(
-        "turn", ask, params, config, state, turn, messages[-1], sampling.eos_id
+        "turn", ask, params, config, state, turn, is_cut, sampling.eos_id
     )
     if len(messages) == 1 and spec.corrections_per_attempt > 1:
       copies = spec.corrections_per_attempt
       state, messages[0] = run("repeat", repeat, state, messages[0], copies)
-    occasion = occasion._replace(message=number)
-    state, message = next_message(state, occasion, spec.samples_per_problem)
+    occasion = occasion._replace(message=occasion.message + 1)
+    state, message = next_message(
+        "decode", state, occasion, spec.samples_per_problem, limit
+    )
     messages.append(message)
   return tuple(messages)
 
 
 def cache_columns(
-    prompt_tokens: int, turn_tokens: Sequence[int], spec: SamplingSpec
+    prompt_tokens: int,
+    limits: Sequence[int],
+    turn_tokens: Sequence[int],
+    spec: SamplingSpec,
 ) -> int:
   """Columns of a cache that holds whole conversations.
 
   Args:
     prompt_tokens: P.
+    limits: most tokens of each message.
     turn_tokens: length of each turn between two messages.
-    spec: limit of a message, and what columns are a multiple of.
+    spec: what columns are a multiple of.
   """
   # One token before each turn closes a truncated message.
   turns = len(turn_tokens) * (1 + max(turn_tokens, default=0))
-  messages = (1 + len(turn_tokens)) * spec.max_new_tokens
-  return spec.rounded(prompt_tokens + messages + turns)
+  return spec.rounded(prompt_tokens + sum(limits) + turns)

@@ -6,6 +6,7 @@ whether the first attempt was right.
 """
 
 from collections.abc import Sequence
+import dataclasses
 
 import numpy as np
 
@@ -41,8 +42,8 @@ def self_refine(
   Args:
     params: the policy's parameters.
     collector: for two attempts, one conversation of each problem. Remarks are
-      drawn like attempts, with the same limit of tokens. The correction turn of
-      the spec is not used.
+      drawn like second attempts, with their limit of tokens. The correction
+      turn of the spec is not used.
     problems: N problems.
     feedback_prompt: asks for the remarks.
     refine_prompt: asks for the second attempt.
@@ -65,6 +66,11 @@ def self_refine(
       collector.tokenizer.turn_ids(feedback_prompt),
       collector.tokenizer.turn_ids(refine_prompt),
   )
+  # The last limit is that of all messages behind: remarks and second attempt.
+  limits = collector.spec.limits(2)
+  collector = collector.with_spec(
+      dataclasses.replace(collector.spec, max_new_tokens=limits)
+  )
   layout = MessageLayout(turns, _NUMBERS, _row_tokens(collector, turns))
   copy = collector.placement.copy(params)
 
@@ -78,7 +84,7 @@ def self_refine(
 def _row_tokens(collector: Collector, turns: Sequence[tuple[int, ...]]) -> int:
   """Length of a packed row: that of the longest conversation."""
   spec, limit = collector.spec, collector.config.position_limit
-  messages = len(_NUMBERS) * spec.sampling.max_new_tokens
+  messages = sum(spec.limits(len(_NUMBERS)))
   between = sum(1 + len(turn) for turn in turns)
   longest = spec.max_prompt_tokens + messages + between
   if longest > limit:

@@ -15,7 +15,6 @@ class SamplingSpec:
   """Static choices of the sampler.
 
   Attributes:
-    max_new_tokens: T, limit of one attempt, the token that ends it included.
     temperature: 0 for greedy decoding. There is no top-k and no top-p: the
       sampled distribution is the one that is scored.
     eos_id: what the next turn follows, in place of another stop id or behind a
@@ -29,7 +28,6 @@ class SamplingSpec:
       their borders and inside, and copy all of it.
   """
 
-  max_new_tokens: int
   temperature: float
   eos_id: int
   stop_ids: tuple[int, ...]
@@ -39,10 +37,9 @@ class SamplingSpec:
   column_multiple: int = 1
 
   def __post_init__(self):
-    if self.max_new_tokens < 1 or self.check_every < 1:
+    if self.check_every < 1:
       raise ValueError(
-          "max_new_tokens and check_every must be at least 1, found"
-          f" {self.max_new_tokens} and {self.check_every}"
+          f"check_every is {self.check_every}, expected at least 1"
       )
     if self.temperature < 0:
       raise ValueError(f"temperature {self.temperature} is negative")
@@ -64,6 +61,8 @@ class ConversationSpec:
     num_attempts: A.
     samples_per_problem: K.
     max_prompt_tokens: P, the limit of a prompt.
+    max_new_tokens: T of each attempt, its limit, the token that ends it
+      included. The last one is that of all attempts that follow.
     sampling: how an attempt is drawn.
     turn_ids: ids of the correction turn.
     num_prompt_buckets: number of lengths that prompts are padded to: P, its
@@ -76,6 +75,7 @@ class ConversationSpec:
   num_attempts: int
   samples_per_problem: int
   max_prompt_tokens: int
+  max_new_tokens: tuple[int, ...]
   sampling: SamplingSpec
   turn_ids: tuple[int, ...]
   num_prompt_buckets: int = 1
@@ -94,6 +94,11 @@ class ConversationSpec:
           f" {self.num_attempts} attempts: set num_attempts to 2, or"
           " corrections_per_attempt to 1"
       )
+    if min(self.max_new_tokens, default=0) < 1:
+      raise ValueError(
+          f"max_new_tokens is {self.max_new_tokens}, expected a limit of 1 or"
+          " more for each attempt"
+      )
     if not self.turn_ids:
       raise ValueError(
           "the correction turn has no tokens: nothing asks for a second attempt"
@@ -104,11 +109,25 @@ class ConversationSpec:
     """K1, the number of distinct first attempts of a problem."""
     return self.samples_per_problem // self.corrections_per_attempt
 
+  def limits(self, num_attempts: int) -> tuple[int, ...]:
+    """Limits of the first `num_attempts` attempts, in tokens."""
+    last = len(self.max_new_tokens) - 1
+    return tuple(self.max_new_tokens[min(i, last)] for i in range(num_attempts))
+
+  @property
+  def decodes_first_apart(self) -> bool:
+    """Whether first attempts are decoded by a program of their own.
+
+    It has fewer rows than that of second ones, or another limit.
+    """
+    first, second = self.limits(2)
+    return self.corrections_per_attempt > 1 or first != second
+
   @property
   def max_tokens(self) -> int:
     """Length of the longest conversation, in tokens."""
     turns = (self.num_attempts - 1) * (1 + len(self.turn_ids))
-    attempts = self.num_attempts * self.sampling.max_new_tokens
+    attempts = sum(self.limits(self.num_attempts))
     return self.max_prompt_tokens + attempts + turns
 
   @property
@@ -197,10 +216,10 @@ def conversation_spec(
       samples_per_problem=rollout.samples_per_problem,
       corrections_per_attempt=rollout.corrections_per_attempt,
       max_prompt_tokens=rollout.max_prompt_tokens,
+      max_new_tokens=rollout.attempt_limits,
       num_prompt_buckets=rollout.num_prompt_buckets,
       turn_ids=ids.turn_ids,
       sampling=SamplingSpec(
-          max_new_tokens=rollout.max_new_tokens,
           temperature=rollout.temperature,
           eos_id=ids.eos_id,
           stop_ids=ids.stop_ids,

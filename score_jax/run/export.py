@@ -1,5 +1,6 @@
 """Exports a run's checkpoint as a Hugging Face directory."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -12,7 +13,6 @@ from score_jax.models import hf
 from score_jax.models import hf_adapter
 from score_jax.models import hf_files
 from score_jax.models import placement
-from score_jax.models import transformer
 from score_jax.models.lora import Policy
 from score_jax.models.transformer import Params
 from score_jax.output import files
@@ -59,8 +59,8 @@ def export_run(
       exists already, or adapters are asked for that cannot be written.
   """
   workdir, settings = _open_run(path)
-  trained = {p.name: p for p in phases.score(settings)}
-  names = list(trained) if phase is None else [phase]
+  trained = [p.name for p in phases.score(settings)]
+  names = trained if phase is None else [phase]
   found = checkpoint.newest({n: workdir.checkpoints(n) for n in names})
   if found is None:
     raise ValueError(
@@ -68,12 +68,17 @@ def export_run(
     )
   name, step = found
   base = context_lib.read_base(settings, _base(workdir, settings))
-  reference = None  # of adapters; all parameters are trained without one
-  if settings.train.lora_rank is not None and name in trained:
-    reference = trained[name].reference
-  if is_adapter:
-    _check_adapter(settings, name, reference)
-  policy = _policy(workdir, settings, base, name, reference)
+  has_adapters = settings.train.lora_rank is not None and name in trained
+  if is_adapter and not has_adapters:
+    raise ValueError(
+        f"phase {name!r} trained all parameters (train.lora_rank is"
+        f" {settings.train.lora_rank}): there are no adapters to write; export"
+        " the model"
+    )
+  if settings.warmup is not None:  # what adapters are trained beside
+    base = dataclasses.replace(base, directory=workdir.base)
+  with Checkpointer(workdir.checkpoints(name)) as checkpointer:
+    policy = _policy(checkpointer, settings, base, has_adapters)
   write_format = functools.partial(text_export.write_format, base.tokenizer)
   if is_adapter:
     commit = hf_files.commit(base.directory)
@@ -81,7 +86,7 @@ def export_run(
         output,
         base.config,
         policy,
-        like=base.directory,
+        like=base.source,
         base=settings.model.path if commit else os.path.abspath(base.directory),
         revision=commit,
         write_format=write_format,
@@ -92,54 +97,27 @@ def export_run(
         base.config,
         policy,
         dtype=jnp.dtype(dtype or optim.PARAM_DTYPE),
-        like=base.directory,
+        like=base.source,
         write_format=write_format,
     )
   return name, step
 
 
-def _check_adapter(
-    settings: RunSettings, name: str, reference: str | None
-) -> None:
-  """Refuses to write adapters where there are none beside the base model."""
-  if reference is None:
-    raise ValueError(
-        f"phase {name!r} trained all parameters (train.lora_rank is"
-        f" {settings.train.lora_rank}): there are no adapters to write; export"
-        " the model"
-    )
-  if reference != phases.BASE:
-    raise ValueError(
-        f"the adapters of phase {name!r} belong to the result of phase"
-        f" {reference!r}, which is no published model: export the model, in"
-        " which they are merged"
-    )
-
-
 def _policy(
-    workdir: Workdir,
+    checkpointer: Checkpointer,
     settings: RunSettings,
     base: BaseModel,
-    name: str,
-    reference: str | None,
+    has_adapters: bool,
 ) -> Policy:
   """The policy of a phase's newest checkpoint, on this host's first device."""
-
-  def restored(name, shapes):
-    with Checkpointer(workdir.checkpoints(name)) as checkpointer:
-      return checkpointer.restore_params(_abstract(shapes))
-
-  if reference is None:
-    return restored(name, hf.parameter_shapes(base.config))
-  dtype = placement.compute_dtype(settings) or jnp.dtype(optim.PARAM_DTYPE)
-  if reference == phases.BASE:
-    _, frozen = hf.load(base.directory, dtype)
-  else:
-    frozen = restored(reference, hf.parameter_shapes(base.config))
-    frozen = transformer.cast(frozen, dtype)
+  if not has_adapters:
+    like = _abstract(hf.parameter_shapes(base.config))
+    return checkpointer.restore_params(like)
   train = settings.train
-  factors = restored(name, adapt.factor_shapes(base.config, train.lora_rank))
-  return adapt.policy(train, factors, frozen)
+  like = _abstract(adapt.factor_shapes(base.config, train.lora_rank))
+  dtype = placement.compute_dtype(settings) or jnp.dtype(optim.PARAM_DTYPE)
+  _, frozen = hf.load(base.directory, dtype)
+  return adapt.policy(train, checkpointer.restore_params(like), frozen)
 
 
 def _base(workdir: Workdir, settings: RunSettings) -> str | os.PathLike:

@@ -72,7 +72,7 @@ class PhaseRunner:
     state = reinforcement.init_state(self._trained(policy))
     with Checkpointer(self.workdir.checkpoints(phase.name)) as checkpointer:
       if checkpointer.latest_step() is not None:
-        state = _restored(checkpointer, state)
+        state = checkpointer.restored(state)
         console.print(f"{phase.name}: continued from step {int(state.step)}")
       elif phase.steps:
         self.log.start(phase, reinforcement.policy(state), first_step)
@@ -130,7 +130,7 @@ class PhaseRunner:
   def _give_up(self, policy: Policy) -> None:
     """Frees the memory of parameters that no other policy shares."""
     if policy is not self.base and not isinstance(policy, Adapted):
-      delete(policy)
+      checkpoint.delete(policy)
 
   @property
   def _trains_adapters(self) -> bool:
@@ -145,9 +145,8 @@ class PhaseRunner:
     with Checkpointer(self.workdir.checkpoints(phase.name)) as checkpointer:
       if checkpointer.latest_step() is not None:
         self._give_up(policy)
-        return _restored(
-            checkpointer, imitation.init_state(_zeros(like))
-        ).params
+        state = imitation.init_state(_zeros(like))
+        return checkpointer.restored(state).params
       rollouts = imitation.sample(policy, f"{label}: sampling")
       self.log.sampled(f"{phase.name}_sampled", rollouts[0])
       self._give_up(policy)
@@ -188,15 +187,3 @@ def _zeros(like: Params) -> Params:
   return jax.tree.map(
       lambda s: jnp.zeros(s.shape, s.dtype, device=s.sharding), like
   )
-
-
-def _restored(checkpointer: Checkpointer, state: TrainState) -> TrainState:
-  """The newest state on disk, in place of one of its shapes."""
-  like = checkpoint.abstract(state)
-  delete(state)  # or there would be two of them
-  return checkpointer.restore(like)
-
-
-def delete(arrays: Params | TrainState) -> None:
-  """Frees the memory of arrays that are not read again."""
-  jax.tree.map(lambda a: a.delete(), arrays)

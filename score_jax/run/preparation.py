@@ -23,6 +23,7 @@ from score_jax.plan.programs import Job
 from score_jax.rollouts import spec as spec_lib
 from score_jax.rollouts.problems import RunProblems
 from score_jax.run import tiny_base
+from score_jax.run import warmup
 from score_jax.settings import RunSettings
 from score_jax.tasks.task import Task
 from score_jax.training import context as context_lib
@@ -33,12 +34,15 @@ _SPLITS = ("train", "validation", "test")
 
 
 def base_model(settings: RunSettings, workdir: Workdir) -> BaseModel:
-  """The model that a run starts from; a tiny one need not be made yet."""
+  """The model that a run starts from; one of its own need not be made yet."""
   if settings.model is None:
     return tiny_base.describe(settings.tiny_model, workdir.base)
   path = hf_files.resolve(settings.model.path, settings.model.revision)
   _check_commit(settings, path)
-  return context_lib.read_base(settings, path)
+  base = context_lib.read_base(settings, path)
+  if settings.warmup is None:
+    return base
+  return dataclasses.replace(base, directory=workdir.base)
 
 
 def _check_commit(settings: RunSettings, path: str) -> None:
@@ -74,11 +78,16 @@ def open_run(settings: RunSettings, task: Task, workdir: Workdir) -> RunContext:
 
 
 def make_base(context: RunContext, workdir: Workdir) -> None:
-  """Makes the tiny base model, if the run has one and it is not there yet."""
+  """Makes the base model, if the run has one of its own that is not there."""
   settings = context.settings
-  if settings.model is None and not distributed.agree(workdir.base.exists()):
-    # Every process makes the same one, and process 0 writes it.
+  is_made_here = settings.model is None or settings.warmup is not None
+  if not is_made_here or distributed.agree(workdir.base.exists()):
+    return
+  # Every process makes the same one, and process 0 writes it.
+  if settings.model is None:
     tiny_base.make(context)
+  else:
+    warmup.make(context, workdir)
 
 
 def job(context: RunContext) -> Job:
@@ -99,8 +108,8 @@ def make_manifest(context: RunContext, ref_params: Params) -> dict[str, Any]:
       "model_config": config_lib.description(base.config),
       "tokenizer": base.tokenizer.description(),
       "model": {
-          "directory": base.directory.name,
-          "commit": hf_files.commit(base.directory),
+          "directory": base.source.name,
+          "commit": hf_files.commit(base.source),
       },
       "num_problems": {split: len(those) for split, those in splits},
       "num_long_prompts_dropped": dict(problems.num_dropped),

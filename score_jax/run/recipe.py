@@ -40,6 +40,7 @@ from score_jax.training import optim
 from score_jax.training import phases as phases_lib
 from score_jax.training.context import RunContext
 from score_jax.training.phases import BASE
+from score_jax.training.phases import PRETRAINED
 from score_jax.training.phases import Phase
 from score_jax.types import Problem
 
@@ -105,7 +106,10 @@ def run_phases(
     policy = context.load_start()
   _check_manifest(context, policy, workdir)
   with RunLog(context, workdir, phases) as log:
-    results = {BASE: log.test(BASE, policy)}
+    results = {}
+    if settings.warmup is not None:
+      results[PRETRAINED] = log.test(PRETRAINED, context.load_pretrained())
+    results[BASE] = log.test(BASE, policy)
     runner = PhaseRunner(context, workdir, log, context.frozen_base(policy))
     first_step = 0
     for phase in phases:

@@ -94,7 +94,7 @@ def describe(settings: TinyModelSettings, path: pathlib.Path) -> BaseModel:
   """
   tokenizer = make_tokenizer()
   config = model_config(settings, len(tokenizer.tokenizer))
-  return BaseModel(path, config, tokenizer)
+  return BaseModel(path, path, config, tokenizer)
 
 
 def make(context: RunContext) -> None:
@@ -357,7 +357,10 @@ class _Maker:
     update = train.make_train_step(self._loss, optimizer)
     # A copy: the model of the first lesson is sampled from in the others.
     state = train.init_train_state(jax.tree.map(jnp.copy, params), optimizer)
-    columns, note = self._spec.max_tokens, ""
+    # First attempts are taught as second ones too, whatever those' limit.
+    limits = (max(self._spec.max_new_tokens),)
+    spec = dataclasses.replace(self._spec, max_new_tokens=limits)
+    columns, note = spec.max_tokens, ""
     with work_progress(description, max_steps) as advance:
       for step in range(1, max_steps + 1):
         packed = tokenization.pack_rows(rows(), columns, self._tokenizer.pad_id)

@@ -8,6 +8,7 @@ from score_jax.settings.run import REFERENCE_PLACES
 from score_jax.settings.run import REMAT_POLICIES
 from score_jax.settings.run import TOKEN_REDUCTIONS
 from score_jax.settings.run import EvaluationSettings
+from score_jax.settings.run import LessonSettings
 from score_jax.settings.run import MeshSettings
 from score_jax.settings.run import ModelSettings
 from score_jax.settings.run import OptimizerSettings
@@ -17,6 +18,7 @@ from score_jax.settings.run import RolloutSettings
 from score_jax.settings.run import RunSettings
 from score_jax.settings.run import TinyModelSettings
 from score_jax.settings.run import TrainSettings
+from score_jax.settings.run import WarmupSettings
 from score_jax.settings.strict import check_choice
 from score_jax.settings.strict import check_fraction
 from score_jax.settings.strict import check_not_negative

@@ -182,7 +182,8 @@ class RolloutSettings:
     num_prompt_buckets: number of lengths that prompts are padded to: P, its
       half, its quarter, ...
     long_prompts: what is done with longer prompts, one of LONG_PROMPTS.
-    max_new_tokens: limit of one attempt, in tokens.
+    max_new_tokens: limit of one attempt, in tokens; or a limit for each of the
+      attempts. See `attempt_limits`.
     temperature: temperature that training samples are drawn at.
     done_check_steps: decode steps between two checks whether all rows are done.
   """
@@ -196,7 +197,7 @@ class RolloutSettings:
   max_prompt_tokens: int
   num_prompt_buckets: int
   long_prompts: str
-  max_new_tokens: int
+  max_new_tokens: int | tuple[int, ...]
   temperature: float
   done_check_steps: int
 
@@ -210,7 +211,6 @@ class RolloutSettings:
         "corrections_per_attempt",
         "max_prompt_tokens",
         "num_prompt_buckets",
-        "max_new_tokens",
         "temperature",
         "done_check_steps",
     )
@@ -228,6 +228,14 @@ class RolloutSettings:
             " another sample to compare with, and a second attempt"
         )
     self._check_corrections()
+    self._check_limits()
+
+  @property
+  def attempt_limits(self) -> tuple[int, ...]:
+    """Most tokens of each attempt, the one that ends it included."""
+    if isinstance(self.max_new_tokens, tuple | list):
+      return tuple(self.max_new_tokens)
+    return (self.max_new_tokens,) * self.num_attempts
 
   @property
   def rows(self) -> int:
@@ -251,6 +259,21 @@ class RolloutSettings:
           " attempts or more: there must be another one to compare with"
       )
 
+  def _check_limits(self) -> None:
+    limits = self.attempt_limits
+    # Types, not isinstance: True is no number.
+    if not all(type(limit) is int and limit > 0 for limit in limits):
+      raise ValueError(
+          f"max_new_tokens is {self.max_new_tokens}, expected whole numbers"
+          " above 0: one for all attempts, or one for each"
+      )
+    if len(limits) != self.num_attempts:
+      raise ValueError(
+          f"max_new_tokens is {self.max_new_tokens}, expected"
+          f" {self.num_attempts} limits, one for each of num_attempts, or a"
+          " single number for all attempts"
+      )
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSettings:
@@ -269,6 +292,56 @@ class OptimizerSettings:
   def __post_init__(self):
     check_positive(self, "learning_rate", "max_grad_norm")
     check_not_negative(self, "warmup_steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class LessonSettings:
+  """One lesson of a warm-up.
+
+  Attributes:
+    steps: number of updates; 0 leaves the lesson out.
+    batch_size: problems, and conversations, of an update.
+    optimizer: Adam, which starts afresh in every lesson.
+  """
+
+  steps: int
+  batch_size: int
+  optimizer: OptimizerSettings
+
+  def __post_init__(self):
+    check_not_negative(self, "steps")
+    check_positive(self, "batch_size")
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmupSettings:
+  """Imitation that makes the base model out of a pretrained one.
+
+  training/lessons.py says what the lessons teach.
+
+  Attributes:
+    seed: seed of the order of problems and of all draws. It is not the run's:
+      runs of several seeds start from one base model.
+    answers: lesson 1, right first attempts.
+    corrections: lesson 2, right second attempts behind the model's own first.
+    habit: lesson 3, second attempts of which most repeat the first.
+    copy_fraction: of the second attempts of lesson 3: the first again. The
+      others are right.
+    check_every_steps: updates between two looks at validation problems.
+    checkpoint_every_steps: updates between two checkpoints.
+  """
+
+  seed: int
+  answers: LessonSettings
+  corrections: LessonSettings
+  habit: LessonSettings
+  copy_fraction: float
+  check_every_steps: int
+  checkpoint_every_steps: int
+
+  def __post_init__(self):
+    check_fraction(self, "copy_fraction")
+    check_positive(self, "check_every_steps", "checkpoint_every_steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -306,6 +379,9 @@ class TrainSettings:
       parameters. Supervised phases train all of them always.
     lora_alpha: adapters are scaled by lora_alpha / lora_rank; without a
       meaning where lora_rank is None.
+    shared_prefix: whether an update computes the prompt of a problem once, and
+      not in each of its K rows. The numbers are the same; it is for one device
+      and attention "xla".
   """
 
   kl_estimator: str
@@ -317,6 +393,7 @@ class TrainSettings:
   reference: str
   lora_rank: int | None
   lora_alpha: float
+  shared_prefix: bool
 
   def __post_init__(self):
     check_positive(
@@ -386,6 +463,8 @@ class RunSettings:
     seed: seeds model initialisation, data order and sampling.
     model: the pretrained base model; None to make a tiny one.
     tiny_model: how to make it; None where model is given.
+    warmup: how a pretrained model is prepared for the task before it is the
+      base model; None to take it as it is.
     mesh: devices along each axis; None for the default device alone.
     attention: kernels for prompts and for whole rows, one of ATTENTIONS.
     task: name of the task and its arguments, see `tasks.make.make_task`.
@@ -400,6 +479,7 @@ class RunSettings:
   seed: int
   model: ModelSettings | None
   tiny_model: TinyModelSettings | None
+  warmup: WarmupSettings | None
   mesh: MeshSettings | None
   attention: str
   task: Mapping[str, Any]
@@ -420,10 +500,38 @@ class RunSettings:
           "give either model (a pretrained one) or tiny_model (one to make),"
           f" and None for the other; found {found}"
       )
+    if self.warmup is not None and self.model is None:
+      raise ValueError(
+          "warmup prepares a pretrained model and tiny_model makes its own"
+          " lessons: set warmup to None, or give a model"
+      )
     rows = self.rollout.rows
     if rows % self.train.num_microbatches:
       raise ValueError(
           f"rollout.problems_per_step x samples_per_problem is {rows} rows,"
           " which train.num_microbatches"
           f" {self.train.num_microbatches} does not divide"
+      )
+    if self.train.shared_prefix:
+      self._check_shared_prefix()
+
+  def _check_shared_prefix(self) -> None:
+    advice = "set train.shared_prefix to False"
+    if self.mesh is not None:
+      raise ValueError(
+          "train.shared_prefix is True and mesh is given, whose devices divide"
+          f" the rows and not their prompts: {advice}, or mesh to None"
+      )
+    if self.attention != "xla":
+      raise ValueError(
+          f"train.shared_prefix is True and attention is {self.attention!r},"
+          f' whose kernels see one row alone: {advice}, or attention to "xla"'
+      )
+    problems = self.rollout.problems_per_step
+    pieces = self.train.num_microbatches
+    if problems % pieces:
+      raise ValueError(
+          "train.shared_prefix is True and rollout.problems_per_step"
+          f" {problems} is not divisible by train.num_microbatches {pieces},"
+          f" pieces of whole problems: {advice}, or change one of the two"
       )

@@ -76,8 +76,8 @@ _KINDS = {
     float: "a number",
     str: "a text",
     Mapping: "a group of settings",
-    Sequence: "a list of texts",
 }
+_ITEMS = {int: "whole numbers", str: "texts"}
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
@@ -87,39 +87,48 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
   )
   if value is None and type(None) in options:
     return None
-  option = next(o for o in options if o is not type(None))
-  if dataclasses.is_dataclass(option):
+  options = [option for option in options if option is not type(None)]
+  if dataclasses.is_dataclass(options[0]):
     if not isinstance(value, Mapping):
-      raise _wrong_type(path, value, Mapping)
-    return from_mapping(option, value, path)
-  kind = _kind(option)
-  if not _fits(kind, value):
-    raise _wrong_type(path, value, kind)
-  return float(value) if kind is float else value
+      raise _wrong_type(path, value, [Mapping])
+    return from_mapping(options[0], value, path)
+  fitting = [option for option in options if _fits(option, value)]
+  if not fitting:
+    raise _wrong_type(path, value, options)
+  return float(value) if fitting[0] is float else value
 
 
 def _kind(hint: Any) -> type:
-  """The key of _KINDS for an annotation; tuples are lists in a config."""
+  """An annotation without its items' types; tuples are lists in a config."""
   origin = typing.get_origin(hint) or hint
   return Sequence if origin in (tuple, list) else origin
 
 
-def _fits(kind: type, value: Any) -> bool:
+def _fits(hint: Any, value: Any) -> bool:
+  kind = _kind(hint)
   if kind is Mapping:
     return isinstance(value, Mapping)
   if kind is Sequence:
     return isinstance(value, list | tuple) and all(
-        isinstance(item, str) for item in value
+        _fits(typing.get_args(hint)[0], item) for item in value
     )
   # Types, not isinstance: True is no number.
   return type(value) is kind or kind is float and type(value) is int
 
 
-def _wrong_type(path: str, value: Any, kind: type) -> ValueError:
+def _wrong_type(path: str, value: Any, hints: Sequence[Any]) -> ValueError:
   return ValueError(
       f"config: {path} is {value!r} of type {type(value).__name__}, expected"
-      f" {_KINDS[kind]}"
+      f" {' or '.join(map(_described, hints))}"
   )
+
+
+def _described(hint: Any) -> str:
+  """What fits an annotation."""
+  kind = _kind(hint)
+  if kind is Sequence:
+    return f"a list of {_ITEMS[typing.get_args(hint)[0]]}"
+  return _KINDS[kind]
 
 
 def check_positive(settings: Any, *names: str) -> None:

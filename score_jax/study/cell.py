@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import shutil
 import time
@@ -24,6 +25,8 @@ from score_jax.study.settings import StudySettings
 from score_jax.study.settings import TestTimeSettings
 from score_jax.tasks import make
 from score_jax.training import phases as phases_lib
+from score_jax.training.phases import BASE
+from score_jax.training.phases import PRETRAINED
 from score_jax.training.phases import Phase
 
 
@@ -46,8 +49,7 @@ def run_cell(
 ) -> dict[str, Any]:
   """Runs a cell, or what an interrupted process left of it.
 
-  Unless the cell is that of 'base', the cell of 'base' with the same seed must
-  be finished: its base model is copied.
+  The cell that the base model comes from must be finished, see `base_seed`.
 
   Args:
     settings: settings of the study.
@@ -66,8 +68,8 @@ def run_cell(
   run_settings = dataclasses.replace(settings.run, seed=seed)
   path = cell_path(root, method, seed)
   workdir = Workdir(path, run_config | {"seed": seed})
-  if method != "base":
-    _take_base(cell_path(root, "base", seed), path)
+  if (source := base_seed(settings, method, seed)) is not None:
+    _take_base(cell_path(root, "base", source), path)
   phases = METHODS[method].recipe(settings)
   with contextlib.closing(make.make_task(run_settings.task)) as task:
     outcome = recipe.run_phases(run_settings, task, workdir, phases)
@@ -96,21 +98,54 @@ def run_cell(
   return summary
 
 
+def base_seed(settings: StudySettings, method: str, seed: int) -> int | None:
+  """Seed of the cell of 'base' whose base model a cell copies.
+
+  Cells of one seed share a base model. One out of a warm-up, which has a seed
+  of its own, is that of all seeds.
+
+  Returns:
+    None where the cell makes its base model itself.
+  """
+  if settings.run.warmup is not None:
+    return None if (method, seed) == ("base", 0) else 0
+  return None if method == "base" else seed
+
+
 def num_conversations(settings: RunSettings, phases: tuple[Phase, ...]) -> int:
   """Number of conversations that are sampled for training."""
   return settings.rollout.rows * sum(phase.sampling_steps for phase in phases)
 
 
 def _take_base(base: pathlib.Path, path: pathlib.Path) -> None:
-  """Copies the base model and its evaluation from a cell of 'base'."""
-  for name in ("base", "evaluations/base.json", "rollouts/test_base.jsonl"):
+  """Copies the base model and its evaluations from a cell of 'base'."""
+  names = [
+      f"{file}{policy}.{ending}"
+      for policy in (PRETRAINED, BASE)
+      for file, ending in (
+          ("evaluations/", "json"),
+          ("rollouts/test_", "jsonl"),
+      )
+  ]
+  for name in ("base", "warmup", *names):
     source, target = base / name, path / name
     if target.exists() or not source.exists():
       continue
     if source.is_dir():
-      shutil.copytree(source, target)
+      shutil.copytree(source, target, copy_function=_linked)
     else:
       shutil.copy(source, target)
+
+
+def _linked(source: str, target: str) -> None:
+  """Gives a file another name, or copies it where that is not possible.
+
+  A base model is large and is never written again.
+  """
+  try:
+    os.link(source, target)
+  except OSError:
+    shutil.copy(source, target)
 
 
 def _self_refine(

@@ -79,6 +79,16 @@ def all_cells(settings: StudySettings) -> list[Cell]:
   ]
 
 
+def base_sources(
+    settings: StudySettings, cells: Sequence[Cell]
+) -> dict[Cell, Cell]:
+  """The cell that each takes its base model from, see `cell.base_seed`."""
+  seeds = {c: cell_lib.base_seed(settings, c.method, c.seed) for c in cells}
+  return {
+      c: Cell("base", seed) for c, seed in seeds.items() if seed is not None
+  }
+
+
 def num_workers(settings: StudySettings, backend: str) -> int:
   """Cells that run side by side.
 
@@ -99,6 +109,7 @@ def run_cells(
     command: Sequence[str],
     root: pathlib.Path,
     workers: int,
+    sources: Mapping[Cell, Cell],
 ) -> dict[Cell, int]:
   """Runs cells as processes, those of the base models before the others.
 
@@ -110,6 +121,8 @@ def run_cells(
     command: that runs a cell, whose name is appended.
     root: directory of the study; output goes to logs/ there.
     workers: processes at a time.
+    sources: the cell that each takes its base model from, as far as it does not
+      make it.
 
   Returns:
     Exit status by cell, of those that failed.
@@ -125,7 +138,11 @@ def run_cells(
   failed: dict[Cell, int] = {}
   try:
     while waiting or running:
-      ready = [c for c in waiting if _is_ready(root, c)]
+      ready = [
+          c
+          for c in waiting
+          if c not in sources or _is_finished(root, sources[c])
+      ]
       while ready and cores:
         cell = ready.pop(0)
         waiting.remove(cell)
@@ -157,11 +174,6 @@ def run_cells(
 def _is_finished(root: pathlib.Path, cell: Cell) -> bool:
   path = cell_lib.cell_path(root, cell.method, cell.seed)
   return cell_lib.summary_path(path).exists()
-
-
-def _is_ready(root: pathlib.Path, cell: Cell) -> bool:
-  """Whether the base model is there that a cell starts from."""
-  return cell.method == "base" or _is_finished(root, Cell("base", cell.seed))
 
 
 def _start(

@@ -120,8 +120,9 @@ def _estimators(
     return shaping.leave_one_out(shape(rewards))
 
   def without_r1(rewards):
-    # r_1 is a function of what the second attempt reads: no expected gradient.
-    shaped = shape(rewards).at[..., 1].add(bonus_coef * rewards[..., 0])
+    shaped = shaping.stage2_scaled_rewards(
+        rewards, jnp.zeros_like(rewards), kl_coef=0.0, bonus_coef=bonus_coef
+    )
     return shaping.leave_one_out(shaped)
 
   def conditional(rewards, count):

@@ -8,6 +8,10 @@ from collections.abc import Callable
 import dataclasses
 
 from score_jax.objectives import Objective
+from score_jax.objectives import Stage1
+from score_jax.objectives import Stage1Corrections
+from score_jax.objectives import Stage1Entropy
+from score_jax.objectives import Stage2Scaled
 from score_jax.study.settings import StudySettings
 from score_jax.training import phases
 from score_jax.training import traces
@@ -147,6 +151,46 @@ def score_k2(settings: StudySettings) -> tuple[Phase, ...]:
   )
 
 
+def score_corrections(settings: StudySettings) -> tuple[Phase, ...]:
+  """SCoRe whose Stage I pays for changes alone; not the paper's."""
+  return _with_stage1(
+      settings, Stage1Corrections, broken_coef=settings.method.broken_coef
+  )
+
+
+def score_entropy(settings: StudySettings) -> tuple[Phase, ...]:
+  """SCoRe whose Stage I pays for entropy too; not the paper's."""
+  return _with_stage1(
+      settings, Stage1Entropy, entropy_coef=settings.method.entropy_coef
+  )
+
+
+def score_scaled(settings: StudySettings) -> tuple[Phase, ...]:
+  """SCoRe whose bonus is without -alpha r_1; not the paper's."""
+  first, second = score(settings)
+  plain = second.objective
+  objective = Stage2Scaled(plain.kl_coef, plain.bonus_coef)
+  return first, dataclasses.replace(second, objective=objective)
+
+
+def score_interleaved(settings: StudySettings) -> tuple[Phase, ...]:
+  """SCoRe with its stages in turns, as in the paper's first version.
+
+  Each round of Stage I holds first attempts to the base model, as the paper
+  says of Stage I. It does not say how long a round is: here all are equal.
+  """
+  rounds = settings.method.interleaved_rounds
+  return tuple(
+      dataclasses.replace(
+          phase,
+          name=f"{phase.name}_{i + 1}",
+          steps=_share(phase.steps, i, rounds),
+      )
+      for i in range(rounds)
+      for phase in score(settings)
+  )
+
+
 METHODS = {
     "base": Method("base", untrained),
     "self_refine": Method("Self-Refine", untrained, is_self_refine=True),
@@ -165,6 +209,10 @@ METHODS = {
         "SCoRe, three attempts", score_three_attempts
     ),
     "score_k2": Method("SCoRe, K2 corrections", score_k2),
+    "score_corrections": Method("SCoRe, changes alone", score_corrections),
+    "score_entropy": Method("SCoRe, entropy", score_entropy),
+    "score_scaled": Method("SCoRe, bonus without r1", score_scaled),
+    "score_interleaved": Method("SCoRe, interleaved", score_interleaved),
 }
 
 
@@ -177,6 +225,20 @@ def _without_bonus(settings: StudySettings) -> Objective:
   """Stage II's objective with alpha = 0."""
   _, second = score(settings)
   return dataclasses.replace(second.objective, bonus_coef=0.0)
+
+
+def _with_stage1(
+    settings: StudySettings, objective: type[Stage1], **coefs: float
+) -> tuple[Phase, ...]:
+  """SCoRe with another objective of Stage I, which has more coefficients."""
+  first, second = score(settings)
+  made = objective(**dataclasses.asdict(first.objective), **coefs)
+  return dataclasses.replace(first, objective=made), second
+
+
+def _share(steps: int, part: int, parts: int) -> int:
+  """Steps of one of the parts that steps are divided into."""
+  return steps * (part + 1) // parts - steps * part // parts
 
 
 def _stage2_alone(
@@ -195,22 +257,18 @@ def _star(
 ) -> tuple[SftPhase, ...]:
   """Rounds that share the sampling steps, each fine-tuned from `start`."""
   sft = settings.method.sft
-  ends = [
-      sampling_steps * (i + 1) // sft.star_iterations
-      for i in range(sft.star_iterations)
-  ]
   return tuple(
       SftPhase(
           name=f"star_{i + 1}",
           select=select,
-          sampling_steps=end - before,
+          sampling_steps=_share(sampling_steps, i, sft.star_iterations),
           steps=sft.steps,
           epochs=None,
           batch_size=sft.batch_size,
           optimizer=sft.optimizer,
           start=start,
       )
-      for i, (before, end) in enumerate(zip([0, *ends], ends, strict=False))
+      for i in range(sft.star_iterations)
   )
 
 

@@ -104,15 +104,25 @@ class MethodSettings:
       in `score_k2`.
     stage1b_steps: updates of Stage I(b) in `score_three_attempts`; Stage II has
       so many fewer.
+    broken_coef: what a broken answer costs in `score_corrections`, see
+      `shaping.correction_rewards`.
+    entropy_coef: bonus per nat in `score_entropy`, see `shaping.entropy_bonus`.
+    interleaved_rounds: how often both stages take turns in `score_interleaved`;
+      the paper's first version draws two.
   """
 
   sft: SftSettings
   self_refine: SelfRefineSettings
   corrections_per_attempt: int
   stage1b_steps: int
+  broken_coef: float
+  entropy_coef: float
+  interleaved_rounds: int
 
   def __post_init__(self):
     check_positive(self, "corrections_per_attempt", "stage1b_steps")
+    check_positive(self, "interleaved_rounds")
+    check_not_negative(self, "broken_coef", "entropy_coef")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +144,7 @@ class StudySettings:
   """
 
   run: RunSettings
-  methods: list
+  methods: list[str]
   num_seeds: int
   method: MethodSettings
   test_time: TestTimeSettings | None

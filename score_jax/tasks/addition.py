@@ -87,6 +87,11 @@ class AdditionTask:
     """The sum, which ends in '='."""
     return f"{problem.question}="
 
+  def demonstration(self, problem: Problem, attempt: int) -> str:
+    """The sum; there is no work to show."""
+    del attempt
+    return problem.answer
+
   def grade(
       self, problems: Sequence[Problem], completions: Sequence[str]
   ) -> list[Grade]:

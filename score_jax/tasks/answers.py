@@ -35,6 +35,11 @@ class AnswerGrader:
 
   grader: MathGrader
 
+  def demonstration(self, problem: Problem) -> str:
+    return (
+        "Final Answer: The final answer is $\\boxed{" + problem.answer + "}$."
+    )
+
   def grade(
       self, problems: Sequence[Problem], completions: Sequence[str]
   ) -> list[Grade]:

@@ -18,6 +18,10 @@ _TWIN = "text_is_in_a_later_split"
 class Grader(Protocol):
   """Judges attempts at problems of a data set."""
 
+  def demonstration(self, problem: Problem) -> str:
+    """A right attempt at a problem, in the form that is asked for."""
+    ...
+
   def grade(
       self, problems: Sequence[Problem], completions: Sequence[str]
   ) -> list[Grade]:
@@ -64,6 +68,11 @@ class DataTask:
 
   def first_prompt(self, problem: Problem) -> str:
     return self.first_prompts[problem.id]
+
+  def demonstration(self, problem: Problem, attempt: int) -> str:
+    """The gold answer alone: data sets have no solution in our form."""
+    del attempt
+    return self.grader.demonstration(problem)
 
   def grade(
       self, problems: Sequence[Problem], completions: Sequence[str]

@@ -25,6 +25,10 @@ class ProgramGrader:
 
   grader: CodeGrader
 
+  def demonstration(self, problem: CodeProblem) -> str:
+    """The problem's own program, between the marks that are asked for."""
+    return f"[BEGIN]\n{problem.answer.strip()}\n[DONE]"
+
   def grade(
       self, problems: Sequence[CodeProblem], completions: Sequence[str]
   ) -> list[Grade]:

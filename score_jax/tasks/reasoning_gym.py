@@ -154,6 +154,11 @@ class ReasoningGymTask:
     """The question, and the form in which to state the answer."""
     return f"{problem.question}\n\n{_INSTRUCTIONS}"
 
+  def demonstration(self, problem: Problem, attempt: int) -> str:
+    """The answer in a sentence of the form that is asked for."""
+    del attempt
+    return f"The answer is {problem.answer}."
+
   def grade(
       self, problems: Sequence[Problem], completions: Sequence[str]
   ) -> list[Grade]:

@@ -32,6 +32,15 @@ class Task(Protocol):
     """The text that asks for the first attempt."""
     ...
 
+  def demonstration(self, problem: Problem, attempt: int) -> str:
+    """A right attempt, as the grader reads it: what a warm-up teaches.
+
+    Args:
+      problem: one of the task's problems.
+      attempt: which attempt, from 1; a task may show more work in later ones.
+    """
+    ...
+
   def grade(
       self, problems: Sequence[Problem], completions: Sequence[str]
   ) -> list[Grade]:

@@ -53,6 +53,12 @@ class Checkpointer:
         self.latest_step(), args=ocp.args.StandardRestore(abstract(like))
     )
 
+  def restored(self, state: TrainState) -> TrainState:
+    """The newest state, in place of one of its shapes, which is given up."""
+    like = abstract(state)
+    delete(state)  # or there would be two of them
+    return self.restore(like)
+
   def restore_params(self, like: Params) -> Params:
     """The newest parameters alone; the optimizer's state is not read."""
     item = {"params": abstract(like)}
@@ -70,6 +76,11 @@ class Checkpointer:
 def abstract(tree: Any) -> Any:
   """Shapes, types and shardings of arrays, in place of the arrays."""
   return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
+
+
+def delete(arrays: Params | TrainState) -> None:
+  """Frees the memory of arrays that are not read again."""
+  jax.tree.map(lambda a: a.delete(), arrays)
 
 
 def newest(

@@ -39,7 +39,7 @@ from score_jax.training.scoring import TOKEN_REDUCTIONS
 from score_jax.training.scoring import Scoring
 
 # Streams of random numbers of a run, folded into its seed.
-_TRAINING, _EVALUATION, TINY_BASE, _ADAPTERS = 0, 1, 2, 3
+_TRAINING, _EVALUATION, TINY_BASE, _WARMUP, _ADAPTERS = range(5)
 
 
 def run_key(settings: RunSettings, stream: int) -> jax.Array:
@@ -87,12 +87,15 @@ class BaseModel:
 
   Attributes:
     directory: the model's Hugging Face directory. It need not exist yet where
-      the run makes a tiny model.
+      the run makes the model.
+    source: the directory that configuration and tokenizer are read from: where
+      there is a warm-up, the pretrained model's.
     config: the model's configuration.
     tokenizer: the model's tokenizer.
   """
 
   directory: pathlib.Path
+  source: pathlib.Path
   config: ModelConfig
   tokenizer: ConversationTokenizer
 
@@ -110,7 +113,8 @@ def read_base(settings: RunSettings, path: str | os.PathLike) -> BaseModel:
   )
   tokenizer = tokenization.load(path, options)
   tokenizer = tokenization.check_vocabulary(tokenizer, config.vocab_size, path)
-  return BaseModel(pathlib.Path(path), config, tokenizer)
+  directory = pathlib.Path(path)
+  return BaseModel(directory, directory, config, tokenizer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +209,20 @@ class RunContext:
         _EVALUATION,
     )
 
+  def lesson_collector(self, batch_size: int) -> Collector:
+    """The collector of one first attempt at each problem, for a warm-up.
+
+    Its key is a function of the warm-up's seed, not of the run's.
+    """
+    settings = self.settings
+    key = jax.random.key(settings.warmup.seed)
+    collector = self._collector(
+        self.spec.sampled(1, 1, settings.rollout.temperature),
+        batch_size,
+        _WARMUP,
+    )
+    return dataclasses.replace(collector, key=jax.random.fold_in(key, _WARMUP))
+
   def _collector(
       self, spec: ConversationSpec, problems_per_batch: int, stream: int
   ) -> Collector:
@@ -242,7 +260,7 @@ class RunContext:
 
   def load_base(self) -> Params:
     """The base model's parameters, in the type that is trained."""
-    return self._load(jnp.dtype(optim.PARAM_DTYPE))
+    return self._load(self.base.directory, jnp.dtype(optim.PARAM_DTYPE))
 
   def load_frozen(self) -> Params:
     """The base model's parameters, in the type that they are computed in.
@@ -250,10 +268,16 @@ class RunContext:
     For what is not trained: half the memory where that is bfloat16.
     """
     dtype = placement_lib.compute_dtype(self.settings)
-    return self._load(dtype or jnp.dtype(optim.PARAM_DTYPE))
+    return self._load(
+        self.base.directory, dtype or jnp.dtype(optim.PARAM_DTYPE)
+    )
 
-  def _load(self, dtype: jnp.dtype) -> Params:
-    _, params = hf.load(self.base.directory, dtype, self.placement.params)
+  def load_pretrained(self) -> Params:
+    """The parameters before the warm-up, in the type that is trained."""
+    return self._load(self.base.source, jnp.dtype(optim.PARAM_DTYPE))
+
+  def _load(self, directory: pathlib.Path, dtype: jnp.dtype) -> Params:
+    _, params = hf.load(directory, dtype, self.placement.params)
     return params
 
   def frozen(self, params: Params) -> Params:

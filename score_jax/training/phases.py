@@ -16,7 +16,8 @@ from score_jax.settings import PhaseSettings
 from score_jax.settings import RunSettings
 from score_jax.training.traces import Selection
 
-BASE = "base"
+# Names of policies that no phase has trained; a run with a warm-up has both.
+PRETRAINED, BASE = "pretrained", "base"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,10 +13,12 @@ import numpy as np
 from score_jax.devices import distributed
 from score_jax.devices import sharding
 from score_jax.evaluate import grade_shares
+from score_jax.evaluate import repeat_shares
 from score_jax.models.lora import Policy
 from score_jax.models.transformer import Params
 from score_jax.objectives import Objective
 from score_jax.output.progress import TrainProgress
+from score_jax.rollouts import prefixes
 from score_jax.rollouts import problems as problems_lib
 from score_jax.rollouts import rollout
 from score_jax.rollouts.rollout import Collector
@@ -32,6 +34,7 @@ from score_jax.training.scoring import Scoring
 from score_jax.training.train import LossFn
 from score_jax.training.train import TrainState
 from score_jax.types import Conversations
+from score_jax.types import Prefix
 from score_jax.types import Problem
 from score_jax.types import Rollouts
 from score_jax.types import TrainBatch
@@ -162,10 +165,11 @@ class Reinforcement:
     sampled = time.perf_counter()
     with sharding.use(self._context.placement.mesh):
       # Dispatched before grading: the device scores while the host grades.
-      score = self._dispatch_reference(conversations)
+      prefix, rows = self._split(conversations)
+      score = self._dispatch_reference(prefix, rows)
       rollouts = rollout.grade(self._context.task, conversations)
       graded = time.perf_counter()
-      batch = self._make_batch(rollouts, score)
+      batch = self._make_batch(prefix, rows, rollouts.rewards, score)
       reference = self._reference() if self._reads_reference else None
       state, metrics = self._update(state, reference, batch)
     metrics = {k: float(v) for k, v in distributed.to_host(metrics).items()}
@@ -204,8 +208,17 @@ class Reinforcement:
       )
     return rollout.concatenate(parts)
 
-  def _dispatch_reference(
+  def _split(
       self, conversations: Conversations
+  ) -> tuple[Prefix | None, Conversations]:
+    """What rows have in common, on the device, and what is computed of each."""
+    if not self._context.settings.train.shared_prefix:
+      return None, conversations
+    prefix, rows = prefixes.share(conversations, self._collector.spec)
+    return jax.tree.map(self._context.placement.rows, prefix), rows
+
+  def _dispatch_reference(
+      self, prefix: Prefix | None, conversations: Conversations
   ) -> jax.Array | None:
     """Log-probabilities of the reference; None where the loss makes its own."""
     if not self._estimator.needs_ref_logprobs:
@@ -216,34 +229,37 @@ class Reinforcement:
         place(conversations.tokens),
         place(conversations.mask),
         place(conversations.targets),
+        prefix,
     )
 
   def _make_batch(
-      self, rollouts: Rollouts, ref_logprobs: jax.Array | None
+      self,
+      prefix: Prefix | None,
+      conversations: Conversations,
+      rewards: np.ndarray,
+      ref_logprobs: jax.Array | None,
   ) -> TrainBatch:
-    conversations, place = rollouts.conversations, self._context.placement.rows
+    place = self._context.placement.rows
     attempt_ids = place(conversations.trained_attempt_ids)
+    behaviour_logprobs = place(conversations.behaviour_logprobs)
+    reduction = (attempt_ids, self._phase.num_attempts, self._scoring.reduce)
     kl = None
     if self._estimator.is_in_reward:
-      kl = scoring_lib.reward_kl(
-          place(conversations.behaviour_logprobs),
-          ref_logprobs,
-          attempt_ids,
-          self._phase.num_attempts,
-          self._scoring.reduce,
-      )
+      kl = scoring_lib.reward_kl(behaviour_logprobs, ref_logprobs, *reduction)
     return TrainBatch(
         tokens=place(conversations.tokens),
         mask=place(conversations.mask),
         attempt_ids=attempt_ids,
         advantages=scoring_lib.advantages(
             self._phase.objective,
-            rollouts.rewards,
+            rewards,
             kl,
+            scoring_lib.sequence_logprobs(behaviour_logprobs, *reduction),
             self._phase.corrections_per_attempt,
         ),
         ref_logprobs=ref_logprobs,
         targets=place(conversations.targets),
+        prefix=prefix,
     )
 
   def _reference(self) -> Params:
@@ -267,13 +283,13 @@ def make_ref_logprobs(scoring: Scoring, num_microbatches: int):
     num_microbatches: pieces of the rows, scored one after the other.
 
   Returns:
-    (params, tokens, mask, targets) -> float32[R, T - 1], nats, of
+    (params, tokens, mask, targets, prefix) -> float32[R, T - 1], nats, of
     targets[:, 1:].
   """
 
-  def ref_logprobs(params, tokens, mask, targets=None):
+  def ref_logprobs(params, tokens, mask, targets=None, prefix=None):
     return scoring.logprobs_by_microbatch(
-        params, tokens, mask, num_microbatches, targets
+        params, tokens, mask, num_microbatches, targets, prefix
     )
 
   return jax.jit(ref_logprobs)
@@ -321,6 +337,7 @@ def step_scalars(
       **{f"train/{name}": value for name, value in metrics.items()},
       **_by_attempt("train/accuracy", rollouts.rewards),
       **_by_attempt("train/truncated", conversations.is_truncated),
+      **repeat_shares(rollouts),
       **grade_shares(grades),
       "train/new_tokens_per_row": new_tokens / len(conversations.tokens),
       "time/rollout_s": times.rollout_s,

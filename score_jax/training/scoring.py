@@ -23,6 +23,7 @@ from score_jax.models.transformer import Params
 from score_jax.objectives import Objective
 from score_jax.training import train
 from score_jax.training.train import LossFn
+from score_jax.types import Prefix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Scoring:
       tokens: jax.Array,
       mask: jax.Array,
       targets: jax.Array | None = None,
+      prefix: Prefix | None = None,
   ) -> jax.Array:
     """float32[R, T - 1], nats, of targets[:, 1:]: `policy.token_logprobs`."""
     return policy.token_logprobs(
@@ -57,6 +59,7 @@ class Scoring:
         tokens,
         mask,
         targets=targets,
+        prefix=prefix,
         temperature=self.temperature,
         execution=self.execution,
     )
@@ -68,6 +71,7 @@ class Scoring:
       tokens: jax.Array,
       mask: jax.Array,
       targets: jax.Array | None = None,
+      prefix: Prefix | None = None,
   ) -> tuple[jax.Array, jax.Array]:
     """Log-probabilities, and the exact KL of each next-token distribution.
 
@@ -80,6 +84,7 @@ class Scoring:
         tokens,
         mask,
         targets=targets,
+        prefix=prefix,
         temperature=self.temperature,
         execution=self.execution,
     )
@@ -91,11 +96,12 @@ class Scoring:
       mask: jax.Array,
       count: int,
       targets: jax.Array | None = None,
+      prefix: Prefix | None = None,
   ) -> jax.Array:
     """`logprobs` of all rows, made in `count` pieces one after the other."""
     if count == 1:
-      return self.logprobs(params, tokens, mask, targets)
-    pieces = train.microbatches((tokens, mask, targets), count)
+      return self.logprobs(params, tokens, mask, targets, prefix)
+    pieces = train.microbatches((tokens, mask, targets, prefix), count)
     logprobs = jax.lax.map(lambda piece: self.logprobs(params, *piece), pieces)
     logprobs = logprobs.reshape(-1, logprobs.shape[-1])
     return sharding.constrain(logprobs, "rows", None)
@@ -108,7 +114,12 @@ Estimator = Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
 
 def _exact(scoring, params, ref_params, batch):
   logprobs, token_kl = scoring.logprobs_and_kl(
-      params, ref_params, batch.tokens, batch.mask, batch.targets
+      params,
+      ref_params,
+      batch.tokens,
+      batch.mask,
+      batch.targets,
+      batch.prefix,
   )
   args = batch.attempt_ids, scoring.num_attempts
   surrogate = losses.exact_kl(token_kl, logprobs, *args, reduce=scoring.reduce)
@@ -117,7 +128,12 @@ def _exact(scoring, params, ref_params, batch):
 
 def _per_position(scoring, params, ref_params, batch):
   logprobs, token_kl = scoring.logprobs_and_kl(
-      params, ref_params, batch.tokens, batch.mask, batch.targets
+      params,
+      ref_params,
+      batch.tokens,
+      batch.mask,
+      batch.targets,
+      batch.prefix,
   )
   args = batch.attempt_ids, scoring.num_attempts
   surrogate = losses.per_position_kl(token_kl, *args, reduce=scoring.reduce)
@@ -126,7 +142,9 @@ def _per_position(scoring, params, ref_params, batch):
 
 def _k2(scoring, params, ref_params, batch):
   del ref_params
-  logprobs = scoring.logprobs(params, batch.tokens, batch.mask, batch.targets)
+  logprobs = scoring.logprobs(
+      params, batch.tokens, batch.mask, batch.targets, batch.prefix
+  )
   args = batch.attempt_ids, scoring.num_attempts
   surrogate = losses.k2_kl(
       logprobs, batch.ref_logprobs, *args, reduce=scoring.reduce
@@ -137,7 +155,9 @@ def _k2(scoring, params, ref_params, batch):
 
 def _k1_in_reward(scoring, params, ref_params, batch):
   del ref_params
-  logprobs = scoring.logprobs(params, batch.tokens, batch.mask, batch.targets)
+  logprobs = scoring.logprobs(
+      params, batch.tokens, batch.mask, batch.targets, batch.prefix
+  )
   kl = shaping.sequence_kl_k1(
       logprobs, batch.ref_logprobs, batch.attempt_ids, scoring.num_attempts
   )
@@ -213,6 +233,7 @@ def advantages(
     objective: Objective,
     rewards: jax.Array,
     sequence_kl: jax.Array | None,
+    sequence_logprobs: jax.Array,
     corrections_per_attempt: int = 1,
 ) -> jax.Array:
   """Makes advantages: shapes the rewards, then subtracts a leave-one-out mean.
@@ -222,6 +243,7 @@ def advantages(
     rewards: float32[B, K, A], 1 where the attempt is correct, else 0.
     sequence_kl: float32[R, A], nats, where the KL is in the reward; None where
       it is a term of the loss.
+    sequence_logprobs: float32[R, A], nats, of each attempt when it was sampled.
     corrections_per_attempt: K2; above 1 the baseline of the second attempt is
       conditional on the first, see `shaping.conditional_leave_one_out`.
 
@@ -233,12 +255,37 @@ def advantages(
   """
   if sequence_kl is None:
     sequence_kl = jnp.zeros_like(rewards)
-  shaped = objective.shaped_rewards(rewards, sequence_kl.reshape(rewards.shape))
+  shaped = objective.shaped_rewards(
+      rewards,
+      sequence_kl.reshape(rewards.shape),
+      sequence_logprobs.reshape(rewards.shape),
+  )
   if corrections_per_attempt == 1:
     result = shaping.leave_one_out(shaped)
   else:
     result = shaping.conditional_leave_one_out(shaped, corrections_per_attempt)
   return result.reshape(-1, rewards.shape[-1])
+
+
+@functools.partial(jax.jit, static_argnames=("num_attempts", "reduce"))
+def sequence_logprobs(
+    behaviour_logprobs: jax.Array,
+    attempt_ids: jax.Array,
+    num_attempts: int,
+    reduce: shaping.Reduce,
+) -> jax.Array:
+  """Makes the log-probability of each attempt when it was sampled.
+
+  Args:
+    behaviour_logprobs: float32[R, T], nats, recorded by the sampler.
+    attempt_ids: int32[R, T], attempt of each trained token, 0 elsewhere.
+    num_attempts: A.
+    reduce: makes one value per attempt of its tokens' values.
+
+  Returns:
+    float32[R, A], nats.
+  """
+  return reduce(behaviour_logprobs[:, 1:], attempt_ids, num_attempts)
 
 
 @functools.partial(jax.jit, static_argnames=("num_attempts", "reduce"))

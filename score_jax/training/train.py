@@ -162,7 +162,8 @@ def microbatch_gradients(
   Args:
     loss_fn: (params, batch) -> (loss, metrics), means over rows.
     params: parameters that the gradient is taken of.
-    batch: tree of arrays [R, ...].
+    batch: tree of arrays [R, ...]; those of another number of rows, such as
+      one for several of the others, are cut into as many pieces.
     num_microbatches: pieces that the batch is cut into along its rows.
     param_shardings: where each gradient lies; None without a mesh.
 
@@ -172,12 +173,12 @@ def microbatch_gradients(
   Raises:
     ValueError: the rows cannot be divided by `num_microbatches`.
   """
-  rows = jax.tree.leaves(batch)[0].shape[0]
-  if num_microbatches < 1 or rows % num_microbatches:
-    raise ValueError(
-        f"a batch of {rows} rows is not divisible into {num_microbatches}"
-        " micro-batches"
-    )
+  for rows in sorted({array.shape[0] for array in jax.tree.leaves(batch)}):
+    if num_microbatches < 1 or rows % num_microbatches:
+      raise ValueError(
+          f"a batch of {rows} rows is not divisible into {num_microbatches}"
+          " micro-batches"
+      )
 
   def gradients(microbatch):
     (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(

@@ -72,7 +72,8 @@ def _sample(config, data=None, tensor=None, samples=2, corrections=1):
       num_attempts=2,
       samples_per_problem=samples,
       max_prompt_tokens=6,
-      sampling=SamplingSpec(4, 1.0, eos_id=1, stop_ids=(1,), pad_id=0),
+      max_new_tokens=(4,),
+      sampling=SamplingSpec(1.0, eos_id=1, stop_ids=(1,), pad_id=0),
       turn_ids=(3, 4),
       corrections_per_attempt=corrections,
   )

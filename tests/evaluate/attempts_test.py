@@ -64,6 +64,58 @@ def _table_rollouts():
   return _rollouts(_problems(8), grades, is_truncated)
 
 
+# Tokens and attempts of each row: prompt 9, correction turn 8, stop id 0.
+REPEATS = {
+    "copy": ([9, 5, 6, 0, 8, 5, 6, 0], [0, 1, 1, 1, 0, 2, 2, 2]),
+    "copy without a stop id": (
+        [9, 5, 6, 8, 5, 6, 9, 9],
+        [0, 1, 1, 0, 2, 2, 0, 0],
+    ),
+    "other token": ([9, 5, 6, 0, 8, 5, 7, 0], [0, 1, 1, 1, 0, 2, 2, 2]),
+    "longer": ([9, 5, 0, 8, 5, 5, 0, 9], [0, 1, 1, 0, 2, 2, 2, 0]),
+    "begins alike": ([9, 5, 6, 0, 8, 5, 0, 9], [0, 1, 1, 1, 0, 2, 2, 0]),
+    "one was cut": ([9, 5, 6, 8, 5, 6, 0, 9], [0, 1, 1, 0, 2, 2, 2, 0]),
+}
+
+
+class RepeatSharesTest(absltest.TestCase):
+
+  def _shares(self, rows, grades):
+    tokens, attempt_ids = (
+        np.array(a, np.int32) for a in zip(*rows, strict=True)
+    )
+    rollouts = made_up_rollouts(
+        _problems(len(rows)), grades, tokens=tokens, attempt_ids=attempt_ids
+    )
+    return evaluate.repeat_shares(rollouts)
+
+  def test_copies_are_equal_in_every_token_that_was_written(self):
+    grade = _grade("w", "1")
+    for name, row in REPEATS.items():
+      with self.subTest(name):
+        shares = self._shares([row], [(grade, grade)])
+        self.assertEqual(shares["train/copied"], name.startswith("copy"))
+
+  def test_answers_are_compared_apart_from_tokens(self):
+    one, two, none = _grade("w", "1"), _grade("w", "2"), _grade("-", None)
+    rows = [REPEATS["copy"], REPEATS["longer"], *[REPEATS["copy"]] * 2]
+    grades = [(one, one), (one, one), (one, two), (none, none)]
+    self.assertEqual(
+        self._shares(rows, grades),
+        {"train/copied": 0.75, "train/same_answer": 0.5},
+    )
+
+  def test_later_attempts_are_left_out(self):
+    tokens, ids = REPEATS["copy"]
+    row = ([*tokens, 8, 7, 0], [*ids, 0, 3, 3])
+    shares = self._shares([row], [(_grade("w", "1"),) * 3])
+    self.assertEqual(shares["train/copied"], 1.0)
+
+  def test_one_attempt_repeats_nothing(self):
+    row = ([9, 5, 0], [0, 1, 1])
+    self.assertEqual(self._shares([row], [(_grade("w", "1"),)]), {})
+
+
 class MetricsTest(absltest.TestCase):
 
   def test_metrics_by_hand(self):

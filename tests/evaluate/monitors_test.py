@@ -14,6 +14,8 @@ def _step(phase, step, **values):
       "train/truncated_t1": 0.0,
       "train/truncated_t2": 0.0,
       "train/kl_t1": 0.1,
+      "train/copied": 0.5,
+      "train/same_answer": 0.5,
       "train/new_tokens_per_row": 14.0,
   }
   values = {f"train/{name}": value for name, value in values.items()}
@@ -75,6 +77,34 @@ class MonitorsTest(parameterized.TestCase):
     ]
     expected = [("b", 20, "collapse")] if is_found else []
     self.assertEqual(_found(records), expected)
+
+  @parameterized.parameters(
+      (0.95, 0.95, 0.50, True),
+      (0.95, 0.10, 0.50, True),  # without answers
+      (0.10, 0.95, 0.505, True),  # in other words
+      (0.95, 0.95, 0.40, True),  # and what is left makes it worse
+      (0.89, 0.89, 0.50, False),
+      (0.95, 0.95, 0.52, False),  # the rest corrects
+  )
+  def test_copying(self, copied, same_answer, t2, is_found):
+    values = {"copied": copied, "same_answer": same_answer, "accuracy_t2": t2}
+    records = [_step("stage1", i, **values) for i in range(1, 6)]
+    expected = [("stage1", 5, "copying")] if is_found else []
+    self.assertEqual(_found(records), expected)
+
+  def test_copying_is_told_of_phases_that_hold_first_attempts(self):
+    """Elsewhere first attempts become right, and copies of them too."""
+    records = [_step("a", i, copied=0.95, same_answer=0.9) for i in range(6)]
+    self.assertEmpty(_found(records))
+    self.assertEqual(_found(records, anchored=("a",)), [("a", 4, "copying")])
+    (notice,) = monitors.warnings(records, anchored=("a",))
+    self.assertIn("95.0% of sampled second attempts repeat", notice.message)
+
+  def test_copies_of_what_is_right_are_no_copying(self):
+    values = {"copied": 1.0, "same_answer": 1.0}
+    values |= {"accuracy_t1": 0.96, "accuracy_t2": 0.96}
+    records = [_step("stage1", i, **values) for i in range(1, 6)]
+    self.assertEmpty(_found(records))
 
   def test_truncation_of_either_attempt(self):
     for attempt in (1, 2):

@@ -6,6 +6,7 @@ from typing import Any
 SETTINGS = {
     "seed": 0,
     "model": None,
+    "warmup": None,
     "mesh": None,
     "attention": "xla",
     "tiny_model": {
@@ -68,6 +69,7 @@ SETTINGS = {
         "reference": "device",
         "lora_rank": None,
         "lora_alpha": 4.0,
+        "shared_prefix": False,
     },
     "stage1": {
         "steps": 4,

@@ -13,6 +13,7 @@ import pytest
 
 from score_jax import policy
 from score_jax.models import hf
+from score_jax.models import shared_prefix
 from score_jax.models import transformer
 from score_jax.models.config import Activation
 from score_jax.models.config import LinearScaling
@@ -23,6 +24,7 @@ from score_jax.models.config import NormPlacement
 from score_jax.models.config import QkNorm
 from score_jax.models.config import Rope
 from score_jax.models.config import YarnScaling
+from score_jax.types import Prefix
 from tests.helpers.compiling import fast_jit
 from tests.helpers.fast_models import fast_continue
 from tests.helpers.fast_models import fast_logits
@@ -184,6 +186,49 @@ def _weighted_sum(params, config, tokens):
   return jnp.sum(jnp.where(MASK[..., None], logits * _WEIGHTS, 0.0))
 
 
+# The first five columns stand before two rows each: their own rest and that of
+# another row. One prefix is padding alone, others have holes.
+_PREFIX = Prefix(TOKENS[:, :5], MASK[:, :5])
+
+
+def _rest(array):
+  rest = array[:, 5:]
+  return np.stack([rest, np.roll(rest, 1, axis=0)], axis=1).reshape(8, -1)
+
+
+_REST, _REST_MASK = _rest(TOKENS), _rest(MASK)
+
+
+def _behind(array, rest):
+  return np.concatenate([np.repeat(array, 2, axis=0), rest], axis=1)
+
+
+def _rest_sum(hidden, params, config):
+  """A number that the logits of all rests go into."""
+  table = transformer.output_table(params, config)
+  logits = transformer.unembed(hidden, table, config)
+  weights = np.concatenate([_WEIGHTS, -_WEIGHTS])[:, 5:]
+  return jnp.sum(jnp.where(_REST_MASK[..., None], logits * weights, 0.0))
+
+
+@functools.partial(fast_jit, static_argnums=1)
+@jax.value_and_grad
+def _sum_in_whole_rows(params, config):
+  tokens = _behind(_PREFIX.tokens, _REST)
+  mask = _behind(_PREFIX.mask, _REST_MASK)
+  hidden = transformer.hidden_states(params, config, tokens, mask)
+  return _rest_sum(hidden[:, 5:], params, config)
+
+
+@functools.partial(fast_jit, static_argnums=1)
+@jax.value_and_grad
+def _sum_behind_prefixes(params, config, prefix=_PREFIX):
+  hidden = shared_prefix.hidden_states(
+      params, config, prefix, _REST, _REST_MASK
+  )
+  return _rest_sum(hidden, params, config)
+
+
 class FamiliesTest(parameterized.TestCase):
 
   @parameterized.named_parameters(*FAMILIES.items())
@@ -246,6 +291,33 @@ class FamiliesTest(parameterized.TestCase):
       others = np.asarray(fast_logits(params, config, tokens, MASK))
       np.testing.assert_array_equal(others[MASK], logits[MASK])
       self.assertTrue(np.isfinite(others).all())
+
+  @parameterized.named_parameters(*FAMILIES.items())
+  @pytest.mark.slow
+  def test_rows_behind_shared_prefixes_are_those_of_whole_rows(self, config):
+    """Values and gradients, with holes in prefixes and in rows."""
+    params = _params(config)
+    expected, expected_gradient = _sum_in_whole_rows(params, config)
+    actual, gradient = _sum_behind_prefixes(params, config)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    scale = max(np.abs(g).max() for g in jax.tree.leaves(expected_gradient))
+    self.assertGreater(scale, 1.0)
+    chex.assert_trees_all_close(
+        gradient, expected_gradient, rtol=1e-4, atol=1e-5 * scale
+    )
+
+  @parameterized.named_parameters(*FAMILIES.items())
+  @pytest.mark.slow
+  def test_padding_of_a_prefix_reaches_nothing(self, config):
+    params = _params(config)
+    expected = _sum_behind_prefixes(params, config)
+    for padding in (0, -100, 10**6):
+      tokens = np.where(_PREFIX.mask, _PREFIX.tokens, padding)
+      actual = _sum_behind_prefixes(
+          params, config, _PREFIX.replace(tokens=tokens)
+      )
+      chex.assert_tree_all_finite(actual)
+      chex.assert_trees_all_close(actual, expected, rtol=1e-5, atol=1e-5)
 
   @parameterized.named_parameters(*FAMILIES.items())
   def test_without_any_of_its_features_it_is_another_model(self, config):

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -265,6 +266,13 @@ class JobTest(parameterized.TestCase):
     self.assertEqual(found.conversations.max_tokens, 8 + 4 + 97 + 4)
     self.assertEqual(found.conversations.row_tokens, 128)
     self.assertEqual(found.rows_per_microbatch, 8)
+
+  def test_columns_are_of_the_limits_of_all_attempts(self):
+    found = job(rollout={"max_new_tokens": (4, 60)})
+    self.assertEqual(found.conversations.max_tokens, 8 + 4 + 97 + 60)
+    self.assertEqual(found.conversations.row_tokens, 256)
+    cache = programs.residents(found).bytes["cache"]
+    self.assertEqual(cache, 2 * programs.residents(job()).bytes["cache"])
 
 
 class ArchitecturesTest(parameterized.TestCase):
@@ -584,6 +592,52 @@ class CorrectionsTest(parameterized.TestCase):
         self._plan(corrections_per_attempt=1).runs_per_step,
         expected | {"decode_first": 0, "decode": 2 * 2 * 4, "repeat": 0},
     )
+
+  @parameterized.parameters(
+      (2, (4, 9), 4, 9, 1, 1),
+      (1, (4, 9), 4, 9, 1, 0),
+      (1, (9, 9), 0, 9 + 9, 1, 0),
+      (1, (4, 9, 7), 4, 9 + 7, 2, 0),
+      (1, (4, 4, 9), 0, 4 + 4 + 9, 2, 0),
+  )
+  def test_runs_per_step_of_limits(
+      self, corrections, limits, first, rest, turns, repeats
+  ):
+    plan = self._plan(
+        corrections_per_attempt=corrections,
+        num_attempts=len(limits),
+        max_new_tokens=limits,
+    )
+    runs = plan.runs_per_step
+    self.assertEqual(runs["decode_first"], 2 * first)
+    self.assertEqual(runs["decode"], 2 * rest)
+    self.assertEqual((runs["turn"], runs["repeat"]), (2 * turns, 2 * repeats))
+    sizes = plan.residents.bytes
+    self.assertAlmostEqual(
+        plan.hbm_seconds_per_token("decode_first") * 819e9,
+        sizes["sampler copy"] + sizes["cache"] / corrections,
+        delta=1,
+    )
+
+  @pytest.mark.slow
+  def test_programs_of_one_name_are_counted_once(self):
+    """Later attempts of other limits; one that is refused is never lost."""
+    if not topologies.is_available():
+      self.skipTest("libtpu is not installed")
+    told = [
+        Program(name, MatmulFlops(total=i), 0.0, refusal=refusal)
+        for i, (name, refusal) in enumerate(
+            [("prefill", ""), ("decode", ""), ("decode", ""), ("decode", "big")]
+        )
+    ]
+    with mock.patch.object(
+        programs, "compile_programs", lambda _, keep: list(map(keep, told))
+    ):
+      plan = outcome.make_plan(
+          settings(), MODEL, topologies.parse("v5e:2x4"), lambda _: None
+      )
+    self.assertEqual(plan.programs, (told[0], told[1], told[3]))
+    self.assertEqual(plan.too_large, "decode")
 
   def test_first_attempts_read_the_weights_and_half_of_the_cache(self):
     plan = self._plan()

@@ -145,6 +145,24 @@ class ByHandTest(parameterized.TestCase):
         ]
     self.assertCountEqual(found, expected)
 
+  def test_limits_by_attempt(self):
+    settings = _settings(
+        rollout__max_new_tokens=(2, 4),
+        rollout__num_prompt_buckets=1,
+        rollout__offline_first_attempt_fraction=1.0,
+    )
+    found, spec = _samplings(settings, phases_lib.score(settings))
+    first, later = rollout.offline_specs(spec)
+    self.assertEqual(first.limits(1), (2,))
+    self.assertEqual(later.limits(1), (4,))
+    columns = 6 + 2 + 1 + len(spec.turn_ids)
+    expected = [
+        Sampling(spec.greedy(2), (4, 6), 4),
+        Sampling(first, (2, 6), 2),
+        Sampling(later, (2 * 4, columns), 2),
+    ]
+    self.assertEqual(found, expected)
+
   def test_all_offline(self):
     settings = _settings(rollout__offline_first_attempt_fraction=1.0)
     found, spec = _samplings(settings, phases_lib.score(settings))
@@ -227,7 +245,11 @@ class AsSampledTest(parameterized.TestCase):
       ),
       (
           "three_attempts_all_offline",
-          {"num_attempts": 3, "offline_first_attempt_fraction": 1.0},
+          {
+              "num_attempts": 3,
+              "offline_first_attempt_fraction": 1.0,
+              "max_new_tokens": (2, 3, 4),
+          },
       ),
   )
   @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Evaluation on own attempts and on given ones."""
 
+import dataclasses
 import functools
 import json
 
@@ -86,6 +87,30 @@ class ProtocolsTest(absltest.TestCase):
   def test_a_given_attempt_that_is_too_long_is_refused(self):
     with self.assertRaisesRegex(ValueError, "has 6 tokens, the limit is 5"):
       _repairs(["12345", "1", "1"])
+
+  @pytest.mark.slow
+  def test_given_and_second_attempts_have_limits_of_their_own(self):
+    collector = _greedy_collector(problems_per_batch=3)
+    given = {p.id: "1" for p in PROBLEMS}
+    first, second = (
+        [(c.attempt_ids == i).sum(1).tolist() for i in (1, 2)]
+        for c in (
+            protocols.repairs(
+                model_params(), collector.with_spec(spec), PROBLEMS, given
+            )[0].conversations
+            for spec in (
+                dataclasses.replace(collector.spec, max_new_tokens=limits)
+                for limits in ((2, 5), (2, 3))
+            )
+        )
+    )
+    self.assertEqual(max(first[1]), 5)
+    self.assertEqual(second, [[2] * 3, np.minimum(first[1], 3).tolist()])
+    short = dataclasses.replace(collector.spec, max_new_tokens=(1, 5))
+    with self.assertRaisesRegex(ValueError, "has 2 tokens, the limit is 1"):
+      protocols.repairs(
+          model_params(), collector.with_spec(short), PROBLEMS, given
+      )
 
   def test_more_than_two_attempts_are_refused(self):
     with self.assertRaisesRegex(ValueError, "num_attempts is 3, expected 2"):

@@ -351,6 +351,57 @@ class CorrectionsTest(parameterized.TestCase):
       dataclasses.replace(SHARED, **changes)
 
 
+LIMITED = dataclasses.replace(SPEC, max_new_tokens=(2, 5))
+
+
+class LimitsTest(parameterized.TestCase):
+  """First attempts of at most two tokens, second ones of at most five."""
+
+  @parameterized.parameters(1, 2)
+  @pytest.mark.slow
+  def test_rows_are_as_sampled(self, corrections):
+    spec = dataclasses.replace(
+        LIMITED, samples_per_problem=4, corrections_per_attempt=corrections
+    )
+    c = _sample(spec=spec)
+    # 4 of the prompt, 2, 1 + 2 between, and 5.
+    self.assertEqual(c.tokens.shape[1], 4 + 2 + 1 + 2 + 5)
+    lengths = [(c.attempt_ids == i).sum(1) for i in (1, 2)]
+    self.assertEqual([max(found) for found in lengths], [2, 5])
+    cut = c.is_truncated.reshape(12, 2)
+    self.assertTrue(cut[:, 0].any())
+    for row, texts in enumerate(c.texts):
+      first, second = (
+          TOKENIZER.tokenizer.decode(c.tokens[row][c.attempt_ids[row] == i])
+          for i in (1, 2)
+      )
+      closing = "<eos>" if cut[row, 0] else ""
+      self.assertEqual(
+          TOKENIZER.tokenizer.decode(c.tokens[row][c.mask[row]]),
+          f"{PROBLEMS[row // 4].question}={first}{closing}?={second}",
+      )
+      self.assertEqual(
+          [first.removesuffix("<eos>"), second.removesuffix("<eos>")],
+          list(texts),
+      )
+    logprobs = _token_logprobs(model_params(), CONFIG, c.tokens, c.mask)
+    is_written = c.attempt_ids[:, 1:] > 0
+    np.testing.assert_allclose(
+        np.where(is_written, logprobs, 0),
+        c.behaviour_logprobs[:, 1:],
+        atol=1e-4,
+    )
+
+  @pytest.mark.slow
+  def test_offline_first_attempts_have_the_first_limit(self):
+    online = _sample(spec=LIMITED)
+    offline = _sample(spec=LIMITED, first_params=model_params())
+    np.testing.assert_array_equal(offline.tokens, online.tokens)
+    np.testing.assert_array_equal(offline.attempt_ids, online.attempt_ids)
+    np.testing.assert_array_equal(offline.is_truncated, online.is_truncated)
+    self.assertEqual(rollout.later_prompt_tokens(4, LIMITED), 4 + 2 + 1 + 2)
+
+
 class OfflineFirstAttemptsTest(parameterized.TestCase):
   """First attempts of another policy."""
 
@@ -453,7 +504,7 @@ class OfflineFirstAttemptsTest(parameterized.TestCase):
     self.assertGreater(len({texts[1] for texts in cut.texts}), 6)
 
 
-class OfflineSpecsTest(absltest.TestCase):
+class OfflineSpecsTest(parameterized.TestCase):
 
   def test_corrections_are_later_attempts_of_fewer_first_ones(self):
     first, later = rollout.offline_specs(SHARED)
@@ -471,6 +522,21 @@ class OfflineSpecsTest(absltest.TestCase):
     first, later = rollout.offline_specs(spec)
     self.assertEqual(first, dataclasses.replace(spec, num_attempts=1))
     self.assertEqual(later, dataclasses.replace(spec, num_attempts=2))
+
+  @parameterized.parameters(
+      (2, (2, 5), (5,)),
+      (3, (2, 5), (5, 5)),
+      (3, (2, 3, 5), (3, 5)),
+      (3, (4,), (4, 4)),
+      (1, (4,), ()),  # such as of single-turn phases: nothing is later
+  )
+  def test_later_attempts_keep_their_limits(self, num_attempts, limits, kept):
+    spec = dataclasses.replace(
+        SPEC, num_attempts=num_attempts, max_new_tokens=limits
+    )
+    first, later = rollout.offline_specs(spec)
+    self.assertEqual(first.limits(first.num_attempts), limits[:1])
+    self.assertEqual(later.limits(later.num_attempts), kept)
 
 
 class CollectorTest(parameterized.TestCase):

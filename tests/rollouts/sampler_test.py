@@ -37,8 +37,8 @@ CONFIG = ModelConfig(
     max_positions=64,
 )
 EOS, PAD = 1, 0
+LIMIT = 6
 SPEC = SamplingSpec(
-    max_new_tokens=6,
     temperature=1.0,
     eos_id=EOS,
     stop_ids=(EOS,),
@@ -93,12 +93,14 @@ def _sample(
     params=None,
     num_attempts=2,
     corrections_per_attempt=1,
+    limits=(LIMIT,),
 ):
   params = _params() if params is None else params
   conversation_spec = ConversationSpec(
       num_attempts=num_attempts,
       samples_per_problem=samples,
       max_prompt_tokens=length,
+      max_new_tokens=limits,
       sampling=spec,
       turn_ids=turn,
       corrections_per_attempt=corrections_per_attempt,
@@ -163,10 +165,10 @@ def _all_logits(tokens):
   return transformer.logits(_params(), CONFIG, tokens[None], mask)[0]
 
 
-def _reference_attempt(ids, key, spec):
+def _reference_attempt(ids, key, spec, limit=LIMIT):
   """One attempt of one row: no cache, no batch, the whole forward per token."""
   ids, tokens, logprobs = list(ids), [], []
-  while len(tokens) < spec.max_new_tokens and not _has_stop(tokens, spec):
+  while len(tokens) < limit and not _has_stop(tokens, spec):
     padded = np.zeros(20, np.int32)
     padded[: len(ids)] = ids
     logits = np.asarray(_all_logits(padded)[len(ids) - 1])
@@ -258,6 +260,64 @@ class ReferenceTest(parameterized.TestCase):
       self.assertGreater(difference.max(), 1e-3)
 
 
+class LimitsTest(parameterized.TestCase):
+  """Attempts with a limit of tokens of their own."""
+
+  @parameterized.parameters(
+      ((3, 6), 1), ((6, 3), 1), ((3, 6), 2), ((1, 2, 5), 1)
+  )
+  @pytest.mark.slow
+  def test_equals_a_plain_loop_over_rows_and_tokens(self, limits, corrections):
+    attempts = _sample(
+        limits=limits,
+        num_attempts=len(limits),
+        corrections_per_attempt=corrections,
+    )
+    for r in range(len(PROMPTS) * SAMPLES):
+      problem, sample = divmod(r, SAMPLES)
+      ids, key_sample = list(PROMPTS[problem]), sample // corrections
+      for number, (attempt, limit) in enumerate(
+          zip(attempts, limits, strict=True), start=1
+      ):
+        key = _row_key(IDS[problem], key_sample, number)
+        tokens, logprobs = _reference_attempt(ids, key, SPEC, limit)
+        mask = attempt.mask[r]
+        self.assertEqual(attempt.tokens[r][mask].tolist(), tokens)
+        np.testing.assert_allclose(
+            attempt.behaviour_logprobs[r][mask], logprobs, atol=1e-4
+        )
+        is_ended = _has_stop(tokens, SPEC)
+        self.assertEqual(bool(attempt.is_truncated[r]), not is_ended)
+        ids += (tokens[:-1] if is_ended else tokens) + [EOS, *TURN]
+        key_sample = sample
+
+  def test_first_attempts_are_the_beginnings_of_longer_ones(self):
+    """Those that have ended by then stay, and are followed by the same."""
+    cut, whole = _sample(limits=(3, 6)), _sample()
+    np.testing.assert_array_equal(cut[0].tokens, whole[0].tokens[:, :3])
+    np.testing.assert_array_equal(cut[0].mask, whole[0].mask[:, :3])
+    ends = ~cut[0].is_truncated
+    self.assertTrue(ends.any() and not ends.all())
+    np.testing.assert_array_equal(ends, whole[0].mask.sum(1) <= 3)
+    _assert_same_samples(_rows(cut[1:], ends), _rows(whole[1:], ends))
+
+  @parameterized.parameters((2,), (2, 2))
+  def test_the_last_limit_is_that_of_all_that_follow(self, *limits):
+    found = _sample(limits=limits, num_attempts=3)
+    expected = _sample(limits=(2, 2, 2), num_attempts=3)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+  def test_equal_limits_are_decoded_by_one_program(self):
+    counts = [sampler.decode._cache_size()]
+    for limits in ((2, 2), (2,), (2, 2, 2), (2, 3)):
+      # A temperature of no other test: none of its programs is there yet.
+      spec = dataclasses.replace(SPEC, temperature=0.9)
+      _sample(limits=limits, spec=spec, num_attempts=2)
+      counts.append(sampler.decode._cache_size())
+    # Columns of the cache are others with (2, 3), so both programs are.
+    self.assertEqual([c - counts[0] for c in counts], [0, 1, 1, 1, 3])
+
+
 class CorrectionsTest(parameterized.TestCase):
   """Several second attempts at one first attempt."""
 
@@ -329,11 +389,12 @@ class CorrectionsTest(parameterized.TestCase):
 
 def _continue(prompts):
   """(prompts, attempt 2): two corrections each of two conversations."""
-  length = 5 + SPEC.max_new_tokens + 1 + len(TURN)
+  length = 5 + LIMIT + 1 + len(TURN)
   spec = ConversationSpec(
       num_attempts=1,
       samples_per_problem=SAMPLES,
       max_prompt_tokens=length,
+      max_new_tokens=(LIMIT,),
       sampling=SPEC,
       turn_ids=TURN,
   )
@@ -561,12 +622,12 @@ def _sample_bigram(successors, **changes):
   )
 
 
-@functools.partial(jax.jit, static_argnames="spec")
-def _decode(params, tokens, mask, keys, spec):
+@functools.partial(jax.jit, static_argnames=("limit", "spec"))
+def _decode(params, tokens, mask, keys, limit, spec):
   layout = decoding.layout(params, CONFIG)
   prompts = Prompts(tokens, mask, np.arange(len(tokens), dtype=np.int32))
   state = sampler.start(layout, CONFIG, prompts, copies=1, columns=40)
-  return sampler.decode(layout, CONFIG, state, keys, spec)
+  return sampler.decode(layout, CONFIG, state, keys, limit, spec)
 
 
 class DecodeTest(parameterized.TestCase):
@@ -581,11 +642,11 @@ class DecodeTest(parameterized.TestCase):
   def test_decoding_stops_when_all_rows_are_done(
       self, successors, check_every, steps
   ):
-    spec = dataclasses.replace(SPEC, max_new_tokens=30, check_every=check_every)
+    spec = dataclasses.replace(SPEC, check_every=check_every)
     params = _bigram_params(_chain(successors))
     tokens, mask = _left_pad(((3,), (2, 3)), 2)
     keys = jax.random.split(jax.random.key(0), 2)
-    state, _ = _decode(params, tokens, mask, keys, spec)
+    state, _ = _decode(params, tokens, mask, keys, 30, spec)
     self.assertEqual(int(state.cache.column), 1 + steps)
 
   def test_greedy_log_probabilities_are_at_temperature_one(self):
@@ -610,7 +671,7 @@ class DecodeTest(parameterized.TestCase):
         ((3,),),
         (0,),
         length=1,
-        spec=dataclasses.replace(SPEC, max_new_tokens=1),
+        limits=(1,),
         samples=count,
         params=_bigram_params(logits),
         num_attempts=1,
@@ -626,9 +687,7 @@ class DecodeTest(parameterized.TestCase):
         rtol=1e-4,
     )
 
-  @parameterized.parameters(
-      {"max_new_tokens": 0}, {"check_every": 0}, {"temperature": -0.1}
-  )
+  @parameterized.parameters({"check_every": 0}, {"temperature": -0.1})
   def test_impossible_choices_are_refused(self, **changes):
     (name,) = changes
     with self.assertRaisesRegex(ValueError, name):
@@ -682,20 +741,25 @@ class ProgramsTest(parameterized.TestCase):
     before = _start(copies=1)
     sampler.repeat(before, _message(3), copies=2)
     self.assertEqual(_is_deleted(before.cache), {False})
-    decoded, message = sampler.decode(layout, CONFIG, before, keys, SPEC)
+    decoded, message = sampler.decode(layout, CONFIG, before, keys, 6, SPEC)
     self.assertEqual(_is_deleted(before), {True})
-    asked = sampler.ask(layout, CONFIG, decoded, np.array(TURN), message, EOS)
+    asked = sampler.ask(
+        layout, CONFIG, decoded, np.array(TURN), message.is_truncated, EOS
+    )
     self.assertEqual(_is_deleted(decoded), {True})
     self.assertEqual(_is_deleted((asked, message, layout)), {False})
 
   @parameterized.parameters(
-      (1, 2, "prefill keys decode turn keys decode"),
-      (2, 2, "prefill keys decode_first turn repeat keys decode"),
-      (1, 1, "prefill keys decode"),
-      (1, 3, "prefill keys decode turn keys decode turn keys decode"),
+      (1, (6, 6), "prefill keys decode turn keys decode"),
+      (2, (6, 6), "prefill keys decode_first turn repeat keys decode"),
+      (1, (6,), "prefill keys decode"),
+      (1, (6, 6, 6), "prefill keys decode turn keys decode turn keys decode"),
+      (1, (3, 6), "prefill keys decode_first turn keys decode"),
+      (2, (3, 6), "prefill keys decode_first turn repeat keys decode"),
+      (1, (6, 6, 3), "prefill keys decode turn keys decode turn keys decode"),
   )
   @pytest.mark.slow
-  def test_programs_of_a_conversation(self, corrections, attempts, expected):
+  def test_programs_of_a_conversation(self, corrections, limits, expected):
     names = []
 
     def run(name, program, *args):
@@ -703,9 +767,10 @@ class ProgramsTest(parameterized.TestCase):
       return program(*args)
 
     spec = ConversationSpec(
-        num_attempts=attempts,
+        num_attempts=len(limits),
         samples_per_problem=SAMPLES,
         max_prompt_tokens=5,
+        max_new_tokens=limits,
         sampling=SPEC,
         turn_ids=TURN,
         corrections_per_attempt=corrections,
@@ -720,20 +785,22 @@ class ProgramsTest(parameterized.TestCase):
         run,
     )
     self.assertEqual(names, expected.split())
-    self.assertLen(messages, attempts)
-    for message in messages:
-      self.assertEqual(message.tokens.shape, (12, 6))
+    for message, limit in zip(messages, limits, strict=True):
+      self.assertEqual(message.tokens.shape, (12, limit))
 
   @parameterized.parameters(
-      ((), 1, 5 + 6),
-      ((2,), 1, 5 + 6 + 1 + 2 + 6),
+      ((6,), (), 1, 5 + 6),
+      ((6, 6), (2,), 1, 5 + 6 + 1 + 2 + 6),
+      ((3, 6), (2,), 1, 5 + 3 + 1 + 2 + 6),
       # Room for the longest turn each time.
-      ((2, 4), 1, 5 + 6 + 1 + 4 + 6 + 1 + 4 + 6),
-      ((2,), 128, 128),
+      ((6, 6, 6), (2, 4), 1, 5 + 6 + 1 + 4 + 6 + 1 + 4 + 6),
+      ((6, 6), (2,), 128, 128),
   )
-  def test_a_cache_holds_whole_conversations(self, turns, multiple, expected):
+  def test_a_cache_holds_whole_conversations(
+      self, limits, turns, multiple, expected
+  ):
     spec = dataclasses.replace(SPEC, column_multiple=multiple)
-    self.assertEqual(sampler.cache_columns(5, turns, spec), expected)
+    self.assertEqual(sampler.cache_columns(5, limits, turns, spec), expected)
 
 
 if __name__ == "__main__":

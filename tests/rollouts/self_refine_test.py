@@ -22,9 +22,9 @@ from tests.helpers.tiny_rollouts import model_params
 FEEDBACK, REFINE = "b?", "c="
 
 
-def _self_refine(num_attempts=2, **changes):
+def _self_refine(num_attempts=2, spec=SPEC, **changes):
   collector = make_collector(
-      SPEC.sampled(1, num_attempts, temperature=1.0), **changes
+      spec.sampled(1, num_attempts, temperature=1.0), **changes
   )
   return collector, self_refine.self_refine(
       model_params(), collector, PROBLEMS, FEEDBACK, REFINE
@@ -88,6 +88,25 @@ class SelfRefineTest(parameterized.TestCase):
         [texts for part in parts for texts in part.conversations.texts],
         list(whole[0].conversations.texts),
     )
+
+  @parameterized.parameters((2, 5), (5, 2, 9))
+  @pytest.mark.slow
+  def test_remarks_have_the_limit_of_second_attempts(self, *limits):
+    spec = dataclasses.replace(SPEC, max_new_tokens=limits)
+    _, (r,) = _self_refine(spec=spec)
+    first, second = limits[:2]
+    c = r.conversations
+    # 4 of the prompt, the messages, and twice 2 + 1 between.
+    self.assertEqual(c.tokens.shape[1], 4 + first + 2 * second + 6)
+    sizes = [(c.attempt_ids == i).sum(1) for i in (1, 2)]
+    self.assertEqual([max(found) for found in sizes], [first, second])
+    cut = c.is_truncated[:, 0]
+    # What is no attempt: prompts of 2 to 4, two requests, closings, remarks.
+    rest = c.mask.sum(1) - sum(sizes) - cut[:, 0] - 2 * 2
+    remarks = rest - [len(p.question) + 1 for p in PROBLEMS]
+    self.assertBetween(
+        max(remarks), 1, second + 1
+    )  # closed where they were cut
 
   def test_more_than_two_attempts_are_refused(self):
     with self.assertRaisesRegex(ValueError, "num_attempts is 3, expected 2"):

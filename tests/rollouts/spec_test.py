@@ -86,6 +86,38 @@ class ShapeTest(parameterized.TestCase):
     self.assertEqual(TRAINING.row_tokens, 20)
     self.assertEqual(SPEC.greedy(1).max_tokens, 9)
 
+  @parameterized.parameters(
+      (1, (3,), 4 + 3),
+      (2, (3, 5), 4 + 3 + 3 + 5),
+      # The last limit is that of all attempts that follow.
+      (4, (3, 5, 5, 5), 4 + 3 + 3 * (3 + 5)),
+  )
+  def test_each_attempt_has_its_limit(self, num_attempts, limits, max_tokens):
+    spec = dataclasses.replace(SPEC, max_new_tokens=(3, 5))
+    self.assertEqual(spec.limits(num_attempts), limits)
+    self.assertEqual(spec.greedy(num_attempts).max_tokens, max_tokens)
+
+  @parameterized.parameters(
+      ((5,), 1, False),
+      ((5, 5), 1, False),
+      ((5, 5, 3), 1, False),
+      ((3, 5), 1, True),
+      ((5, 5), 2, True),
+  )
+  def test_first_attempts_have_a_program_of_their_own(
+      self, limits, corrections, expected
+  ):
+    """Where they have fewer rows, or another limit."""
+    spec = dataclasses.replace(
+        SPEC, max_new_tokens=limits, corrections_per_attempt=corrections
+    )
+    self.assertEqual(spec.decodes_first_apart, expected)
+
+  @parameterized.parameters((()), (0,), (5, 0), (-1, 5))
+  def test_impossible_limits_are_refused(self, *limits):
+    with self.assertRaisesRegex(ValueError, "max_new_tokens is .*expected"):
+      dataclasses.replace(SPEC, max_new_tokens=limits)
+
 
 class ConversationSpecTest(absltest.TestCase):
 
@@ -97,7 +129,7 @@ class ConversationSpecTest(absltest.TestCase):
         rollout__corrections_per_attempt=3,
         rollout__max_prompt_tokens=14,
         rollout__num_prompt_buckets=4,
-        rollout__max_new_tokens=9,
+        rollout__max_new_tokens=[9, 5],
         rollout__temperature=0.7,
         rollout__done_check_steps=5,
     )
@@ -110,8 +142,8 @@ class ConversationSpecTest(absltest.TestCase):
             num_attempts=2,
             samples_per_problem=6,
             max_prompt_tokens=14,
+            max_new_tokens=(9, 5),
             sampling=spec_lib.SamplingSpec(
-                max_new_tokens=9,
                 temperature=0.7,
                 eos_id=TOKENIZER.eos_id,
                 stop_ids=(TOKENIZER.eos_id, 7),

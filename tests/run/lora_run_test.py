@@ -220,6 +220,42 @@ class LoraRunTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "no adapters to write"):
       export.export_run(path, self.root / "none", is_adapter=True)
 
+  def test_adapters_behind_a_warm_up_are_beside_its_result(self):
+    optimizer = smoke.SETTINGS["stage1"]["optimizer"]
+    lesson = {"steps": 1, "batch_size": 8, "optimizer": optimizer}
+    path = self.root / "warm"
+    _run(
+        path,
+        tiny_model=None,
+        model={
+            "path": str(self.base),
+            "revision": None,
+            "compute_dtype": "bfloat16",
+            "chat_template_options": {},
+        },
+        warmup={
+            "seed": 5,
+            "answers": lesson,
+            "corrections": lesson,
+            "habit": lesson,
+            "copy_fraction": 0.5,
+            "check_every_steps": 1,
+            "checkpoint_every_steps": 1,
+        },
+        stage2__steps=0,
+    )
+    export.export_run(path, self.root / "warm_again")
+    again, found = (
+        _weights(p) for p in (self.root / "warm_again", path / "export")
+    )
+    base = _weights(path / "base")
+    jax.tree.map(np.testing.assert_array_equal, again, found)
+    for name, value in found.items():
+      self.assertEqual(value.dtype, np.float32)
+      rounded = base[name].astype("bfloat16").astype(np.float32)
+      is_moved = (value != rounded).any()
+      self.assertEqual(is_moved, "_proj." in name, name)
+
   def test_other_seeds_have_other_factors(self):
     policies = [self.outcome.policy]
     path = self.root / "seed1"

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 from typing import Any
 
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from configs import smollm2
+from configs import smollm2_sums
 from configs import tiny
 from score_jax import settings as settings_lib
 from score_jax.objectives import Stage1
@@ -29,7 +30,7 @@ def _objectives(values):
 
 class SettingsTest(parameterized.TestCase):
 
-  @parameterized.parameters(tiny, smollm2)
+  @parameterized.parameters(tiny, smollm2_sums)
   def test_shipped_configs_are_complete_and_valid(self, module):
     config = module.get_config()
     self.assertTrue(config.is_locked)
@@ -90,12 +91,45 @@ class SettingsTest(parameterized.TestCase):
     self.assertEqual(_objectives(values), [stage2, stage2])
 
   @parameterized.parameters(
+      (4, 2, (4, 4)),
+      (4, 3, (4, 4, 4)),
+      ((6, 48), 2, (6, 48)),
+      ([6, 4], 2, (6, 4)),
+  )
+  def test_limits_of_tokens_by_attempt(self, given, num_attempts, limits):
+    values = smoke.settings(
+        rollout__max_new_tokens=given, rollout__num_attempts=num_attempts
+    )
+    self.assertEqual(_read(values).rollout.attempt_limits, limits)
+
+  @parameterized.parameters(
+      [(True,), (6.0,), ("6",), (None,), ((6, True),), ((6, 48.0),)]
+  )
+  def test_limits_are_checked_without_a_config_too(self, limits):
+    with self.assertRaisesRegex(
+        ValueError, "max_new_tokens is .*whole numbers"
+    ):
+      dataclasses.replace(
+          _read(smoke.settings()).rollout, max_new_tokens=limits
+      )
+
+  @parameterized.parameters(
       ({"seed": "0"}, "seed is '0' of type str, expected a whole number"),
       ({"seed": True}, "seed is True of type bool"),
       ({"stage1__steps": 1.5}, "stage1.steps is 1.5 of type float"),
       ({"stage1__optimizer": 3}, "stage1.optimizer is 3 .*group of settings"),
       ({"task": "addition"}, "task is 'addition' .*group of settings"),
       ({"train__kl_estimator": None}, "train.kl_estimator is None"),
+      (
+          {"rollout__max_new_tokens": "6,48"},
+          "max_new_tokens is '6,48' of type str, expected a whole number or a"
+          " list of whole numbers",
+      ),
+      ({"rollout__max_new_tokens": True}, "max_new_tokens is True of type"),
+      ({"rollout__max_new_tokens": 6.0}, "max_new_tokens is 6.0 of type"),
+      ({"rollout__max_new_tokens": [6, True]}, "a list of whole numbers"),
+      ({"rollout__max_new_tokens": (6, 48.0)}, "a list of whole numbers"),
+      ({"rollout__max_new_tokens": None}, "max_new_tokens is None"),
   )
   def test_wrong_types_are_errors(self, keys, message):
     with self.assertRaisesRegex(ValueError, message):
@@ -108,6 +142,20 @@ class SettingsTest(parameterized.TestCase):
       ({"rollout__num_attempts": 1}, "num_attempts is 1, expected at least 2"),
       ({"rollout__temperature": 0.0}, "temperature is 0.0, expected above 0"),
       ({"rollout__max_new_tokens": 0}, "max_new_tokens is 0"),
+      (
+          {"rollout__max_new_tokens": (6, 0)},
+          r"max_new_tokens is \(6, 0\), expected whole numbers above 0",
+      ),
+      (
+          {"rollout__max_new_tokens": (6, 48, 48)},
+          r"is \(6, 48, 48\), expected 2 limits, one for each",
+      ),
+      ({"rollout__max_new_tokens": [6]}, r"is \[6\], expected 2 limits"),
+      ({"rollout__max_new_tokens": ()}, r"is \(\), expected 2 limits"),
+      (
+          {"rollout__max_new_tokens": (6, 48), "rollout__num_attempts": 3},
+          "expected 3 limits, .* or a single number",
+      ),
       ({"stage2__optimizer__learning_rate": 0.0}, "learning_rate is 0.0"),
       ({"train__kl_estimator": "k3"}, "'k3', expected one of k1_in_reward"),
       ({"train__token_reduction": "max"}, "expected one of sum, mean"),
@@ -121,6 +169,27 @@ class SettingsTest(parameterized.TestCase):
       (
           {"train__lora_rank": 4, "train__reference": "host"},
           "'host' with lora_rank 4: .*give reference 'device'",
+      ),
+      (
+          {"train__shared_prefix": True, "train__num_microbatches": 8},
+          "shared_prefix is True and .*_step 4 is not .*num_microbatches 8",
+      ),
+      (
+          {"train__shared_prefix": True, "attention": "splash"},
+          "shared_prefix is True and attention is 'splash', .* set train.shar",
+      ),
+      (
+          {
+              "train__shared_prefix": True,
+              "mesh": {
+                  "slice": 1,
+                  "data": 1,
+                  "fsdp": 1,
+                  "tensor": 1,
+                  "sampler_tensor": 1,
+              },
+          },
+          "shared_prefix is True and mesh is given, .* or mesh to None",
       ),
       ({"tiny_model__copy_fraction": 0.9}, "is 1.2, expected at most 1"),
       ({"tiny_model__answer_accuracy": 1.5}, "expected 0 to 1"),

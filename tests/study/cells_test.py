@@ -12,9 +12,13 @@ from absl.testing import parameterized
 import numpy as np
 import pytest
 
+from configs import smollm2_sums_study
+from configs import tiny_study
 from score_jax import evaluate
+from score_jax import settings as settings_lib
 from score_jax.study import cells as cells_lib
 from score_jax.study.cells import Cell
+from score_jax.study.settings import StudySettings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -107,6 +111,33 @@ class CommandTest(absltest.TestCase):
     self.assertIn("run.stage1.steps: 4 -> 3", output)
 
 
+class BaseSourcesTest(absltest.TestCase):
+  """Which cell makes a base model, and which ones copy it."""
+
+  def _sources(self, config):
+    settings = settings_lib.from_mapping(
+        StudySettings, json.loads(config.to_json())
+    )
+    cells = [Cell(m, s) for m in ("base", "score") for s in range(2)]
+    return cells_lib.base_sources(settings, cells)
+
+  def test_each_seed_makes_one(self):
+    self.assertEqual(
+        self._sources(tiny_study.get_config()),
+        {Cell("score", 0): Cell("base", 0), Cell("score", 1): Cell("base", 1)},
+    )
+
+  def test_a_warmup_is_that_of_all_seeds(self):
+    self.assertEqual(
+        self._sources(smollm2_sums_study.get_config()),
+        {
+            Cell("base", 1): Cell("base", 0),
+            Cell("score", 0): Cell("base", 0),
+            Cell("score", 1): Cell("base", 0),
+        },
+    )
+
+
 class RunCellsTest(parameterized.TestCase):
   """The scheduler, with programs in place of cells."""
 
@@ -118,7 +149,8 @@ class RunCellsTest(parameterized.TestCase):
 
   def _run(self, program, cells, workers):
     command = [sys.executable, "-c", program, str(self.root)]
-    return cells_lib.run_cells(cells, command, self.root, workers)
+    sources = {c: Cell("base", c.seed) for c in cells if c.method != "base"}
+    return cells_lib.run_cells(cells, command, self.root, workers, sources)
 
   # Leaves what a finished cell leaves, and notes the cores that it may use.
   _CELL = """

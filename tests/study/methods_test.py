@@ -1,5 +1,6 @@
 """The methods: equal budgets, and what makes each of them what it is."""
 
+import dataclasses
 import json
 import os
 
@@ -9,7 +10,10 @@ from absl.testing import parameterized
 from configs import tiny_study
 from score_jax import settings as settings_lib
 from score_jax.objectives import Stage1
+from score_jax.objectives import Stage1Corrections
+from score_jax.objectives import Stage1Entropy
 from score_jax.objectives import Stage2
+from score_jax.objectives import Stage2Scaled
 from score_jax.study import cells as cells_lib
 from score_jax.study import methods
 from score_jax.study.settings import StudySettings
@@ -118,6 +122,55 @@ class MethodsTest(parameterized.TestCase):
   def test_k2(self):
     for phase in methods.score_k2(SETTINGS):
       self.assertEqual(phase.corrections_per_attempt, 2)
+
+  def test_other_objectives_have_score_s_coefficients(self):
+    """And the rest of SCoRe as it is."""
+    first, second = methods.score(SETTINGS)
+    for recipe, expected in (
+        (methods.score_corrections, Stage1Corrections(0.01, 1.0, 1, 0.5)),
+        (methods.score_entropy, Stage1Entropy(0.01, 1.0, 1, 0.05)),
+    ):
+      changed, kept = recipe(SETTINGS)
+      self.assertEqual(changed.objective, expected)
+      self.assertEqual(
+          dataclasses.replace(changed, objective=first.objective), first
+      )
+      self.assertEqual(kept, second)
+    kept, changed = methods.score_scaled(SETTINGS)
+    self.assertEqual(kept, first)
+    self.assertEqual(changed.objective, Stage2Scaled(0.01, 10.0))
+
+  def test_interleaved_stages_take_turns(self):
+    settings = _settings(method__interleaved_rounds=3, run__stage2__steps=101)
+    found = methods.score_interleaved(settings)
+    self.assertEqual(
+        [(p.name, p.steps) for p in found],
+        [
+            ("stage1_1", 20),
+            ("stage2_1", 33),
+            ("stage1_2", 20),
+            ("stage2_2", 34),
+            ("stage1_3", 20),
+            ("stage2_3", 34),
+        ],
+    )
+    first, second = methods.score(settings)
+    self.assertEqual(
+        [p.objective for p in found], [first.objective, second.objective] * 3
+    )
+    self.assertEqual({p.reference for p in found}, {BASE})
+    self.assertEqual(
+        phases.anchored(found), ("stage1_1", "stage1_2", "stage1_3")
+    )
+
+  @parameterized.parameters(
+      ("broken_coef", -0.5, "expected 0 or more"),
+      ("entropy_coef", -0.1, "expected 0 or more"),
+      ("interleaved_rounds", 0, "expected above 0"),
+  )
+  def test_coefficients_that_are_none(self, name, value, message):
+    with self.assertRaisesRegex(ValueError, f"{name} is {value}, {message}"):
+      _settings(**{f"method__{name}": value})
 
 
 class StudyTest(parameterized.TestCase):

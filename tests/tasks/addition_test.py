@@ -172,6 +172,11 @@ class GradeTest(parameterized.TestCase):
         [Grade(status == "correct", status, completion or None)],
     )
 
+  def test_demonstrations_are_right(self):
+    problems = TASK.problems("validation")
+    texts = [TASK.demonstration(p, attempt=2) for p in problems]
+    self.assertTrue(all(g.is_correct for g in TASK.grade(problems, texts)))
+
   def test_the_correction_turn_cannot_tell_right_from_wrong(self):
     """It is a constant text, and a prompt depends on the problem alone."""
     self.assertEqual(TASK.correction_prompt, "?")

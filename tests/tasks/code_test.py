@@ -77,7 +77,7 @@ class CodeTaskTest(parameterized.TestCase):
   def test_own_programs_pass_and_others_fail(self):
     task = self._task()
     problems = [*task.problems("train")[:3], *task.problems("test")[:3]]
-    right = [f"[BEGIN]\n{p.answer}\n[DONE]" for p in problems]
+    right = [task.demonstration(p, 1) for p in problems]
     wrong = [
         f"[BEGIN]\ndef {p.entry_point}(*args):\n  return None\n[DONE]"
         for p in problems

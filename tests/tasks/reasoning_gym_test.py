@@ -42,6 +42,13 @@ class ReasoningGymTaskTest(parameterized.TestCase):
     self.assertLen({p.id for p in problems}, 190)
     self.assertLen({p.question for p in problems}, 190)
 
+  def test_demonstrations_are_right(self):
+    names = ("chain_sum", "letter_counting", "spell_backward")
+    task = ReasoningGymTask(generators=names, num_train=30)
+    problems = task.problems("train")
+    texts = [task.demonstration(p, attempt=1) for p in problems]
+    self.assertTrue(all(g.is_correct for g in task.grade(problems, texts)))
+
   def test_same_problems_whatever_was_asked_first(self):
     first, second = (ReasoningGymTask(num_train=50, seed=3) for _ in range(2))
     train = first.problems("train")

@@ -15,6 +15,7 @@ from score_jax import shaping
 from score_jax.models import transformer
 from score_jax.models.transformer import Execution
 from score_jax.objectives import Stage1
+from score_jax.objectives import Stage1Entropy
 from score_jax.objectives import Stage2
 from score_jax.training import scoring as scoring_lib
 from score_jax.training.scoring import Scoring
@@ -161,14 +162,28 @@ class AdvantagesTest(parameterized.TestCase):
       np.random.default_rng(2).integers(0, 2, (2, 4, 2)).astype(np.float32)
   )
   KL = np.random.default_rng(3).normal(size=(8, 2)).astype(np.float32)
-  OBJECTIVES = (Stage1(0.5, 0.25, num_anchored=1), Stage2(0.5, 10.0))
+  SEQUENCE_LOGPROBS = (
+      np.random.default_rng(4).normal(size=(8, 2)).astype(np.float32)
+  )
+  OBJECTIVES = (
+      Stage1(0.5, 0.25, num_anchored=1),
+      Stage2(0.5, 10.0),
+      Stage1Entropy(0.5, 0.25, num_anchored=1, entropy_coef=0.5),
+  )
 
   @parameterized.product(objective=OBJECTIVES, has_kl=(True, False))
   def test_are_leave_one_out_of_shaped_rewards(self, objective, has_kl):
     kl = self.KL if has_kl else np.zeros_like(self.KL)
-    shaped = objective.shaped_rewards(self.REWARDS, kl.reshape(2, 4, 2))
+    shaped = objective.shaped_rewards(
+        self.REWARDS,
+        kl.reshape(2, 4, 2),
+        self.SEQUENCE_LOGPROBS.reshape(2, 4, 2),
+    )
     found = scoring_lib.advantages(
-        objective, self.REWARDS, self.KL if has_kl else None
+        objective,
+        self.REWARDS,
+        self.KL if has_kl else None,
+        self.SEQUENCE_LOGPROBS,
     )
     expected = shaping.leave_one_out(shaped).reshape(8, 2)
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -177,12 +192,31 @@ class AdvantagesTest(parameterized.TestCase):
     objective = Stage2(0.5, 10.0)
     rewards = self.REWARDS.copy()
     rewards[..., 0] = np.repeat(rewards[:, ::2, 0], 2, axis=1)
-    shaped = objective.shaped_rewards(rewards, np.zeros_like(rewards))
-    found = scoring_lib.advantages(objective, rewards, None, 2)
+    nothing = np.zeros_like(rewards)
+    shaped = objective.shaped_rewards(rewards, nothing, nothing)
+    found = scoring_lib.advantages(objective, rewards, None, nothing, 2)
     expected = shaping.conditional_leave_one_out(shaped, 2).reshape(8, 2)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    plain = scoring_lib.advantages(objective, rewards, None)
+    plain = scoring_lib.advantages(objective, rewards, None, nothing)
     self.assertGreater(np.abs(found - plain).max(), 0.1)
+
+
+class SequenceLogprobsTest(absltest.TestCase):
+
+  def test_are_those_of_each_attempt_as_it_was_recorded(self):
+    """The record has a column for the first token too."""
+    recorded = jnp.pad(_logprobs(), ((0, 0), (1, 0)), constant_values=7.0)
+    values = np.asarray(_logprobs(), np.float64)
+    for reduce, mean in (
+        (shaping.attempt_sums, np.sum),
+        (shaping.attempt_means, np.mean),
+    ):
+      found = scoring_lib.sequence_logprobs(recorded, IDS, 2, reduce)
+      expected = [
+          [mean(row[ids[1:] == i]) for i in (1, 2)]
+          for row, ids in zip(values, IDS, strict=True)
+      ]
+      np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 class RewardKlTest(absltest.TestCase):

@@ -1,0 +1,220 @@
+"""Tests of score_jax.run.warmup and score_jax.training.lessons."""
+
+import dataclasses
+import pathlib
+import tempfile
+from unittest import mock
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from score_jax import settings as settings_lib
+from score_jax.models import hf
+from score_jax.models import transformer
+from score_jax.output import metrics
+from score_jax.output.workdir import Workdir
+from score_jax.run import preparation
+from score_jax.run import recipe
+from score_jax.run import tiny_base
+from score_jax.tasks import make
+from score_jax.training import lessons
+from tests.helpers import smoke
+
+_OPTIMIZER = {"learning_rate": 3e-3, "warmup_steps": 1, "max_grad_norm": 1.0}
+_WARMUP = {
+    "seed": 5,
+    "answers": {"steps": 4, "batch_size": 8, "optimizer": _OPTIMIZER},
+    "corrections": {"steps": 4, "batch_size": 8, "optimizer": _OPTIMIZER},
+    "habit": {"steps": 2, "batch_size": 8, "optimizer": _OPTIMIZER},
+    "copy_fraction": 0.5,
+    "check_every_steps": 2,
+    "checkpoint_every_steps": 2,
+}
+
+
+def _make_pretrained(directory):
+  """A model of random weights as a Hugging Face directory."""
+  tiny = settings_lib.from_mapping(
+      settings_lib.TinyModelSettings, smoke.SETTINGS["tiny_model"], "tiny"
+  )
+  base = tiny_base.describe(tiny, directory)
+  params = transformer.init_params(jax.random.key(3), base.config)
+  hf.save(directory, base.config, params, tokenizer=base.tokenizer.tokenizer)
+
+
+class WarmupTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    directory = tempfile.TemporaryDirectory()
+    self.addCleanup(directory.cleanup)
+    self.root = pathlib.Path(directory.name)
+    _make_pretrained(self.root / "pretrained")
+
+  def _config(self, **overrides):
+    model = {
+        "path": str(self.root / "pretrained"),
+        "revision": None,
+        "compute_dtype": "float32",
+        "chat_template_options": {},
+    }
+    own = dict(model=model, tiny_model=None, warmup=_WARMUP)
+    return smoke.settings(**own, **overrides)
+
+  def _open(self, name, **overrides):
+    config = self._config(**overrides)
+    settings = settings_lib.from_mapping(settings_lib.RunSettings, config)
+    workdir = Workdir(self.root / name, config)
+    task = make.make_task(settings.task)
+    return preparation.open_run(settings, task, workdir), workdir
+
+  def _base(self, name):
+    path = self.root / name / "base" / "model.safetensors"
+    return safetensors.numpy.load_file(path)
+
+  def test_what_is_taught(self):
+    context, _ = self._open("run")
+    problems = context.problems.splits["train"][:4]
+    firsts = lessons.OwnAttempts(
+        ids=[[2, 1], [3, 3, 1], [4, 1], [5, 1]],
+        is_whole=[True, True, True, False],
+        is_right=[True, False, False, True],
+    )
+    is_copy = [True, True, False, True]
+    rows = lessons.correction_rows(context, problems, firsts, is_copy)
+    answers = lessons.answer_rows(context, problems)
+    tokenizer = context.base.tokenizer
+    for i, (row, answer, problem) in enumerate(
+        zip(rows, answers, problems, strict=True)
+    ):
+      gold = tokenizer.attempt_ids(problem.answer)
+      (prompt,) = tokenizer.prompt_ids([context.task.first_prompt(problem)])
+      self.assertEqual(answer, [(prompt, 0), (gold, 1)])
+      second = firsts.ids[i] if i < 2 else gold
+      self.assertEqual(
+          row,
+          [
+              (prompt, 0),
+              (firsts.ids[i], int(i == 0)),
+              (context.spec.turn_ids, 0),
+              (second, 1),
+          ],
+      )
+
+  def test_only_the_last_lesson_repeats(self):
+    context, _ = self._open("run")
+    problems = list(context.problems.splits["train"])
+    params = context.load_pretrained()
+    counts = []
+    for lesson in lessons.lessons(context)[1:]:
+      rows = lesson.rows(params, problems, 0)
+      self.assertEqual(rows, lesson.rows(params, problems, 0))
+      counts.append(sum(row[1][0] == row[3][0] for row in rows))
+    self.assertEqual(counts[0], 0)
+    self.assertBetween(counts[1], 1, len(problems) - 1)
+
+  def test_own_attempts_are_closed_and_judged(self):
+    context, _ = self._open("run")
+    problems = context.problems.splits["train"][:16]
+    params = context.placement.copy(context.load_pretrained())
+    collector = context.lesson_collector(16)
+    own = lessons.own_attempts(params, collector, problems, step=0)
+    again = lessons.own_attempts(params, collector, problems, step=0)
+    other = lessons.own_attempts(params, collector, problems, step=1)
+    self.assertEqual(own, again)
+    self.assertNotEqual(own, other)
+    eos_id = context.base.tokenizer.eos_id
+    limit = context.settings.rollout.max_new_tokens
+    for ids in own.ids:
+      self.assertEqual(ids[-1], eos_id)
+      self.assertLessEqual(len(ids), limit + 1)
+    self.assertTrue(any(len(ids) == limit + 1 for ids in own.ids))
+
+  def test_a_demonstration_that_is_too_long_is_refused(self):
+    context, _ = self._open("run", rollout__max_new_tokens=2)
+    with self.assertRaisesRegex(ValueError, "attempt 1 may have 2"):
+      lessons.answer_rows(context, context.problems.splits["train"][:2])
+
+  def test_lessons_need_a_pretrained_model(self):
+    config = smoke.settings(warmup=_WARMUP)
+    with self.assertRaisesRegex(ValueError, "warmup prepares a pretrained"):
+      settings_lib.from_mapping(settings_lib.RunSettings, config)
+
+  @pytest.mark.slow
+  def test_a_warmup_that_was_cut_off_ends_with_the_same_bits(self):
+    context, workdir = self._open("whole")
+    preparation.make_base(context, workdir)
+    context, workdir = self._open("broken")
+    step = lessons.Teacher.step
+
+    def cut_off(teacher, state, number):
+      if teacher.name == "corrections" and number == 3:
+        raise KeyboardInterrupt
+      return step(teacher, state, number)
+
+    with mock.patch.object(lessons.Teacher, "step", cut_off):
+      with self.assertRaises(KeyboardInterrupt):
+        preparation.make_base(context, workdir)
+    self.assertFalse(workdir.base.exists())
+    preparation.make_base(context, workdir)
+    whole, broken = self._base("whole"), self._base("broken")
+    self.assertEqual(whole.keys(), broken.keys())
+    for name, array in whole.items():
+      np.testing.assert_array_equal(array, broken[name])
+    records = [
+        [(r["stage"], r["step"], r["train/loss"]) for r in those]
+        for those in (
+            metrics.read_metrics(self.root / name / "warmup" / "metrics.jsonl")
+            for name in ("whole", "broken")
+        )
+    ]
+    self.assertEqual(*records)
+    self.assertLen(records[0], 10)
+    self.assertFalse((workdir.warmup / "checkpoints").exists())
+
+  @pytest.mark.slow
+  def test_lessons_lower_the_loss_and_seeds_share_the_base(self):
+    lesson = _WARMUP["answers"] | {"steps": 40}
+    warmup = _WARMUP | {"answers": lesson, "check_every_steps": 40}
+    for seed in (0, 1):
+      context, workdir = self._open(f"seed{seed}", seed=seed)
+      context = dataclasses.replace(
+          context,
+          settings=settings_lib.from_mapping(
+              settings_lib.RunSettings,
+              self._config(seed=seed) | {"warmup": warmup},
+          ),
+      )
+      preparation.make_base(context, workdir)
+    records = metrics.read_metrics(workdir.warmup / "metrics.jsonl")
+    losses = [r["train/loss"] for r in records if r["stage"] == "answers"]
+    self.assertLess(np.mean(losses[-5:]), 0.8 * losses[0])
+    for name, array in self._base("seed0").items():
+      np.testing.assert_array_equal(array, self._base("seed1")[name])
+
+  @pytest.mark.slow
+  def test_the_base_is_what_reinforcement_learning_starts_from(self):
+    config = self._config()
+    settings = settings_lib.from_mapping(settings_lib.RunSettings, config)
+    workdir = Workdir(self.root / "run", config)
+    task = make.make_task(settings.task)
+    results = recipe.run(settings, task, workdir)
+    self.assertEqual(list(results), ["pretrained", "base", "stage1", "stage2"])
+    records = metrics.read_metrics(workdir.metrics)
+    first = [r for r in records if (r["stage"], r["step"]) == ("stage1", 1)]
+    self.assertLess(abs(first[0]["train/kl_t1"]), 1e-6)
+    manifest = preparation.make_manifest(*_reopened(settings, task, workdir))
+    self.assertEqual(manifest["model"]["directory"], "pretrained")
+
+
+def _reopened(settings, task, workdir):
+  context = preparation.open_run(settings, task, workdir)
+  return context, context.load_base()
+
+
+if __name__ == "__main__":
+  absltest.main()
