@@ -25,11 +25,14 @@ from tests.helpers import smoke
 @pytest.mark.slow
 class StepTest(absltest.TestCase):
 
+  is_prefix_shared = False
+
   @classmethod
   def setUpClass(cls):
     """One step whose objective pays for entropy; the update does nothing."""
     super().setUpClass()
-    settings = settings_lib.from_mapping(RunSettings, smoke.settings())
+    values = smoke.settings(train__shared_prefix=cls.is_prefix_shared)
+    settings = settings_lib.from_mapping(RunSettings, values)
     context = preparation.open_run(
         settings, make.make_task(settings.task), mock.MagicMock()
     )
@@ -73,6 +76,16 @@ class StepTest(absltest.TestCase):
     same = [one == two and one is not None for one, two in answers]
     self.assertAlmostEqual(self.scalars["train/same_answer"], np.mean(same))
     self.assertBetween(self.scalars["train/copied"], 0.0, 1.0)
+
+
+@pytest.mark.slow
+class SharedPrefixStepTest(StepTest):
+  """The same where rows are without the prompt that they share."""
+
+  is_prefix_shared = True
+
+  def test_the_batch_has_a_prefix(self):
+    self.assertIsNotNone(self.batch.prefix)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def _spec(samples):
       SPEC,
       samples_per_problem=samples,
       max_prompt_tokens=8,
-      sampling=dataclasses.replace(SPEC.sampling, max_new_tokens=4),
+      max_new_tokens=(4,),
       turn_ids=(5, 6, 7),
   )
 
