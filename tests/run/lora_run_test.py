@@ -33,8 +33,8 @@ _CHANGES = {
     "train__lora_rank": 2,
     "stage1__steps": _STEPS,
     "stage2__steps": _STEPS,
-    "stage1__optimizer__learning_rate": 1e-2,
-    "stage2__optimizer__learning_rate": 1e-2,
+    "stage1__optimizer__learning_rate": 0.1,
+    "stage2__optimizer__learning_rate": 0.1,
     "output__checkpoint_every_steps": 1,
 }
 
