@@ -6,9 +6,9 @@
   python -m experiments.run --config=configs/smollm2_sums.py
 
 Problems: "What is 964 + 494?". A first attempt has room for the sum alone; a
-second one may write the columns down from the right, as on paper. A warm-up
-teaches the pretrained model both, and mostly to repeat its first answer in the
-second: that working it out pays is left to reinforcement learning to find.
+second one may write the sums of the columns down first. A warm-up teaches the
+pretrained model both, and mostly to repeat its first answer in the second: that
+working it out pays is left to reinforcement learning to find.
 """
 
 import ml_collections
@@ -32,14 +32,14 @@ def get_config() -> ml_collections.ConfigDict:
   config.warmup = create(
       seed=0,  # not the run's: all seeds start from one base model
       answers=create(
-          steps=70,  # updates
+          steps=24,  # updates
           batch_size=32,  # conversations
           optimizer=create(
               learning_rate=1e-4, warmup_steps=5, max_grad_norm=1.0
           ),
       ),
       corrections=create(
-          steps=30,
+          steps=36,
           batch_size=32,
           optimizer=create(
               learning_rate=1e-4, warmup_steps=5, max_grad_norm=1.0

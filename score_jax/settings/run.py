@@ -323,7 +323,7 @@ class WarmupSettings:
     seed: seed of the order of problems and of all draws. It is not the run's:
       runs of several seeds start from one base model.
     answers: lesson 1, right first attempts.
-    corrections: lesson 2, right second attempts behind the model's own first.
+    corrections: lesson 2, right second attempts behind wrong first ones.
     habit: lesson 3, second attempts of which most repeat the first.
     copy_fraction: of the second attempts of lesson 3: the first again. The
       others are right.

@@ -1,10 +1,10 @@
 """Addition of two numbers, for a language model that answers at once.
 
-Written from the left, the first digit of a sum depends on all of its columns,
-which a small model often gets wrong. Column by column from the right, as on
-paper, it is easy. A first attempt that has room for the sum alone
-(rollout.max_new_tokens) is a guess; a second one that has room for the columns
-can do better than repeat it.
+Written from the left, each digit of a sum depends on the carries of all columns
+behind it, which a small model often gets wrong. Once the sum of every column is
+written down, each carry is in sight. A first attempt that has room for the sum
+alone (rollout.max_new_tokens) is a guess; a second one that has room for the
+columns can do better than repeat it.
 """
 
 from collections.abc import Mapping
@@ -94,8 +94,8 @@ class ColumnAdditionTask:
     if attempt == 1:
       return problem.answer
     first, second = (int(n) for n in _NUMBER.findall(problem.question))
-    totals = column_totals(first, second, self.num_digits)
-    return " ".join([*map(str, totals), problem.answer])
+    sums = column_sums(first, second, self.num_digits)
+    return " ".join([*map(str, sums), problem.answer])
 
   def grade(
       self, problems: Sequence[Problem], completions: Sequence[str]
@@ -126,18 +126,23 @@ class ColumnAdditionTask:
     )
 
 
-def column_totals(first: int, second: int, num_digits: int) -> list[int]:
-  """Sums of the columns from the last digit on, each with its carry."""
-  totals, carry = [], 0
-  for _ in range(num_digits):
-    totals.append(first % 10 + second % 10 + carry)
-    first, second, carry = first // 10, second // 10, totals[-1] // 10
-  return totals
+def column_sums(first: int, second: int, num_digits: int) -> list[int]:
+  """Sums of the columns from the first digit on, without carries."""
+  powers = [10**place for place in reversed(range(num_digits))]
+  return [first // power % 10 + second // power % 10 for power in powers]
+
+
+def num_carries(sums: Sequence[int]) -> int:
+  """Number of columns that pass a carry on."""
+  carry, count = 0, 0
+  for column in reversed(sums):
+    carry = (column + carry) // 10
+    count += carry
+  return count
 
 
 def _problem(id: int, first: int, second: int, num_digits: int) -> Problem:
-  totals = column_totals(first, second, num_digits)
-  carries = sum(total > 9 for total in totals)
+  carries = num_carries(column_sums(first, second, num_digits))
   return Problem(
       id=id,
       question=f"What is {first} + {second}?",

@@ -209,16 +209,16 @@ class RunContext:
         _EVALUATION,
     )
 
-  def lesson_collector(self, batch_size: int) -> Collector:
-    """The collector of one first attempt at each problem, for a warm-up.
+  def lesson_collector(self, num_problems: int, samples: int) -> Collector:
+    """The collector of first attempts that a warm-up reads.
 
     Its key is a function of the warm-up's seed, not of the run's.
     """
     settings = self.settings
     key = jax.random.key(settings.warmup.seed)
     collector = self._collector(
-        self.spec.sampled(1, 1, settings.rollout.temperature),
-        batch_size,
+        self.spec.sampled(samples, 1, settings.rollout.temperature),
+        num_problems,
         _WARMUP,
     )
     return dataclasses.replace(collector, key=jax.random.fold_in(key, _WARMUP))

@@ -4,11 +4,12 @@ Reinforcement learning selects among what a model does now and then. Three
 lessons bring a pretrained model so far, on the task's own problems:
 
 1. answers: the right first attempt;
-2. corrections: the right second attempt, behind the model's own first one;
-3. habit: second attempts of which most repeat the first, and the others are
-   right.
+2. corrections: the right second attempt, behind wrong first ones of the model;
+3. habit: second attempts behind first ones of the model, which mostly repeat
+   them, and are right otherwise.
 
-So the result can correct itself and, greedily, repeats itself.
+A quarter of the problems of lessons 2 and 3 repeats lesson 1. The result can
+correct itself and, greedily, repeats itself.
 
 Every update is a function of the parameters, of the warm-up's seed and of its
 own number: a lesson that goes on from a checkpoint ends with the same bits.
@@ -17,6 +18,7 @@ own number: a lesson that goes on from a checkpoint ends with the same bits.
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +29,6 @@ from score_jax.devices import sharding
 from score_jax.models.transformer import Params
 from score_jax.rollouts import problems as problems_lib
 from score_jax.rollouts import rollout
-from score_jax.rollouts.rollout import Collector
 from score_jax.settings import LessonSettings
 from score_jax.text import tokenization
 from score_jax.text.tokenization import PackedRows
@@ -35,12 +36,15 @@ from score_jax.training import context as context_lib
 from score_jax.training import train
 from score_jax.training.context import RunContext
 from score_jax.training.train import TrainState
-from score_jax.types import Conversations
 from score_jax.types import Problem
 
 # Pieces of a conversation: ids, and whether the model is taught to write them.
 Pieces = list[tuple[Sequence[int], int]]
 _CONTEXT, _TAUGHT = 0, 1
+# Of the problems of the later lessons: those that repeat lesson 1.
+_ANSWER_FRACTION = 0.25
+# First attempts at a problem, among which a wrong one is looked for.
+_CORRECTION_SAMPLES = 4
 # Keys of a lesson's samples count on from so many times its number.
 _MAX_STEPS = 10**6
 
@@ -70,43 +74,42 @@ class Lesson:
 def lessons(context: RunContext) -> tuple[Lesson, Lesson, Lesson]:
   """The lessons of a run's warm-up, in their order."""
   warmup, spec = context.settings.warmup, context.spec
-  one_attempt = dataclasses.replace(spec, num_attempts=1)
+  one_attempt = dataclasses.replace(spec, num_attempts=1).max_tokens
+  two_attempts = dataclasses.replace(spec, num_attempts=2).max_tokens
 
   def answers(params, problems, step):
     del params, step
     return answer_rows(context, problems)
 
+  def corrections(params, problems, step):
+    known, asked = _cut(problems)
+    firsts = own_attempts(
+        context, params, asked, (1, step), _CORRECTION_SAMPLES
+    )
+    return answer_rows(context, known) + correction_rows(context, asked, firsts)
+
+  def habit(params, problems, step):
+    known, asked = _cut(problems)
+    firsts = own_attempts(context, params, asked, (2, step), 1)
+    rng = np.random.default_rng([warmup.seed, step])
+    is_copy = rng.random(len(asked)) < warmup.copy_fraction
+    return answer_rows(context, known) + habit_rows(
+        context, asked, firsts, is_copy
+    )
+
   return (
-      Lesson("answers", 0, warmup.answers, answers, one_attempt.max_tokens),
-      _behind_own_attempts(context, "corrections", 1, warmup.corrections, 0.0),
-      _behind_own_attempts(
-          context, "habit", 2, warmup.habit, warmup.copy_fraction
-      ),
+      Lesson("answers", 0, warmup.answers, answers, one_attempt),
+      Lesson("corrections", 1, warmup.corrections, corrections, two_attempts),
+      Lesson("habit", 2, warmup.habit, habit, two_attempts),
   )
 
 
-def _behind_own_attempts(
-    context: RunContext,
-    name: str,
-    number: int,
-    settings: LessonSettings,
-    copy_fraction: float,
-) -> Lesson:
-  """A lesson of second attempts, of which some repeat the first."""
-  collector = context.lesson_collector(settings.batch_size)
-  seed = context.settings.warmup.seed
-
-  def rows(params, problems, step):
-    # A key of its own for each lesson: their steps have the same numbers.
-    occasion = step + number * _MAX_STEPS
-    copy = context.placement.copy(params)
-    firsts = own_attempts(copy, collector, problems, occasion)
-    rng = np.random.default_rng([seed, number, step])
-    is_copy = rng.random(len(problems)) < copy_fraction
-    return correction_rows(context, problems, firsts, is_copy)
-
-  columns = dataclasses.replace(context.spec, num_attempts=2).max_tokens
-  return Lesson(name, number, settings, rows, columns)
+def _cut(
+    problems: Sequence[Problem],
+) -> tuple[Sequence[Problem], Sequence[Problem]]:
+  """Problems whose first attempts are taught, and those of second attempts."""
+  count = round(_ANSWER_FRACTION * len(problems))
+  return problems[:count], problems[count:]
 
 
 def answer_rows(
@@ -121,85 +124,136 @@ def answer_rows(
   ]
 
 
-@dataclasses.dataclass(frozen=True)
-class OwnAttempts:
-  """First attempts that the model has sampled.
+class FirstAttempt(NamedTuple):
+  """A first attempt of the model.
 
   Attributes:
-    ids: tokens of each, as later turns read it, end of turn included.
-    is_whole: whether each ended within its limit.
-    is_right: whether each is right.
+    ids: its tokens, as later turns read it, end of turn included.
+    is_whole: whether it ended within its limit.
+    is_right: whether it is right.
   """
 
-  ids: Sequence[Sequence[int]]
-  is_whole: Sequence[bool]
-  is_right: Sequence[bool]
+  ids: list[int]
+  is_whole: bool
+  is_right: bool
 
 
 def own_attempts(
+    context: RunContext,
     params: Params,
-    collector: Collector,
     problems: Sequence[Problem],
-    step: int,
-) -> OwnAttempts:
-  """Samples one first attempt at each problem.
+    occasion: tuple[int, int],
+    samples: int,
+) -> list[list[FirstAttempt]]:
+  """Samples first attempts, `samples` of each problem.
 
   Args:
-    params: policy to sample from, as made by `decoding.make_copy`.
-    collector: of conversations of one attempt.
+    context: the run's context.
+    params: the policy's parameters, in the layout of training.
     problems: the problems.
-    step: number of the update, which decides the random keys.
+    occasion: numbers of lesson and update, which decide the random keys.
+    samples: attempts at each problem.
   """
-  conversations = rollout.sample(params, collector, problems, step)
-  graded = rollout.grade(collector.task, conversations)
-  return OwnAttempts(
-      ids=_ended(conversations, collector.tokenizer.eos_id),
-      is_whole=(~conversations.is_truncated.reshape(-1)).tolist(),
-      is_right=(graded.rewards.reshape(-1) > 0).tolist(),
+  collector = context.lesson_collector(len(problems), samples)
+  lesson, step = occasion
+  sampled = rollout.sample(
+      context.placement.copy(params),
+      collector,
+      problems,
+      # A key of its own for each lesson: their steps have the same numbers.
+      step + lesson * _MAX_STEPS,
   )
-
-
-def _ended(conversations: Conversations, eos_id: int) -> list[list[int]]:
-  """The only attempt of each conversation, closed where it was cut off."""
-  c = conversations
-  rows = zip(c.tokens, c.attempt_ids, c.is_truncated.reshape(-1), strict=True)
-  return [
-      tokens[ids == 1].tolist() + [eos_id] * bool(is_truncated)
-      for tokens, ids, is_truncated in rows
+  graded = rollout.grade(collector.task, sampled)
+  attempts = [
+      _first_attempt(*row, collector.tokenizer.eos_id)
+      for row in zip(
+          sampled.tokens,
+          sampled.attempt_ids,
+          sampled.is_truncated.reshape(-1),
+          graded.rewards.reshape(-1),
+          strict=True,
+      )
   ]
+  return [attempts[i : i + samples] for i in range(0, len(attempts), samples)]
+
+
+def _first_attempt(
+    tokens: np.ndarray,
+    attempt_ids: np.ndarray,
+    is_truncated: bool,
+    reward: float,
+    eos_id: int,
+) -> FirstAttempt:
+  """The only attempt of a conversation, closed where it was cut off."""
+  ids = tokens[attempt_ids == 1].tolist()
+  closing = [eos_id] if is_truncated else []
+  return FirstAttempt(ids + closing, not is_truncated, reward > 0)
 
 
 def correction_rows(
     context: RunContext,
     problems: Sequence[Problem],
-    firsts: OwnAttempts,
-    is_copy: Sequence[bool],
+    firsts: Sequence[Sequence[FirstAttempt]],
 ) -> list[Pieces]:
-  """Second attempts behind first ones of the model.
+  """Right second attempts behind wrong first ones.
 
-  A first attempt that is right is taught too, so that the model does not forget
-  lesson 1. One that was cut off is neither taught nor repeated.
+  Behind a right one, to repeat its answer would be right too. Where all of a
+  problem's attempts are right, the first of them is taught instead.
 
   Args:
     context: the run's context.
     problems: the problems.
-    firsts: the first attempt at each problem.
-    is_copy: whether each second attempt repeats the first, or is right.
+    firsts: attempts at each problem.
   """
   prompts = _prompts(context, problems)
-  right = _demonstrations(context, problems, attempt=2)
-  turn = context.spec.turn_ids
-  is_taught = np.logical_and(firsts.is_right, firsts.is_whole).tolist()
-  is_repeated = np.logical_and(is_copy, firsts.is_whole).tolist()
-  columns = prompts, firsts.ids, is_taught, right, is_repeated
+  seconds = _demonstrations(context, problems, attempt=2)
+  rows = []
+  for prompt, those, second in zip(prompts, firsts, seconds, strict=True):
+    wrong = [first for first in those if not first.is_right]
+    if wrong:
+      rows.append(_conversation(context, prompt, wrong[0], second))
+    else:
+      rows.append([(prompt, _CONTEXT), (those[0].ids, _TAUGHT)])
+  return rows
+
+
+def habit_rows(
+    context: RunContext,
+    problems: Sequence[Problem],
+    firsts: Sequence[Sequence[FirstAttempt]],
+    is_copy: Sequence[bool],
+) -> list[Pieces]:
+  """Second attempts that repeat the first, or are right.
+
+  Args:
+    context: the run's context.
+    problems: the problems.
+    firsts: attempts at each problem, of which the first one is taken.
+    is_copy: whether each second attempt repeats the first. One that was cut off
+      is not repeated.
+  """
+  prompts = _prompts(context, problems)
+  seconds = _demonstrations(context, problems, attempt=2)
+  columns = prompts, firsts, seconds, is_copy
+  rows = []
+  for prompt, (first, *_), second, repeats in zip(*columns, strict=True):
+    written = first.ids if repeats and first.is_whole else second
+    rows.append(_conversation(context, prompt, first, written))
+  return rows
+
+
+def _conversation(
+    context: RunContext,
+    prompt: Sequence[int],
+    first: FirstAttempt,
+    second: Sequence[int],
+) -> Pieces:
+  """Two attempts, of which the second is taught."""
   return [
-      [
-          (prompt, _CONTEXT),
-          (first, _TAUGHT if teaches else _CONTEXT),
-          (turn, _CONTEXT),
-          (first if repeats else second, _TAUGHT),
-      ]
-      for prompt, first, teaches, second, repeats in zip(*columns, strict=True)
+      (prompt, _CONTEXT),
+      (first.ids, _CONTEXT),
+      (context.spec.turn_ids, _CONTEXT),
+      (second, _TAUGHT),
   ]
 
 

@@ -1,4 +1,4 @@
-"""Phases that plain SCoRe does not have: three attempts, offline attempts."""
+"""Phases that plain SCoRe does not have: three attempts, offline, in turns."""
 
 import pathlib
 import shutil
@@ -87,6 +87,25 @@ class PhasesRunTest(absltest.TestCase):
       kl = self._steps("offline", phase, "train/kl_t1")
       np.testing.assert_array_equal(kl, 0.0)
       self.assertGreater(self._steps("offline", phase, "train/kl_t2")[-1], 1e-6)
+
+  def test_interleaved_stages_are_held_to_the_base(self):
+    phases = methods.score_interleaved(self.study)
+    names = ["stage1_1", "stage2_1", "stage1_2", "stage2_2"]
+    results = self._run("interleaved", phases).results
+    self.assertEqual(list(results), ["base", *names])
+    sampled = [
+        count
+        for name in names
+        for count in self._steps("interleaved", name, "train/conversations")
+    ]
+    self.assertEqual(sampled, sorted(set(sampled)))
+    self.assertLen(sampled, sum(phase.steps for phase in phases))
+    first, later = (
+        self._steps("interleaved", name, "train/kl_t1")[0]
+        for name in names[::2]
+    )
+    self.assertLess(abs(first), 1e-6)
+    self.assertGreater(later, 1e-6)
 
   def test_half_of_the_problems_offline(self):
     values = smoke.settings(

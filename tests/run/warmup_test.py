@@ -78,61 +78,71 @@ class WarmupTest(parameterized.TestCase):
 
   def test_what_is_taught(self):
     context, _ = self._open("run")
-    problems = context.problems.splits["train"][:4]
-    firsts = lessons.OwnAttempts(
-        ids=[[2, 1], [3, 3, 1], [4, 1], [5, 1]],
-        is_whole=[True, True, True, False],
-        is_right=[True, False, False, True],
+    problems = context.problems.splits["train"][:3]
+    right, wrong, cut_off = (
+        lessons.FirstAttempt([2, 1], True, True),
+        lessons.FirstAttempt([3, 3, 1], True, False),
+        lessons.FirstAttempt([4, 4, 1], False, False),
     )
-    is_copy = [True, True, False, True]
-    rows = lessons.correction_rows(context, problems, firsts, is_copy)
+    firsts = [[right, wrong], [right, right], [cut_off, right]]
     answers = lessons.answer_rows(context, problems)
-    tokenizer = context.base.tokenizer
-    for i, (row, answer, problem) in enumerate(
-        zip(rows, answers, problems, strict=True)
-    ):
-      gold = tokenizer.attempt_ids(problem.answer)
-      (prompt,) = tokenizer.prompt_ids([context.task.first_prompt(problem)])
-      self.assertEqual(answer, [(prompt, 0), (gold, 1)])
-      second = firsts.ids[i] if i < 2 else gold
-      self.assertEqual(
-          row,
-          [
-              (prompt, 0),
-              (firsts.ids[i], int(i == 0)),
-              (context.spec.turn_ids, 0),
-              (second, 1),
-          ],
-      )
+    corrections = lessons.correction_rows(context, problems, firsts)
+    habit = lessons.habit_rows(context, problems, firsts, [False, True, True])
+    tokenizer, turn = context.base.tokenizer, (context.spec.turn_ids, 0)
+    prompts = [
+        (ids, 0)
+        for ids in tokenizer.prompt_ids(
+            [context.task.first_prompt(p) for p in problems]
+        )
+    ]
+    golds = [(tokenizer.attempt_ids(p.answer), 1) for p in problems]
+    for i, prompt in enumerate(prompts):
+      self.assertEqual(answers[i], [prompt, golds[i]])
+    self.assertEqual(
+        corrections,
+        [
+            [prompts[0], (wrong.ids, 0), turn, golds[0]],
+            [prompts[1], (right.ids, 1)],
+            [prompts[2], (cut_off.ids, 0), turn, golds[2]],
+        ],
+    )
+    self.assertEqual(
+        habit,
+        [
+            [prompts[0], (right.ids, 0), turn, golds[0]],
+            [prompts[1], (right.ids, 0), turn, (right.ids, 1)],
+            [prompts[2], (cut_off.ids, 0), turn, golds[2]],
+        ],
+    )
 
-  def test_only_the_last_lesson_repeats(self):
+  def test_rows_are_a_function_of_parameters_and_step(self):
     context, _ = self._open("run")
-    problems = list(context.problems.splits["train"])
+    problems = list(context.problems.splits["train"])[:16]
     params = context.load_pretrained()
-    counts = []
     for lesson in lessons.lessons(context)[1:]:
       rows = lesson.rows(params, problems, 0)
       self.assertEqual(rows, lesson.rows(params, problems, 0))
-      counts.append(sum(row[1][0] == row[3][0] for row in rows))
-    self.assertEqual(counts[0], 0)
-    self.assertBetween(counts[1], 1, len(problems) - 1)
+      self.assertNotEqual(rows, lesson.rows(params, problems, 1))
+      self.assertEqual([len(row) for row in rows[:4]], [2] * 4)
+      self.assertEqual([len(row) for row in rows[4:]], [4] * 12)
 
   def test_own_attempts_are_closed_and_judged(self):
     context, _ = self._open("run")
     problems = context.problems.splits["train"][:16]
-    params = context.placement.copy(context.load_pretrained())
-    collector = context.lesson_collector(16)
-    own = lessons.own_attempts(params, collector, problems, step=0)
-    again = lessons.own_attempts(params, collector, problems, step=0)
-    other = lessons.own_attempts(params, collector, problems, step=1)
-    self.assertEqual(own, again)
-    self.assertNotEqual(own, other)
+    params = context.load_pretrained()
+    own = lessons.own_attempts(context, params, problems, (1, 0), 3)
+    self.assertLen(own, 16)
     eos_id = context.base.tokenizer.eos_id
     limit = context.settings.rollout.max_new_tokens
-    for ids in own.ids:
-      self.assertEqual(ids[-1], eos_id)
-      self.assertLessEqual(len(ids), limit + 1)
-    self.assertTrue(any(len(ids) == limit + 1 for ids in own.ids))
+    flat = [attempt for those in own for attempt in those]
+    self.assertLen(flat, 48)
+    for attempt in flat:
+      self.assertEqual(attempt.ids[-1], eos_id)
+      self.assertLessEqual(len(attempt.ids), limit + (not attempt.is_whole))
+    self.assertFalse(all(attempt.is_whole for attempt in flat))
+    for occasion in ((1, 1), (2, 0)):
+      other = lessons.own_attempts(context, params, problems, occasion, 3)
+      self.assertNotEqual(own, other)
 
   def test_a_demonstration_that_is_too_long_is_refused(self):
     context, _ = self._open("run", rollout__max_new_tokens=2)
