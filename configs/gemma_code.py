@@ -31,6 +31,7 @@ not been run to its end: how many hours it takes is not known.
 
 import ml_collections
 from ml_collections.config_dict import create
+from ml_collections.config_dict import placeholder
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -98,6 +99,8 @@ def get_config() -> ml_collections.ConfigDict:
       remat="full",  # of each layer, all is computed again
       moment_dtype="float32",  # of Adam's first moment
       reference="device",  # or "host": moved to the devices when needed
+      lora_rank=placeholder(int),  # of adapters; None trains all parameters
+      lora_alpha=16.0,  # adapters are scaled by lora_alpha / lora_rank
       shared_prefix=False,  # prompts of K rows once; for one device
   )
 

@@ -36,6 +36,7 @@ has not been run to its end: how many hours it takes is not known.
 
 import ml_collections
 from ml_collections.config_dict import create
+from ml_collections.config_dict import placeholder
 
 # Settings that depend on the size of the model and on the slice.
 _SIZES = {
@@ -126,6 +127,8 @@ def get_config(size: str = "2b") -> ml_collections.ConfigDict:
       remat="full",  # of each layer, all is computed again
       moment_dtype="float32",  # of Adam's first moment
       reference="device",  # or "host": moved to the devices when needed
+      lora_rank=placeholder(int),  # of adapters; None trains all parameters
+      lora_alpha=16.0,  # adapters are scaled by lora_alpha / lora_rank
       shared_prefix=False,  # prompts of K rows once; for one device
   )
 

@@ -13,6 +13,7 @@ working it out pays is left to reinforcement learning to find.
 
 import ml_collections
 from ml_collections.config_dict import create
+from ml_collections.config_dict import placeholder
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -96,6 +97,8 @@ def get_config() -> ml_collections.ConfigDict:
       remat="none",  # nothing is computed again
       moment_dtype="float32",
       reference="device",
+      lora_rank=placeholder(int),  # of adapters; None trains all parameters
+      lora_alpha=16.0,  # adapters are scaled by lora_alpha / lora_rank
   )
 
   config.stage1 = create(

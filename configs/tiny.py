@@ -13,6 +13,7 @@ problems and for three seeds: see the table of README.md.
 
 import ml_collections
 from ml_collections.config_dict import create
+from ml_collections.config_dict import placeholder
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -93,6 +94,8 @@ def get_config() -> ml_collections.ConfigDict:
       remat="none",  # nothing is computed again
       moment_dtype="float32",
       reference="device",
+      lora_rank=placeholder(int),  # of adapters; None trains all parameters
+      lora_alpha=16.0,  # adapters are scaled by lora_alpha / lora_rank
       shared_prefix=True,  # an update computes the prompt of K rows once
   )
 

@@ -1,10 +1,11 @@
 """Writes a run's policy as a Hugging Face directory.
 
   python -m experiments.export --workdir=DIR --output=HF_DIR
-      [--phase=stage1] [--dtype=bfloat16]
+      [--phase=stage1] [--dtype=bfloat16] [--adapter]
 
 The newest checkpoint is taken, of a run that goes on too. transformers loads
-the result as it loads the base model.
+the result as it loads the base model. Adapters (train.lora_rank) are merged
+into it; with --adapter they are written alone, for peft.
 """
 
 import sys
@@ -25,7 +26,11 @@ def _main(argv: list[str]) -> None:
   values = flags.FLAGS
   try:
     phase, step = export.export_run(
-        values.workdir, values.output, phase=values.phase, dtype=values.dtype
+        values.workdir,
+        values.output,
+        phase=values.phase,
+        dtype=values.dtype,
+        is_adapter=values.adapter,
     )
   except ValueError as error:
     sys.exit(f"error: {error}")
@@ -39,7 +44,10 @@ if __name__ == "__main__":
       "phase", None, "Whose checkpoint; the last one's if absent."
   )
   flags.DEFINE_enum(
-      "dtype", None, settings.DTYPES, "Of the weights; the run's if absent."
+      "dtype", None, settings.DTYPES, "Of the weights; float32 if absent."
+  )
+  flags.DEFINE_bool(
+      "adapter", False, "Adapters alone, as a directory that peft loads."
   )
   flags.mark_flags_as_required(["workdir", "output"])
   app.run(_main)

@@ -14,8 +14,10 @@ import jax.numpy as jnp
 
 from score_jax.devices import sharding
 from score_jax.models import layers
+from score_jax.models import lora
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
+from score_jax.models.lora import Policy
 from score_jax.models.transformer import Layer
 from score_jax.models.transformer import LayerCache
 from score_jax.models.transformer import Params
@@ -50,14 +52,14 @@ def layout(params: Params, config: ModelConfig) -> Params:
   """Parameters as sampling takes them: each layer has arrays of its own.
 
   A scan over stacked layers copies each layer's weights out of the stack for
-  every token.
+  every token. Factors are merged into their matrices.
   """
   stack = params["layers"]
   result = {
       "embedding": params["embedding"],
       "final_norm": params["final_norm"],
       "layers": tuple(
-          jax.tree.map(lambda a, i=i: a[i], stack)
+          lora.merge(jax.tree.map(lambda a, i=i: a[i], stack))
           for i in range(config.num_layers)
       ),
   }
@@ -82,8 +84,8 @@ def logical_axes(config: ModelConfig) -> Params:
 
 def make_copy(
     config: ModelConfig, dtype: jnp.dtype | None, mesh: jax.sharding.Mesh | None
-) -> Callable[[Params], Params]:
-  """Makes the program that copies parameters for sampling.
+) -> Callable[[Policy], Params]:
+  """Makes the program that copies a policy's parameters for sampling.
 
   Args:
     config: the model's configuration.
@@ -92,11 +94,11 @@ def make_copy(
       same order; None for the default device.
 
   Returns:
-    The jitted program: parameters -> their copy in `layout`, divided by `mesh`.
+    The jitted program: policy -> its parameters in `layout`, divided by `mesh`.
   """
 
-  def copy(params):
-    return layout(transformer.cast(params, dtype), config)
+  def copy(policy):
+    return layout(transformer.cast(lora.params_of(policy), dtype), config)
 
   return jax.jit(copy, out_shardings=copy_shardings(config, mesh))
 

@@ -22,10 +22,12 @@ from score_jax.devices import distributed
 from score_jax.models import hf_config
 from score_jax.models import hf_files
 from score_jax.models import hf_tensors as tensors_lib
+from score_jax.models import lora
 from score_jax.models import transformer
 from score_jax.models.config import ModelConfig
 from score_jax.models.hf_tensors import Parts
 from score_jax.models.hf_tensors import Tensor
+from score_jax.models.lora import Policy
 from score_jax.models.transformer import Params
 from score_jax.output import files
 
@@ -110,7 +112,7 @@ def parameter_shapes(config: ModelConfig) -> Params:
 def save(
     path: str | os.PathLike,
     config: ModelConfig,
-    params: Params,
+    policy: Policy,
     *,
     dtype: jnp.dtype | None = None,
     tokenizer: Any = None,
@@ -120,13 +122,13 @@ def save(
 ) -> None:
   """Writes a model as a Hugging Face directory, all of it or nothing.
 
-  The host holds one shard at a time. If there are several processes, all of
-  them call this, and process 0 writes.
+  Adapters are merged into their matrices. The host holds one shard at a time.
+  If there are several processes, all of them call this, and process 0 writes.
 
   Args:
     path: directory to make; must not exist.
     config: the model's configuration.
-    params: the model's parameters.
+    policy: the model's parameters, or those of an adapted one.
     dtype: dtype to write them in; None for the dtype that they have.
     tokenizer: a transformers tokenizer to save beside the weights. If it was
       loaded from a directory, give that directory as `like` instead.
@@ -139,6 +141,7 @@ def save(
   Raises:
     ValueError: path exists already.
   """
+  params = lora.params_of(policy)
   dtype = jnp.dtype(dtype or params["embedding"].dtype)
   if not distributed.is_main():
     for parts in tensors_lib.table(config).values():
@@ -155,7 +158,7 @@ def save(
       ids = {name: getattr(tokenizer, name) for name in _TOKEN_IDS}
       files.write_json(os.path.join(directory, "generation_config.json"), ids)
     if source is not None:
-      _copy_companions(source, directory)
+      copy_companions(source, directory)
     if write_format is not None:
       write_format(directory)
     content |= ids
@@ -371,19 +374,27 @@ def _fetch(params: Params, parts: Parts, dtype: jnp.dtype) -> np.ndarray:
 
 def _fetch_part(params: Params, tensor: Tensor, dtype: jnp.dtype) -> np.ndarray:
   """A parameter in the checkpoint's layout, on the host."""
-  array = tensors_lib.parameter_of(params, tensor)
-  if tensor.layer is not None:
-    array = _layer_of(array, tensor.layer)
+  name = tensor.parameter
+  if tensor.layer is None:
+    array = params[name]
+  else:
+    stacks = lora.matrix_and_factors(params["layers"], name)
+    array = _merged_layer(stacks, tensor.layer)[name]
   host = np.asarray(distributed.to_host(array)).astype(dtype, copy=False)
   return np.ascontiguousarray(tensor.save(host))
 
 
 @jax.jit
-def _layer_of(stack: jax.Array, layer: jax.Array) -> jax.Array:
-  return jax.lax.dynamic_index_in_dim(stack, layer, keepdims=False)
+def _merged_layer(stacks: Params, layer: jax.Array) -> Params:
+  """Parameters of one layer of stacks, without factors."""
+  one = functools.partial(
+      jax.lax.dynamic_index_in_dim, index=layer, keepdims=False
+  )
+  return lora.merge(jax.tree.map(one, stacks))
 
 
-def _copy_companions(source: str, directory: str) -> None:
+def copy_companions(source: str, directory: str) -> None:
+  """Copies tokenizer files and generation config, byte for byte."""
   for name in _COMPANIONS:
     file = os.path.join(source, name)
     if os.path.isfile(file):

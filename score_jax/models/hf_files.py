@@ -20,7 +20,7 @@ SINGLE = "model.safetensors"
 # other frameworks.
 _WANTED = ("*.json", "model*.safetensors", "*.jinja", "*.model", "*.txt")
 # What PEFT writes: weights that stand for nothing without a base model.
-_ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 _ADAPTER = re.compile(r"adapter_(config\.json|model.*\.(safetensors|bin))")
 # Where the hub's library puts a model: .../snapshots/<commit>.
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -148,9 +148,9 @@ def refuse_adapter(directory: str) -> None:
 
 def _base_model(directory: str) -> str:
   """The model that an adapter was trained on, to follow its file names."""
-  if not _has(directory, _ADAPTER_CONFIG):
+  if not _has(directory, ADAPTER_CONFIG):
     return ""
-  content = read_object(os.path.join(directory, _ADAPTER_CONFIG))
+  content = read_object(os.path.join(directory, ADAPTER_CONFIG))
   return f", of {content.get('base_model_name_or_path')!r}"
 
 

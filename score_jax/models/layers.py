@@ -1,6 +1,5 @@
 """The decoder's arithmetic as functions of arrays; no parameters live here."""
 
-from collections.abc import Callable
 import math
 from typing import NamedTuple
 
@@ -174,17 +173,6 @@ def attend(
   weights = weights.reshape(*grouped.shape[:3], -1)
   mixed = jnp.einsum("rnqs,rnsh->rnqh", weights, values)
   return mixed.reshape(queries.shape)
-
-
-def gated(
-    x: jax.Array,
-    gate: jax.Array,
-    up: jax.Array,
-    down: jax.Array,
-    activation: Callable[[jax.Array], jax.Array],
-) -> jax.Array:
-  """(activation(x gate) * (x up)) down; gate and up [D, F], down [F, D]."""
-  return (activation(x @ gate) * (x @ up)) @ down
 
 
 def positions_of(mask: jax.Array) -> jax.Array:

@@ -20,6 +20,7 @@ from score_jax import settings
 from score_jax.devices import sharding
 from score_jax.devices.sharding import Logical
 from score_jax.models import layers
+from score_jax.models import lora
 from score_jax.models import splash
 from score_jax.models import vocab
 from score_jax.models.config import ModelConfig
@@ -251,10 +252,7 @@ class Layer(nn.Module):
         is returned.
     """
     c = self.config
-    w = {
-        name: sharding.gather(self.param(name, init, shape), axes)
-        for name, (init, shape, axes) in _layer_parameters(c).items()
-    }
+    w = self._weights()
     context = _select(contexts, kind)
 
     def norm(x, name, axes=(-1,)):
@@ -263,7 +261,7 @@ class Layer(nn.Module):
       return layers.rms_norm(x, w[name], c.norm_eps, c.norm_offset, axes)
 
     def project(h, name):
-      heads = jnp.einsum("rtd,dnh->rnth", h, w[name])
+      heads = lora.project("rtd,dnh->rnth", h, w, name)
       if c.has_qkv_bias:
         heads = heads + w[f"{name}_bias"][None, :, None]
       return heads
@@ -288,15 +286,29 @@ class Layer(nn.Module):
     mixed = _attend(
         c, attention, kind.is_local, queries, keys, values, context.mask
     )
-    mixed = jnp.einsum("rnth,nhd->rtd", mixed, w["output"])
+    mixed = lora.project("rnth,nhd->rtd", mixed, w, "output")
     if c.has_output_bias:
       mixed = mixed + w["output_bias"][None, None]
     mixed = sharding.constrain(mixed, *_RESIDUAL)
     x = x + norm(mixed, "post_attention_norm")
     h = norm(x, "mlp_norm")
-    h = layers.gated(h, w["gate"], w["up"], w["down"], c.activation)
+    gate, up = (lora.project("rtd,df->rtf", h, w, n) for n in ("gate", "up"))
+    h = lora.project("rtf,fd->rtd", c.activation(gate) * up, w, "down")
     h = sharding.constrain(h, *_RESIDUAL)
     return x + norm(h, "post_mlp_norm"), cache
+
+  def _weights(self) -> dict[str, jax.Array]:
+    """Parameters by name, whole along fsdp; with factors that are given."""
+    weights = {
+        name: sharding.gather(self.param(name, init, shape), axes)
+        for name, (init, shape, axes) in _layer_parameters(self.config).items()
+    }
+    factors = {
+        name: sharding.gather(self.get_variable("params", name), axes)
+        for name, axes in _factor_axes(self.config).items()
+        if self.has_variable("params", name)
+    }
+    return weights | factors
 
 
 def _write(array: jax.Array, new: jax.Array, column: jax.Array) -> jax.Array:
@@ -358,6 +370,12 @@ def _layer_parameters(c: ModelConfig) -> dict[str, _Parameter]:
   return {name: _Parameter(*values) for name, values in parameters.items()}
 
 
+def _factor_axes(config: ModelConfig) -> dict[str, Logical]:
+  """Logical axes of one layer's factors."""
+  parameters = _layer_parameters(config)
+  return lora.logical_axes({n: p.logical for n, p in parameters.items()})
+
+
 def logical_axes(config: ModelConfig) -> Params:
   """Logical axes of every parameter, see `sharding.RULES`."""
   stack = {
@@ -370,6 +388,11 @@ def logical_axes(config: ModelConfig) -> Params:
       "layers": stack,
   }
   return axes if config.is_tied else axes | {"head": (None, "vocab")}
+
+
+def factor_axes(config: ModelConfig) -> Params:
+  """Logical axes of the factors of all layers, see `lora.Adapted`."""
+  return {n: (None, *axes) for n, axes in _factor_axes(config).items()}
 
 
 class Decoder(nn.Module):

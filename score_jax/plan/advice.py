@@ -58,7 +58,8 @@ def _changes(
     return text, dataclasses.replace(settings, **{group: part})
 
   mesh, train, rollout = settings.mesh, settings.train, settings.rollout
-  if train.reference == "device" and program != "reference":
+  is_kept = train.lora_rank is not None  # every update reads it then
+  if train.reference == "device" and program != "reference" and not is_kept:
     yield changed("train", reference="host")
   if train.moment_dtype == "float32":
     yield changed("train", moment_dtype="bfloat16")

@@ -32,7 +32,7 @@ ALIVE = {
     "update": (*_STATE, "gradients"),
 }
 
-# Residents that are arguments or results of a program.
+# Residents that are arguments or results of a program, beside the reference.
 _ITS_OWN = {
     "reshard": ("parameters", "sampler copy"),
     "prefill": ("sampler copy", "cache"),
@@ -40,7 +40,7 @@ _ITS_OWN = {
     "decode": ("sampler copy", "cache"),
     "turn": ("sampler copy", "cache"),
     "repeat": ("cache",),
-    "reference": ("reference",),
+    "reference": (),
     "update": ("parameters", "moments"),
 }
 
@@ -53,16 +53,18 @@ class Residents:
     bytes: bytes by name of the resident.
     is_reference_on_host: whether the reference policy waits in the host's
       memory, and is on the chips only for the program that reads it.
-    reads_reference: name of the program that reads the reference policy.
+    reference_readers: names of the programs that read the reference policy.
   """
 
   bytes: Mapping[str, int]
   is_reference_on_host: bool
-  reads_reference: str
+  reference_readers: tuple[str, ...]
 
   def alive(self, program: str) -> tuple[str, ...]:
     """Names of what lies on the chips while a program runs."""
-    is_away = self.is_reference_on_host and program != self.reads_reference
+    is_away = (
+        self.is_reference_on_host and program not in self.reference_readers
+    )
     return tuple(
         name for name in ALIVE[program] if not (name == "reference" and is_away)
     )
@@ -80,9 +82,9 @@ class Residents:
         read is left out: the larger figure counts.
       code_bytes: bytes of the code of all programs.
     """
-    its_own = _ITS_OWN[program.name]
-    if program.name == self.reads_reference == "update":
-      its_own += ("reference",)
+    its_own = set(_ITS_OWN[program.name])
+    if program.name in self.reference_readers:
+      its_own.add("reference")
     kept = sum(self.bytes[name] for name in its_own)
     beside = sum(
         self.bytes[name]

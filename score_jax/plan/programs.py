@@ -20,6 +20,7 @@ from score_jax.models import decoding
 from score_jax.models import hf
 from score_jax.models import placement
 from score_jax.models.config import ModelConfig
+from score_jax.models.lora import Policy
 from score_jax.models.placement import Placement
 from score_jax.plan.compiled import Program
 from score_jax.plan.compiled import compile_program
@@ -32,11 +33,11 @@ from score_jax.rollouts.sampler import Prompts
 from score_jax.rollouts.spec import ConversationSpec
 from score_jax.rollouts.spec import TokenIds
 from score_jax.settings import RunSettings
+from score_jax.training import adapt
 from score_jax.training import context
 from score_jax.training import optim
 from score_jax.training import phases as phases_lib
 from score_jax.training import reinforce
-from score_jax.training import scoring as scoring_lib
 from score_jax.training import train
 from score_jax.training.phases import RlPhase
 from score_jax.training.scoring import KL_ESTIMATORS
@@ -101,6 +102,22 @@ class Job:
     """The KL estimator of the run."""
     return KL_ESTIMATORS[self.settings.train.kl_estimator]
 
+  @property
+  def trained_shardings(self) -> Any:
+    """NamedSharding of everything that an update changes."""
+    train_settings = self.settings.train
+    return adapt.trained_shardings(train_settings, self.model, self.placement)
+
+  @property
+  def reference_readers(self) -> tuple[str, ...]:
+    """Names of the programs that read the reference policy."""
+    if self.settings.train.lora_rank is not None:
+      readers = ("reshard", "update")
+    else:
+      readers = () if self.estimator.needs_ref_logprobs else ("update",)
+    scores = ("reference",) if self.estimator.needs_ref_logprobs else ()
+    return readers + scores
+
 
 def make_job(
     settings: RunSettings, model: ModelConfig, devices: Sequence[Any]
@@ -160,14 +177,29 @@ def parameters(job: Job, dtype: str | jnp.dtype) -> Any:
   return _placed(_shapes(job.model), job.placement.params, jnp.dtype(dtype))
 
 
+def trained(job: Job) -> Any:
+  """Shapes of what an update changes: all parameters, or adapters."""
+  rank = job.settings.train.lora_rank
+  if rank is None:
+    return parameters(job, optim.PARAM_DTYPE)
+  return _placed(adapt.factor_shapes(job.model, rank), job.trained_shardings)
+
+
+def policy(job: Job) -> Policy:
+  """Shapes of the policy, in the layout of training."""
+  reference = parameters(job, job.compute_dtype)
+  return adapt.policy(job.settings.train, trained(job), reference)
+
+
 def train_state(job: Job, phase: RlPhase) -> train.TrainState:
-  """Shapes of a phase's training state: parameters and moments."""
+  """Shapes of a phase's training state: what is trained, and its moments."""
   optimizer = context.optimizer(phase.optimizer, job.settings.train)
-  params = parameters(job, optim.PARAM_DTYPE)
   shapes = jax.eval_shape(
-      lambda params: train.init_train_state(params, optimizer), params
+      lambda params: train.init_train_state(params, optimizer), trained(job)
   )
-  return _placed(shapes, train.state_shardings(optimizer, job.placement.params))
+  return _placed(
+      shapes, train.state_shardings(optimizer, job.trained_shardings)
+  )
 
 
 def batch(job: Job, phase: RlPhase) -> TrainBatch:
@@ -223,9 +255,7 @@ def residents(job: Job) -> Residents:
           "gradients": params,
       },
       is_reference_on_host=job.settings.train.reference == "host",
-      reads_reference=(
-          "reference" if job.estimator.needs_ref_logprobs else "update"
-      ),
+      reference_readers=job.reference_readers,
   )
 
 
@@ -306,8 +336,7 @@ def conversation_programs(
       return compile_program(name, program, args, mesh).outputs
     return compiled(name, program, *args)
 
-  trained = parameters(job, optim.PARAM_DTYPE)
-  copy = compiled("reshard", job.placement.copy, trained, ambient=None)
+  copy = compiled("reshard", job.placement.copy, policy(job), ambient=None)
   sampler.sample_messages(
       copy,
       job.model,
@@ -345,13 +374,13 @@ def update_program(job: Job, phase: RlPhase) -> Program:
   settings = job.settings
   scoring = context.scoring(settings, job.model, phase.num_attempts)
   update = train.make_train_step(
-      scoring_lib.make_loss_fn(phase.objective, job.estimator, scoring),
+      reinforce.make_loss_fn(settings.train, phase.objective, scoring),
       context.optimizer(phase.optimizer, settings.train),
       num_microbatches=settings.train.num_microbatches,
-      param_shardings=job.placement.params,
+      param_shardings=job.trained_shardings,
   )
   reference = None
-  if not job.estimator.needs_ref_logprobs:
+  if "update" in job.reference_readers:
     reference = parameters(job, job.compute_dtype)
   args = (train_state(job, phase), reference, batch(job, phase))
   return compile_program("update", update, args, job.placement.mesh)

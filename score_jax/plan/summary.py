@@ -1,6 +1,7 @@
 """A plan in words: on the terminal, and as JSON."""
 
 from collections.abc import Mapping
+import math
 from typing import Any
 
 from score_jax.output.progress import console
@@ -14,7 +15,9 @@ from score_jax.plan.memory import ALIVE
 from score_jax.plan.outcome import TIGHT
 from score_jax.plan.outcome import Plan
 from score_jax.plan.programs import TURN_TOKENS
+from score_jax.plan.programs import Job
 from score_jax.plan.topologies import GIB
+from score_jax.training import adapt
 
 
 def compiled_line(program: Program) -> str:
@@ -46,8 +49,8 @@ def _heading(plan: Plan) -> list[str]:
   settings = job.settings
   return [
       f"{settings.model.path}: {plan.num_parameters / 1e9:.2f} billion"
-      f" parameters, on {plan.where.name}: {plan.where.num_chips} chips of"
-      f" {chip.hbm_bytes / GIB:.2f} GiB (libtpu"
+      f" parameters{_adapters(job)}, on {plan.where.name}:"
+      f" {plan.where.num_chips} chips of {chip.hbm_bytes / GIB:.2f} GiB (libtpu"
       f" {topologies.compiler_version()})",
       f"mesh {_mesh_text(job.placement.mesh.shape)}; sampler"
       f" {_mesh_text(job.placement.sampler_mesh.shape)}",
@@ -56,6 +59,16 @@ def _heading(plan: Plan) -> list[str]:
       f" as {TURN_TOKENS}); {job.rows_at_once} sampled at once, updates by"
       f" {job.rows_per_microbatch} rows of {job.conversations.row_tokens}",
   ]
+
+
+def _adapters(job: Job) -> str:
+  """How many parameters are trained, where they are not all of them."""
+  rank = job.settings.train.lora_rank
+  if rank is None:
+    return ""
+  shapes = adapt.factor_shapes(job.model, rank).values()
+  count = sum(math.prod(shape.shape) for shape in shapes)
+  return f" (trained: {count / 1e6:.1f} million of adapters)"
 
 
 def _mesh_text(shape: Mapping[str, int]) -> str:

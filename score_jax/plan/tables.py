@@ -28,7 +28,8 @@ def resident_table(plan: Plan) -> rich.table.Table:
   for name, size in plan.residents.bytes.items():
     when = _WHEN.get(name, "always")
     if name == "reference" and plan.residents.is_reference_on_host:
-      when = f"{plan.residents.reads_reference}; else on the host"
+      readers = ", ".join(plan.residents.reference_readers)
+      when = f"{readers}; else on the host"
     table.add_row(name, f"{size / GIB:.2f}", when)
   return table
 

@@ -19,7 +19,7 @@ from score_jax import evaluate
 from score_jax.devices import distributed
 from score_jax.devices import sharding
 from score_jax.evaluate import votes
-from score_jax.models.transformer import Params
+from score_jax.models.lora import Policy
 from score_jax.output.progress import work_progress
 from score_jax.rollouts import rollout
 from score_jax.rollouts import sampler
@@ -34,7 +34,7 @@ from score_jax.types import Rollouts
 
 
 def own_attempts(
-    params: Params,
+    policy: Policy,
     collector: Collector,
     problems: Sequence[Problem],
     description: str | None = None,
@@ -42,7 +42,7 @@ def own_attempts(
   """Samples conversations in which the policy writes every attempt.
 
   Args:
-    params: the policy's parameters, in the layout of training.
+    policy: the policy, in the layout of training.
     collector: samples and grades the conversations.
     problems: N problems.
     description: name on the progress bar; None for no bar.
@@ -50,7 +50,7 @@ def own_attempts(
   Returns:
     Rollouts of each batch, of N problems together.
   """
-  copy = collector.placement.copy(params)
+  copy = collector.placement.copy(policy)
 
   def sample(batch: Sequence[Problem]) -> Rollouts:
     conversations = rollout.sample(copy, collector, batch, step=0)
@@ -91,7 +91,7 @@ class MoreAttempts:
 
 
 def test_time(
-    params: Params,
+    policy: Policy,
     collector: Collector,
     problems: Sequence[Problem],
     asked: MoreAttempts,
@@ -100,7 +100,7 @@ def test_time(
   """Measures what more attempts at test time buy.
 
   Args:
-    params: the policy's parameters.
+    policy: the policy.
     collector: for greedy conversations.
     problems: N problems.
     asked: how many attempts.
@@ -114,7 +114,7 @@ def test_time(
     the `temperature` and the `points` that `votes.compare` makes.
   """
   longer = collector.with_spec(collector.spec.greedy(asked.num_attempts))
-  greedy = own_attempts(params, longer, problems, description)
+  greedy = own_attempts(policy, longer, problems, description)
   pairs = evaluate.summarize_pairs(greedy)
   result = {"attempts": pairs, "curve": evaluate.attempt_curve(pairs)}
   if not asked.samples:
@@ -122,7 +122,7 @@ def test_time(
   # 2K samples: their first attempts are the parallel ones.
   spec = collector.spec.sampled(2 * asked.samples, 2, asked.temperature)
   sampled = sampled_attempts(
-      params,
+      policy,
       collector.with_spec(spec),
       problems,
       description and f"{description}: samples",
@@ -135,7 +135,7 @@ def test_time(
 
 
 def sampled_attempts(
-    params: Params,
+    policy: Policy,
     collector: Collector,
     problems: Sequence[Problem],
     description: str | None = None,
@@ -143,7 +143,7 @@ def sampled_attempts(
   """Samples several conversations of each problem.
 
   Args:
-    params: the policy's parameters, in the layout of training.
+    policy: the policy, in the layout of training.
     collector: for K conversations of each problem. A batch has about as many
       rows as the collector has problems per batch.
     problems: N problems.
@@ -160,11 +160,11 @@ def sampled_attempts(
   # A multiple of the parts that devices divide problems into.
   count = parts * max(1, collector.problems_per_batch // samples // parts)
   smaller = dataclasses.replace(collector, problems_per_batch=count)
-  return own_attempts(params, smaller, problems, description)
+  return own_attempts(policy, smaller, problems, description)
 
 
 def repairs(
-    params: Params,
+    policy: Policy,
     collector: Collector,
     problems: Sequence[Problem],
     first_attempts: Mapping[int, str],
@@ -173,7 +173,7 @@ def repairs(
   """Samples second attempts in conversations whose first attempt is given.
 
   Args:
-    params: the policy's parameters.
+    policy: the policy.
     collector: for conversations of two attempts, one of each problem.
     problems: N problems, each at most once.
     first_attempts: the given attempts by problem id, as a model writes them.
@@ -196,7 +196,7 @@ def repairs(
       problem.id: _attempt_ids(collector, problem, first_attempts[problem.id])
       for problem in problems
   }
-  copy = collector.placement.copy(params)
+  copy = collector.placement.copy(policy)
 
   def sample(batch: Sequence[Problem]) -> Rollouts:
     conversations = _sample_second(
@@ -254,7 +254,7 @@ def _attempt_ids(
 
 
 def _sample_second(
-    params: Params,
+    policy: Policy,
     collector: Collector,
     problems: Sequence[Problem],
     first: Sequence[Sequence[int]],
@@ -272,7 +272,7 @@ def _sample_second(
   _, second_spec = rollout.offline_specs(spec)
   with sharding.use(collector.placement.sampler_mesh):
     second = sampler.sample_messages(
-        params,
+        policy,
         collector.config,
         Prompts(tokens, mask, ids),
         turns=(),

@@ -3,6 +3,11 @@
 import dataclasses
 import functools
 
+import jax
+import jax.numpy as jnp
+
+from score_jax.models.lora import Adapted
+from score_jax.models.lora import Policy
 from score_jax.models.transformer import Params
 from score_jax.output.progress import console
 from score_jax.output.workdir import Workdir
@@ -10,6 +15,7 @@ from score_jax.report import tables
 from score_jax.run.run_log import RunLog
 from score_jax.training import checkpoint
 from score_jax.training import imitate
+from score_jax.training import optim
 from score_jax.training import reinforce
 from score_jax.training.checkpoint import Checkpointer
 from score_jax.training.context import RunContext
@@ -40,52 +46,51 @@ class PhaseRunner:
   log: RunLog
   base: Params
 
-  def run(self, phase: Phase, params: Params, first_step: int) -> Params:
+  def run(self, phase: Phase, policy: Policy, first_step: int) -> Policy:
     """Runs what is left of a phase, and leaves its end on disk.
 
     Args:
       phase: what is trained.
-      params: the policy's parameters. They are given up: their memory is used
+      policy: the policy. Arrays of its own are given up: their memory is used
         again.
       first_step: number of steps that earlier phases sampled.
 
     Returns:
-      The parameters at the end of the phase.
+      The policy at the end of the phase.
     """
     match phase:
       case RlPhase():
-        return self._reinforce(phase, params, first_step)
+        return self._reinforce(phase, policy, first_step)
       case SftPhase():
-        return self._imitate(phase, params, first_step)
+        return self._imitate(phase, policy, first_step)
 
   def _reinforce(
-      self, phase: RlPhase, params: Params, first_step: int
-  ) -> Params:
-    reference = self.base
-    if phase.reference != BASE:
-      like = checkpoint.abstract(params)
-      reference = self.context.frozen(self._end_of(phase.reference, like))
-    frozen = FrozenPolicies(self.base, reference)
+      self, phase: RlPhase, policy: Policy, first_step: int
+  ) -> Policy:
+    frozen = FrozenPolicies(self.base, self._reference(phase, policy))
     reinforcement = Reinforcement(self.context, phase, frozen, first_step)
-    state = reinforcement.init_state(params)
+    state = reinforcement.init_state(self._trained(policy))
     with Checkpointer(self.workdir.checkpoints(phase.name)) as checkpointer:
       if checkpointer.latest_step() is not None:
         state = checkpointer.restored(state)
         console.print(f"{phase.name}: continued from step {int(state.step)}")
       elif phase.steps:
-        self.log.start(phase, state.params, first_step)
+        self.log.start(phase, reinforcement.policy(state), first_step)
       state = reinforce.run(
           reinforcement,
           state,
           phase.steps,
           tables.phase_label(phase.name),
-          functools.partial(self._after_update, phase, checkpointer),
+          functools.partial(
+              self._after_update, phase, reinforcement, checkpointer
+          ),
       )
-    return state.params
+    return reinforcement.policy(state)
 
   def _after_update(
       self,
       phase: RlPhase,
+      reinforcement: Reinforcement,
       checkpointer: Checkpointer,
       done: int,
       state: TrainState,
@@ -95,25 +100,56 @@ class PhaseRunner:
     """Writes what an update has to show; saves and validates where due."""
     settings, is_last = self.context.settings, done == phase.steps
     is_due = is_last or done % settings.evaluation.every_steps == 0
-    self.log.step(phase, done, scalars, state.params if is_due else None)
+    validate = reinforcement.policy(state) if is_due else None
+    self.log.step(phase, done, scalars, validate)
     if done == 1 or done % settings.output.rollouts_every_steps == 0:
       self.log.sampled(f"{phase.name}_{done:06d}", rollouts)
     if is_last or done % settings.output.checkpoint_every_steps == 0:
       checkpointer.save(state)
 
+  def _reference(self, phase: RlPhase, policy: Policy) -> Params:
+    """The phase's reference policy, frozen."""
+    if isinstance(policy, Adapted):  # the same one, see `adapt.check_phases`
+      return policy.frozen
+    if self._trains_adapters and policy is not self.base:
+      return self.context.frozen(policy)
+    if phase.reference == BASE:
+      return self.base
+    like = _all_parameters(policy)
+    return self.context.frozen(self._end_of(phase.reference, like))
+
+  def _trained(self, policy: Policy) -> Params:
+    """What reinforcement learning trains of a policy; the rest is given up."""
+    if not self._trains_adapters:
+      return policy
+    if isinstance(policy, Adapted):
+      return policy.factors
+    self._give_up(policy)
+    return self.context.init_factors()
+
+  def _give_up(self, policy: Policy) -> None:
+    """Frees the memory of parameters that no other policy shares."""
+    if policy is not self.base and not isinstance(policy, Adapted):
+      checkpoint.delete(policy)
+
+  @property
+  def _trains_adapters(self) -> bool:
+    return self.context.settings.train.lora_rank is not None
+
   def _imitate(
-      self, phase: SftPhase, params: Params, first_step: int
+      self, phase: SftPhase, policy: Policy, first_step: int
   ) -> Params:
     """Runs a supervised phase, which leaves one checkpoint, at its end."""
     imitation = Imitation(self.context, phase, first_step)
-    label = tables.phase_label(phase.name)
+    label, like = tables.phase_label(phase.name), _all_parameters(policy)
     with Checkpointer(self.workdir.checkpoints(phase.name)) as checkpointer:
       if checkpointer.latest_step() is not None:
-        return checkpointer.restored(imitation.init_state(params)).params
-      rollouts = imitation.sample(params, f"{label}: sampling")
+        self._give_up(policy)
+        state = imitation.init_state(_zeros(like))
+        return checkpointer.restored(state).params
+      rollouts = imitation.sample(policy, f"{label}: sampling")
       self.log.sampled(f"{phase.name}_sampled", rollouts[0])
-      like = checkpoint.abstract(params)
-      checkpoint.delete(params)
+      self._give_up(policy)
       state = imitation.init_state(self._end_of(phase.start, like))
       chosen = imitation.select(rollouts)
       last = imitate.num_updates(phase, len(chosen))
@@ -134,3 +170,20 @@ class PhaseRunner:
       return self.context.load_base()
     with Checkpointer(self.workdir.checkpoints(name)) as checkpointer:
       return checkpointer.restore_params(like)
+
+
+def _all_parameters(policy: Policy) -> Params:
+  """Shapes and places of all parameters, in the type that is trained."""
+  params = policy.frozen if isinstance(policy, Adapted) else policy
+  return jax.tree.map(
+      lambda s: jax.ShapeDtypeStruct(
+          s.shape, jnp.dtype(optim.PARAM_DTYPE), sharding=s.sharding
+      ),
+      checkpoint.abstract(params),
+  )
+
+
+def _zeros(like: Params) -> Params:
+  return jax.tree.map(
+      lambda s: jnp.zeros(s.shape, s.dtype, device=s.sharding), like
+  )

@@ -14,9 +14,11 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from score_jax.devices import distributed
 from score_jax.models import hf
+from score_jax.models.lora import Policy
 from score_jax.models.transformer import Params
 from score_jax.output import files
 from score_jax.output import metrics
@@ -33,6 +35,8 @@ from score_jax.run.run_log import RunLog
 from score_jax.settings import RunSettings
 from score_jax.tasks.task import Task
 from score_jax.text import export as text_export
+from score_jax.training import adapt
+from score_jax.training import optim
 from score_jax.training import phases as phases_lib
 from score_jax.training.context import RunContext
 from score_jax.training.phases import BASE
@@ -48,13 +52,13 @@ class Outcome:
   Attributes:
     results: metrics of the base and after each phase, as in results.json.
     collector: collects greedy conversations as the run's evaluations do.
-    params: parameters of the trained policy.
+    policy: the trained policy.
     problems: the run's problems by split.
   """
 
   results: dict[str, Any]
   collector: Collector
-  params: Params
+  policy: Policy
   problems: Mapping[str, Sequence[Problem]]
 
 
@@ -95,24 +99,25 @@ def run_phases(
     ValueError: settings, task, model and devices do not go together, or the run
       directory holds another run.
   """
+  adapt.check_phases(settings.train, phases)
   context = preparation.open_run(settings, task, workdir)
   preparation.make_base(context, workdir)
   with _compiling(context, phases):
-    params = context.load_base()
-  _check_manifest(context, params, workdir)
+    policy = context.load_start()
+  _check_manifest(context, policy, workdir)
   with RunLog(context, workdir, phases) as log:
     results = {}
     if settings.warmup is not None:
       results[PRETRAINED] = log.test(PRETRAINED, context.load_pretrained())
-    results[BASE] = log.test(BASE, params)
-    runner = PhaseRunner(context, workdir, log, context.frozen(params))
+    results[BASE] = log.test(BASE, policy)
+    runner = PhaseRunner(context, workdir, log, context.frozen_base(policy))
     first_step = 0
     for phase in phases:
-      params = runner.run(phase, params, first_step)
+      policy = runner.run(phase, policy, first_step)
       first_step += phase.sampling_steps
-      results[phase.name] = log.test(phase.name, params)
-  _write_end(context, workdir, params, results)
-  return Outcome(results, log.collector, params, context.problems.splits)
+      results[phase.name] = log.test(phase.name, policy)
+  _write_end(context, workdir, policy, results)
+  return Outcome(results, log.collector, policy, context.problems.splits)
 
 
 def _check_manifest(
@@ -130,7 +135,7 @@ def _check_manifest(
 def _write_end(
     context: RunContext,
     workdir: Workdir,
-    params: Params,
+    policy: Policy,
     results: Mapping[str, Any],
 ) -> None:
   """Writes the trained policy, the results and the learning curves."""
@@ -139,7 +144,8 @@ def _write_end(
     hf.save(
         workdir.export,
         base.config,
-        params,
+        policy,
+        dtype=jnp.dtype(optim.PARAM_DTYPE),
         like=base.directory,
         write_format=functools.partial(
             text_export.write_format, base.tokenizer

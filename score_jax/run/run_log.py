@@ -8,7 +8,7 @@ from score_jax import evaluate
 from score_jax.devices import distributed
 from score_jax.evaluate import monitors
 from score_jax.evaluate.monitors import Notice
-from score_jax.models.transformer import Params
+from score_jax.models.lora import Policy
 from score_jax.output import conversations
 from score_jax.output import files
 from score_jax.output import metrics
@@ -65,17 +65,17 @@ class RunLog(contextlib.AbstractContextManager):
     if self._writer is not None:
       self._writer.close()
 
-  def start(self, phase: Phase, params: Params, first_step: int) -> None:
+  def start(self, phase: Phase, policy: Policy, first_step: int) -> None:
     """Writes the record of a phase before its first update, with validation.
 
     Args:
       phase: the phase that starts.
-      params: the policy's parameters.
+      policy: the policy.
       first_step: number of steps that earlier phases sampled.
     """
     rows = self._context.settings.rollout.rows
     self.step(
-        phase, 0, {"train/conversations": first_step * rows}, validate=params
+        phase, 0, {"train/conversations": first_step * rows}, validate=policy
     )
 
   def step(
@@ -83,7 +83,7 @@ class RunLog(contextlib.AbstractContextManager):
       phase: Phase,
       done: int,
       scalars: dict[str, float],
-      validate: Params | None = None,
+      validate: Policy | None = None,
   ) -> None:
     """Writes the scalars of an update.
 
@@ -114,12 +114,12 @@ class RunLog(contextlib.AbstractContextManager):
     rows = min(settings.output.rollouts_rows, settings.rollout.rows)
     self._conversations(name, [rollouts], range(rows))
 
-  def test(self, name: str, params: Params) -> dict[str, Any]:
+  def test(self, name: str, policy: Policy) -> dict[str, Any]:
     """Greedy metrics on all test problems; read from disk if they are there.
 
     Args:
-      name: name of the phase that `params` are the result of, or BASE.
-      params: the policy's parameters.
+      name: name of the phase that `policy` is the result of, or BASE.
+      policy: the policy.
 
     Returns:
       The metrics, see `evaluate.summarize`.
@@ -129,7 +129,7 @@ class RunLog(contextlib.AbstractContextManager):
     if found is not None:
       return found
     rollouts = protocols.own_attempts(
-        params,
+        policy,
         self.collector,
         self._context.problems.splits["test"],
         f"Evaluation of {tables.phase_label(name)}",
@@ -141,11 +141,11 @@ class RunLog(contextlib.AbstractContextManager):
       files.write_json(file, result)
     return result
 
-  def _validation(self, params: Params) -> dict[str, float]:
+  def _validation(self, policy: Policy) -> dict[str, float]:
     """Greedy metrics on some validation problems, by logged name."""
     count = self._context.settings.evaluation.validation_problems
     problems = self._context.problems.splits["validation"][:count]
-    rollouts = protocols.own_attempts(params, self.collector, problems)
+    rollouts = protocols.own_attempts(policy, self.collector, problems)
     values = evaluate.concatenate(evaluate.per_problem(r) for r in rollouts)
     return {f"validation/{k}": float(v.mean()) for k, v in values.items()}
 

@@ -374,6 +374,11 @@ class TrainSettings:
     remat: what the backward pass computes again, one of REMAT_POLICIES.
     moment_dtype: type of Adam's first moment, one of DTYPES.
     reference: where the reference policy waits, one of REFERENCE_PLACES.
+    lora_rank: rank of adapters that phases of reinforcement learning train
+      beside the reference policy, see `models.lora`; None to train all
+      parameters. Supervised phases train all of them always.
+    lora_alpha: adapters are scaled by lora_alpha / lora_rank; without a
+      meaning where lora_rank is None.
     shared_prefix: whether an update computes the prompt of a problem once, and
       not in each of its K rows. The numbers are the same; it is for one device
       and attention "xla".
@@ -386,15 +391,32 @@ class TrainSettings:
   remat: str
   moment_dtype: str
   reference: str
+  lora_rank: int | None
+  lora_alpha: float
   shared_prefix: bool
 
   def __post_init__(self):
-    check_positive(self, "num_microbatches", "logprob_chunk_tokens")
+    check_positive(
+        self, "num_microbatches", "logprob_chunk_tokens", "lora_alpha"
+    )
+    if self.lora_rank is not None:
+      check_positive(self, "lora_rank")
     check_choice(self, "remat", REMAT_POLICIES)
     check_choice(self, "moment_dtype", DTYPES)
     check_choice(self, "reference", REFERENCE_PLACES)
     check_choice(self, "kl_estimator", KL_ESTIMATORS)
     check_choice(self, "token_reduction", TOKEN_REDUCTIONS)
+    if self.lora_rank is not None and self.reference == "host":
+      raise ValueError(
+          "reference is 'host' with lora_rank"
+          f" {self.lora_rank}: adapters are trained beside the reference"
+          " policy, which every update reads; give reference 'device'"
+      )
+
+  @property
+  def lora_scale(self) -> float | None:
+    """Factor of the adapters' products; None where there are none."""
+    return self.lora_rank and self.lora_alpha / self.lora_rank
 
 
 @dataclasses.dataclass(frozen=True)

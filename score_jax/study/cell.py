@@ -156,7 +156,7 @@ def _self_refine(
 ) -> dict[str, Any]:
   """Metrics of Self-Refine with the base model; writes its conversations."""
   rollouts = self_refine.self_refine(
-      outcome.params,
+      outcome.policy,
       outcome.collector,
       outcome.problems["test"],
       settings.feedback_prompt,
@@ -172,7 +172,7 @@ def _self_refine(
 def _test_time(outcome: Outcome, settings: TestTimeSettings) -> dict[str, Any]:
   """Greedy accuracy of several attempts, and votes of sampled ones."""
   numbers, _, sampled = protocols.test_time(
-      outcome.params,
+      outcome.policy,
       outcome.collector,
       outcome.problems["test"][: settings.problems],
       MoreAttempts(

@@ -32,13 +32,14 @@ from score_jax.settings import TrainSettings
 from score_jax.tasks.task import Task
 from score_jax.text import tokenization
 from score_jax.text.tokenization import ConversationTokenizer
+from score_jax.training import adapt
 from score_jax.training import optim
 from score_jax.training.phases import Phase
 from score_jax.training.scoring import TOKEN_REDUCTIONS
 from score_jax.training.scoring import Scoring
 
 # Streams of random numbers of a run, folded into its seed.
-_TRAINING, _EVALUATION, TINY_BASE, _WARMUP = 0, 1, 2, 3
+_TRAINING, _EVALUATION, TINY_BASE, _WARMUP, _ADAPTERS = range(5)
 
 
 def run_key(settings: RunSettings, stream: int) -> jax.Array:
@@ -239,6 +240,24 @@ class RunContext:
     """How conversations of `num_attempts` attempts are scored."""
     return scoring(self.settings, self.base.config, num_attempts)
 
+  @functools.cached_property
+  def trained_shardings(self) -> Params | None:
+    """Where what reinforcement learning trains lies; None without a mesh."""
+    train, model = self.settings.train, self.base.config
+    return adapt.trained_shardings(train, model, self.placement)
+
+  def init_factors(self) -> Params:
+    """Factors of adapters that change nothing yet."""
+    key = run_key(self.settings, _ADAPTERS)
+    train, model = self.settings.train, self.base.config
+    return adapt.init_factors(key, train, model, self.placement)
+
+  def load_start(self) -> Params:
+    """The base model's parameters, as the first phase takes them."""
+    if self.settings.train.lora_rank is None:
+      return self.load_base()
+    return self.load_frozen()
+
   def load_base(self) -> Params:
     """The base model's parameters, in the type that is trained."""
     return self._load(self.base.directory, jnp.dtype(optim.PARAM_DTYPE))
@@ -276,6 +295,15 @@ class RunContext:
     if self.settings.train.reference == "host":
       result = placement_lib.to_memory(result, "pinned_host")
     return result
+
+  def frozen_base(self, params: Params) -> Params:
+    """The base model, frozen: what `load_start` gives, or a copy of it.
+
+    Adapters leave it as it is; training all parameters donates it.
+    """
+    if self.settings.train.lora_rank is None:
+      return self.frozen(params)
+    return params
 
   def on_device(self, params: Params) -> Params:
     """A frozen policy, moved to the devices where it waits on the host."""

@@ -9,6 +9,7 @@ from score_jax import losses
 from score_jax import policy
 from score_jax.devices import distributed
 from score_jax.devices import sharding
+from score_jax.models.lora import Policy
 from score_jax.models.transformer import Params
 from score_jax.output.progress import work_progress
 from score_jax.text import tokenization
@@ -83,7 +84,7 @@ class Imitation:
     steps = self._first_step + self._phase.sampling_steps
     return steps * self._context.settings.rollout.rows
 
-  def sample(self, params: Params, description: str) -> list[Rollouts]:
+  def sample(self, policy: Policy, description: str) -> list[Rollouts]:
     """Samples and grades the phase's conversations; one Rollouts per step."""
     collector = self._context.training_collector(self._phase)
     rollouts = []
@@ -91,7 +92,7 @@ class Imitation:
       for step in range(self._phase.sampling_steps):
         rollouts.append(
             reinforce.sample_step(
-                self._context, collector, params, self._first_step + step
+                self._context, collector, policy, self._first_step + step
             )
         )
         advance()

@@ -14,12 +14,16 @@ from score_jax.devices import distributed
 from score_jax.devices import sharding
 from score_jax.evaluate import grade_shares
 from score_jax.evaluate import repeat_shares
+from score_jax.models.lora import Policy
 from score_jax.models.transformer import Params
+from score_jax.objectives import Objective
 from score_jax.output.progress import TrainProgress
 from score_jax.rollouts import prefixes
 from score_jax.rollouts import problems as problems_lib
 from score_jax.rollouts import rollout
 from score_jax.rollouts.rollout import Collector
+from score_jax.settings import TrainSettings
+from score_jax.training import adapt
 from score_jax.training import context as context_lib
 from score_jax.training import scoring as scoring_lib
 from score_jax.training import train
@@ -27,6 +31,7 @@ from score_jax.training.context import RunContext
 from score_jax.training.phases import RlPhase
 from score_jax.training.scoring import KL_ESTIMATORS
 from score_jax.training.scoring import Scoring
+from score_jax.training.train import LossFn
 from score_jax.training.train import TrainState
 from score_jax.types import Conversations
 from score_jax.types import Prefix
@@ -109,29 +114,36 @@ class Reinforcement:
     self._collector = context.training_collector(phase)
     self._num_offline = phase.num_offline(settings.rollout.problems_per_step)
     self._base_copy = None
+    # Where the batch has its scores, only adapters are trained beside it.
+    self._reads_reference = (
+        not self._estimator.needs_ref_logprobs
+        or settings.train.lora_rank is not None
+    )
     self._scoring = context.scoring(phase.num_attempts)
     self._ref_logprobs = make_ref_logprobs(
         self._scoring, settings.train.num_microbatches
     )
     optimizer = context_lib.optimizer(phase.optimizer, settings.train)
+    places = context.trained_shardings
     self._init = functools.partial(
-        train.init_train_state,
-        optimizer=optimizer,
-        param_shardings=context.placement.params,
+        train.init_train_state, optimizer=optimizer, param_shardings=places
     )
     self._update = train.make_train_step(
-        scoring_lib.make_loss_fn(
-            phase.objective, self._estimator, self._scoring
-        ),
+        make_loss_fn(settings.train, phase.objective, self._scoring),
         optimizer,
         num_microbatches=settings.train.num_microbatches,
-        param_shardings=context.placement.params,
+        param_shardings=places,
     )
 
-  def init_state(self, params: Params) -> TrainState:
-    """A state with a fresh optimizer; its first update donates `params`."""
+  def init_state(self, trained: Params) -> TrainState:
+    """A state with a fresh optimizer; its first update donates `trained`."""
     with sharding.use(self._context.placement.mesh):
-      return self._init(params)
+      return self._init(trained)
+
+  def policy(self, state: TrainState) -> Policy:
+    """The policy of a state; it shares the state's arrays."""
+    settings = self._context.settings.train
+    return adapt.policy(settings, state.params, self._frozen.reference)
 
   def step(
       self, state: TrainState, step: int
@@ -149,7 +161,7 @@ class Reinforcement:
       FloatingPointError: loss or gradient is not finite.
     """
     started = time.perf_counter()
-    conversations = self._sample(state.params, self._first_step + step)
+    conversations = self._sample(self.policy(state), self._first_step + step)
     sampled = time.perf_counter()
     with sharding.use(self._context.placement.mesh):
       # Dispatched before grading: the device scores while the host grades.
@@ -158,8 +170,7 @@ class Reinforcement:
       rollouts = rollout.grade(self._context.task, conversations)
       graded = time.perf_counter()
       batch = self._make_batch(prefix, rows, rollouts.rewards, score)
-      # Where the batch has its scores, the loss does not read it.
-      reference = None if score is not None else self._reference()
+      reference = self._reference() if self._reads_reference else None
       state, metrics = self._update(state, reference, batch)
     metrics = {k: float(v) for k, v in distributed.to_host(metrics).items()}
     times = StepTimes(
@@ -172,24 +183,28 @@ class Reinforcement:
     total = (self._first_step + step + 1) * len(conversations.tokens)
     return state, rollouts, scalars | {"train/conversations": total}
 
-  def _sample(self, params: Params, step: int) -> Conversations:
+  def _sample(self, policy: Policy, step: int) -> Conversations:
     """A step's conversations; the first problems may have offline attempts."""
     problems = step_problems(self._context, step)
     copy, count = self._context.placement.copy, self._num_offline
-    policy = copy(params)
+    sampler_copy = copy(policy)
     if not count:
-      return rollout.sample(policy, self._collector, problems, step)
+      return rollout.sample(sampler_copy, self._collector, problems, step)
     if self._base_copy is None:
       base = self._context.on_device(self._frozen.base)
       self._base_copy = copy(base)
     parts = [
         rollout.sample(
-            policy, self._collector, problems[:count], step, self._base_copy
+            sampler_copy,
+            self._collector,
+            problems[:count],
+            step,
+            self._base_copy,
         )
     ]
     if count < len(problems):
       parts.append(
-          rollout.sample(policy, self._collector, problems[count:], step)
+          rollout.sample(sampler_copy, self._collector, problems[count:], step)
       )
     return rollout.concatenate(parts)
 
@@ -251,6 +266,15 @@ class Reinforcement:
     return self._context.on_device(self._frozen.reference)
 
 
+def make_loss_fn(
+    settings: TrainSettings, objective: Objective, scoring: Scoring
+) -> LossFn:
+  """Makes the loss of a phase's updates, of what is trained."""
+  estimator = KL_ESTIMATORS[settings.kl_estimator]
+  loss_fn = scoring_lib.make_loss_fn(objective, estimator, scoring)
+  return adapt.of_trained(settings, loss_fn)
+
+
 def make_ref_logprobs(scoring: Scoring, num_microbatches: int):
   """Makes the program that scores rows under the reference policy.
 
@@ -282,18 +306,18 @@ def step_problems(context: RunContext, step: int) -> list[Problem]:
 
 
 def sample_step(
-    context: RunContext, collector: Collector, params: Params, step: int
+    context: RunContext, collector: Collector, policy: Policy, step: int
 ) -> Rollouts:
   """Samples and grades a policy's conversations on the problems of a step.
 
   Args:
     context: the run's context.
     collector: samples and grades the conversations.
-    params: the policy's parameters, in the layout of training.
+    policy: the policy, in the layout of training.
     step: number of the step, over all phases.
   """
   conversations = rollout.sample(
-      context.placement.copy(params),
+      context.placement.copy(policy),
       collector,
       step_problems(context, step),
       step,

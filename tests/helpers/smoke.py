@@ -67,6 +67,8 @@ SETTINGS = {
         "remat": "none",
         "moment_dtype": "float32",
         "reference": "device",
+        "lora_rank": None,
+        "lora_alpha": 4.0,
         "shared_prefix": False,
     },
     "stage1": {

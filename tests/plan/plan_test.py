@@ -135,7 +135,7 @@ class ResidentsTest(parameterized.TestCase):
             "gradients": 32,
         },
         is_reference_on_host=False,
-        reads_reference="reference",
+        reference_readers=("reference",),
     )
     totals = {name: found.total(name) for name in memory.ALIVE}
     expected = {
@@ -162,7 +162,7 @@ class ResidentsTest(parameterized.TestCase):
         "update": 35,
     }
     self.assertEqual(totals, expected)
-    exact = dataclasses.replace(away, reads_reference="update")
+    exact = dataclasses.replace(away, reference_readers=("update",))
     self.assertEqual(exact.total("update"), 39)
 
   @parameterized.parameters(
@@ -184,7 +184,7 @@ class ResidentsTest(parameterized.TestCase):
             "gradients": 32,
         },
         is_reference_on_host=False,
-        reads_reference="reference",
+        reference_readers=("reference",),
     )
     program = Program(name, MatmulFlops(), 0.0, memory=taken)
     self.assertEqual(found.peak(program, 1000), 1000 + expected)
@@ -192,7 +192,47 @@ class ResidentsTest(parameterized.TestCase):
   def test_who_reads_the_reference(self):
     for estimator, program in (("k2", "reference"), ("exact", "update")):
       found = programs.residents(job(train={"kl_estimator": estimator}))
-      self.assertEqual(found.reads_reference, program)
+      self.assertEqual(found.reference_readers, (program,))
+
+  def test_of_adapters_by_hand(self):
+    whole = programs.residents(job()).bytes
+    found = programs.residents(job(train={"lora_rank": 2}))
+    # Two layers, rank 2; D over 4 devices, heads and F over 2.
+    with_queries = 256 // 4 + 4 // 2 * 128  # as many with F
+    with_keys = 256 // 4 + 2 // 2 * 128
+    part = 2 * 2 * (5 * with_queries + 2 * with_keys)
+    self.assertEqual(found.bytes["parameters"], 4 * part)
+    self.assertEqual(found.bytes["gradients"], 4 * part)
+    self.assertEqual(found.bytes["moments"], 2 * 4 * part + 8)
+    for name in ("reference", "sampler copy", "cache"):
+      self.assertEqual(found.bytes[name], whole[name])
+
+  @parameterized.parameters(
+      ("k2", ("reshard", "update", "reference")),
+      ("exact", ("reshard", "update")),
+  )
+  def test_adapters_are_beside_the_reference(self, estimator, programs_):
+    train = {"kl_estimator": estimator, "lora_rank": 2}
+    found = programs.residents(job(train=train))
+    self.assertEqual(found.reference_readers, programs_)
+    # An argument of the copy: it does not count twice.
+    copied = Program(
+        "reshard", MatmulFlops(), 0.0, memory=Memory(0, 0, 0, 0, 0)
+    )
+    self.assertEqual(
+        found.peak(copied, 0),
+        sum(found.bytes[n] for n in memory.ALIVE["reshard"]),
+    )
+    kept = found.bytes["reference"] + found.bytes["parameters"]
+    kept += found.bytes["sampler copy"]
+    taken = dataclasses.replace(copied, memory=Memory(kept + 5, 0, 0, 0, 0))
+    self.assertEqual(found.peak(taken, 0), found.bytes["moments"] + kept + 5)
+
+  def test_the_reference_of_adapters_is_not_sent_to_the_host(self):
+    for rank, is_advised in ((None, True), (2, False)):
+      changes = advice._changes(settings(train={"lora_rank": rank}), "update")
+      texts = [text for text, _ in changes]
+      self.assertEqual("--config.train.reference=host" in texts, is_advised)
 
 
 class JobTest(parameterized.TestCase):

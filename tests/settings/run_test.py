@@ -42,6 +42,11 @@ class SettingsTest(parameterized.TestCase):
     self.assertEqual(settings.stage2.objective["bonus_coef"], 3.0)
     self.assertEqual(settings.stage1.optimizer.warmup_steps, 1)
 
+  @parameterized.parameters((None, None), (2, 2.0), (8, 0.5))
+  def test_adapters_are_scaled_by_alpha_over_rank(self, rank, expected):
+    settings = _read(smoke.settings(train__lora_rank=rank))
+    self.assertEqual(settings.train.lora_scale, expected)
+
   def test_integers_are_taken_as_floats(self):
     _, stage2 = _objectives(smoke.settings(stage2__objective__bonus_coef=10))
     self.assertIsInstance(stage2.bonus_coef, float)
@@ -155,6 +160,16 @@ class SettingsTest(parameterized.TestCase):
       ({"train__kl_estimator": "k3"}, "'k3', expected one of k1_in_reward"),
       ({"train__token_reduction": "max"}, "expected one of sum, mean"),
       ({"train__num_microbatches": 3}, "is 8 rows, .*num_microbatches 3"),
+      (
+          {"train__lora_rank": 0},
+          "^config.train: lora_rank is 0, expected above",
+      ),
+      ({"train__lora_rank": 2.5}, "lora_rank is 2.5 of type float, expected a"),
+      ({"train__lora_alpha": 0.0}, "lora_alpha is 0.0, expected above 0"),
+      (
+          {"train__lora_rank": 4, "train__reference": "host"},
+          "'host' with lora_rank 4: .*give reference 'device'",
+      ),
       (
           {"train__shared_prefix": True, "train__num_microbatches": 8},
           "shared_prefix is True and .*_step 4 is not .*num_microbatches 8",
