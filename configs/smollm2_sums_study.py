@@ -32,7 +32,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.method = create(
       sft=create(
           star_iterations=3,  # rounds of sampling and fine-tuning; the paper's
-          steps=20,  # updates of a round; Pair-SFT takes one epoch
+          steps=8,  # updates of a round; Pair-SFT takes one epoch
           batch_size=32,  # conversations
           optimizer=create(
               learning_rate=2e-5,
@@ -46,10 +46,15 @@ def get_config() -> ml_collections.ConfigDict:
       ),
       corrections_per_attempt=2,  # K2 of score_k2, whose K1 is K / 2
       stage1b_steps=10,  # updates, out of Stage II's
+      # Remedies against copying: score_corrections, score_entropy,
+      # score_interleaved. See docs/copying.md.
+      broken_coef=0.5,  # price of a broken answer; a corrected one earns 1
+      entropy_coef=0.05,  # per nat of second attempts in Stage I
+      interleaved_rounds=2,  # of Stage I and Stage II; the paper's, version 1
   )
 
   config.test_time = None
 
-  config.workers = 1  # a cell uses all cores
+  config.workers = 0  # as many as cores and memory allow
   config.cell_memory_gb = 8.0
   return config.lock()
