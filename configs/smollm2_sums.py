@@ -64,8 +64,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.task = create(
       name="column_addition",
       num_digits=3,
-      num_test=500,  # problems, used for the reported numbers alone
-      num_validation=64,
+      num_test=600,  # problems, used for the reported numbers alone
+      num_validation=96,
       num_train=20_000,
       seed=11,  # of the problems; the same for every run
   )
