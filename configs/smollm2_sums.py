@@ -81,7 +81,7 @@ def get_config() -> ml_collections.ConfigDict:
       num_prompt_buckets=1,
       long_prompts="error",  # or "drop": left out, and counted
       # Of the two attempts, EOS included: the sum; its columns and the sum.
-      max_new_tokens=(5, 14),
+      max_new_tokens=(5, 26),
       temperature=1.0,
       done_check_steps=2,  # decode steps between two checks for the end
   )

@@ -93,9 +93,11 @@ class ColumnAdditionTask:
     """The sum alone; from the second attempt on, its columns and the sum."""
     if attempt == 1:
       return problem.answer
-    first, second = (int(n) for n in _NUMBER.findall(problem.question))
-    sums = column_sums(first, second, self.num_digits)
-    return " ".join([*map(str, sums), problem.answer])
+    first, second = _NUMBER.findall(problem.question)
+    columns = [
+        f"{a}+{b}={int(a) + int(b)}" for a, b in zip(first, second, strict=True)
+    ]
+    return " ".join([*columns, problem.answer])
 
   def grade(
       self, problems: Sequence[Problem], completions: Sequence[str]
@@ -121,33 +123,26 @@ class ColumnAdditionTask:
       drawn = rng.integers(10**self._places, 10**self.num_digits, (_DRAWS, 2))
       pairs |= dict.fromkeys(map(tuple, drawn.tolist()))
     return tuple(
-        _problem(i, first, second, self.num_digits)
+        _problem(i, first, second)
         for i, (first, second) in enumerate(itertools.islice(pairs, total))
     )
 
 
-def column_sums(first: int, second: int, num_digits: int) -> list[int]:
-  """Sums of the columns from the first digit on, without carries."""
-  powers = [10**place for place in reversed(range(num_digits))]
-  return [first // power % 10 + second // power % 10 for power in powers]
-
-
-def num_carries(sums: Sequence[int]) -> int:
-  """Number of columns that pass a carry on."""
+def num_carries(first: int, second: int) -> int:
+  """Number of columns of a sum that pass a carry on."""
   carry, count = 0, 0
-  for column in reversed(sums):
-    carry = (column + carry) // 10
-    count += carry
+  while first or second:
+    carry = (first % 10 + second % 10 + carry) // 10
+    first, second, count = first // 10, second // 10, count + carry
   return count
 
 
-def _problem(id: int, first: int, second: int, num_digits: int) -> Problem:
-  carries = num_carries(column_sums(first, second, num_digits))
+def _problem(id: int, first: int, second: int) -> Problem:
   return Problem(
       id=id,
       question=f"What is {first} + {second}?",
       answer=str(first + second),
-      difficulty=f"{carries} carries",
+      difficulty=f"{num_carries(first, second)} carries",
   )
 
 
