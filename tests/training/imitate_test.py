@@ -18,20 +18,9 @@ from score_jax.output.workdir import Workdir
 from score_jax.run import recipe
 from score_jax.study import methods
 from score_jax.study.settings import StudySettings
-from score_jax.tasks.addition import AdditionTask
 from score_jax.training import imitate
-from score_jax.types import Grade
+from tests.helpers import lottery
 from tests.helpers import smoke
-
-
-class _Lottery(AdditionTask):
-  """Grades by characters, so that any model is right now and then."""
-
-  def grade(self, problems, completions):
-    return [
-        Grade(sum(map(ord, text)) % 3 == 0, "correct", text)
-        for text in completions
-    ]
 
 
 def _study(**overrides):
@@ -46,10 +35,6 @@ def _study(**overrides):
   config["method"]["sft"] |= {"steps": 16, "batch_size": 8}
   config["method"]["sft"]["optimizer"]["learning_rate"] = 1e-2
   return settings_lib.from_mapping(StudySettings, config), config["run"]
-
-
-def _task(settings):
-  return _Lottery(**{k: v for k, v in settings.task.items() if k != "name"})
 
 
 @pytest.mark.slow
@@ -72,7 +57,7 @@ class SftTest(parameterized.TestCase):
     workdir = Workdir(path, cls.config)
     run = cls.settings.run
     phases = methods.METHODS[name].recipe(cls.settings)
-    return recipe.run_phases(run, _task(run), workdir, phases)
+    return recipe.run_phases(run, lottery.make_task(run.task), workdir, phases)
 
   def _records(self, name):
     return metrics.read_metrics(self.root / name / "metrics.jsonl")
