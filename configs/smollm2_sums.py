@@ -5,10 +5,10 @@
       --output=models/smollm2-135m
   python -m experiments.run --config=configs/smollm2_sums.py
 
-Problems: "What is 12 + 45 + 8?", sums of two or three numbers. A first attempt
-has room for the sum alone; a second one may write the totals on the way. A
-warm-up teaches the pretrained model both, and mostly to repeat its first answer
-in the second: that working it out pays is left to reinforcement learning.
+Problems: "What is 964 + 494?". A first attempt has room for the sum alone; a
+second one may write the sums of the columns down first. A warm-up teaches the
+pretrained model both, and mostly to repeat its first answer in the second: that
+working it out pays is left to reinforcement learning to find.
 """
 
 import ml_collections
@@ -62,12 +62,11 @@ def get_config() -> ml_collections.ConfigDict:
   config.attention = "xla"  # or "splash", kernels for TPUs
 
   config.task = create(
-      name="running_sums",
-      max_terms=3,
-      max_term=99,
+      name="column_addition",
+      num_digits=3,
       num_test=600,  # problems, used for the reported numbers alone
       num_validation=96,
-      num_train=6000,
+      num_train=20_000,
       seed=11,  # of the problems; the same for every run
   )
 
@@ -78,11 +77,11 @@ def get_config() -> ml_collections.ConfigDict:
       num_attempts=2,
       corrections_per_attempt=1,  # K2: second attempts behind the same first
       offline_first_attempt_fraction=0.0,  # of problems: the base's, untrained
-      max_prompt_tokens=44,
+      max_prompt_tokens=42,
       num_prompt_buckets=1,
       long_prompts="error",  # or "drop": left out, and counted
-      # Of the two attempts, EOS included: the sum; the totals up to it.
-      max_new_tokens=(4, 8),
+      # Of the two attempts, EOS included: the sum; its columns and the sum.
+      max_new_tokens=(5, 14),
       temperature=1.0,
       done_check_steps=2,  # decode steps between two checks for the end
   )
