@@ -24,7 +24,7 @@ from score_jax.training import lessons as lessons_lib
 from score_jax.training.checkpoint import Checkpointer
 from score_jax.training.context import RunContext
 from score_jax.training.lessons import Lesson
-from score_jax.training.lessons import Teacher
+from score_jax.training.teacher import Teacher
 from score_jax.training.train import TrainState
 
 

@@ -1,4 +1,4 @@
-"""Tests of score_jax.run.warmup and score_jax.training.lessons."""
+"""Tests of run.warmup, training.lessons and training.teacher."""
 
 import dataclasses
 import pathlib
@@ -22,6 +22,7 @@ from score_jax.run import recipe
 from score_jax.run import tiny_base
 from score_jax.tasks import make
 from score_jax.training import lessons
+from score_jax.training.teacher import Teacher
 from tests.helpers import smoke
 
 _OPTIMIZER = {"learning_rate": 3e-3, "warmup_steps": 1, "max_grad_norm": 1.0}
@@ -159,14 +160,14 @@ class WarmupTest(parameterized.TestCase):
     context, workdir = self._open("whole")
     preparation.make_base(context, workdir)
     context, workdir = self._open("broken")
-    step = lessons.Teacher.step
+    step = Teacher.step
 
     def cut_off(teacher, state, number):
       if teacher.name == "corrections" and number == 3:
         raise KeyboardInterrupt
       return step(teacher, state, number)
 
-    with mock.patch.object(lessons.Teacher, "step", cut_off):
+    with mock.patch.object(Teacher, "step", cut_off):
       with self.assertRaises(KeyboardInterrupt):
         preparation.make_base(context, workdir)
     self.assertFalse(workdir.base.exists())
