@@ -96,7 +96,7 @@ def get_config() -> ml_collections.ConfigDict:
       reference="device",
       lora_rank=placeholder(int),  # of adapters; None trains all parameters
       lora_alpha=16.0,  # adapters are scaled by lora_alpha / lora_rank
-      shared_prefix=True,  # an update computes the prompt of K rows once
+      shared_prefix=False,  # the published table is of whole rows
   )
 
   config.stage1 = create(
