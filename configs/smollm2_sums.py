@@ -39,7 +39,7 @@ def get_config() -> ml_collections.ConfigDict:
           ),
       ),
       corrections=create(
-          steps=24,
+          steps=60,
           batch_size=32,
           optimizer=create(
               learning_rate=1e-4, warmup_steps=5, max_grad_norm=1.0
