@@ -1,7 +1,9 @@
 """Strict settings for all tests, made before JAX starts."""
 
 import atexit
+import gc
 import os
+import pathlib
 import shutil
 import tempfile
 
@@ -47,6 +49,26 @@ def without_kept_programs():
   yield
   jax.config.update("jax_enable_compilation_cache", True)
   compilation_cache.reset_cache()
+
+
+# Linux allows a process 65,530 mappings of memory; a compiled program has some.
+_MANY_MAPPINGS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bounded_programs():
+  """Gives up a process's programs when they are many.
+
+  All of a session's would need more mappings than there may be, and reading the
+  next one from disk would end the process.
+  """
+  yield
+  mappings = pathlib.Path("/proc/self/maps")
+  if not mappings.exists():  # not Linux
+    return
+  if mappings.read_bytes().count(b"\n") > _MANY_MAPPINGS:
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session", autouse=True)
