@@ -5,8 +5,8 @@
 
 The run is that of configs/smollm2_sums.py, which says what it needs. All cells
 start from one base model: the warm-up has a seed of its own. The two stages of
-SCoRe set the number of conversations that every method samples. README.md has
-the time that it took, and the table.
+SCoRe set the number of conversations that every method samples. It has not been
+run.
 """
 
 import ml_collections
