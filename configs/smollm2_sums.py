@@ -11,8 +11,8 @@ pretrained model both, and mostly to repeat its first answer in the second: that
 working it out pays is left to reinforcement learning to find.
 
 Measured so far: the first two lessons, 9 and 22 s an update on two busy cores,
-7 GB. The skill of the second lesson comes slowly; see docs/head_room.md for what
-was tried, and README.md for what has not been run.
+7 GB. The skill of the second lesson comes slowly; docs/head_room.md has what
+was tried, and README.md what has not been run.
 """
 
 import ml_collections
