@@ -51,6 +51,15 @@ def without_kept_programs():
   compilation_cache.reset_cache()
 
 
+@pytest.fixture(scope="module")
+def quick_compilation():
+  """For modules whose programs run once: compiling them is what takes time."""
+  before = jax.config.read("jax_disable_most_optimizations")
+  jax.config.update("jax_disable_most_optimizations", True)
+  yield
+  jax.config.update("jax_disable_most_optimizations", before)
+
+
 # Linux allows a process 65,530 mappings of memory; a compiled program has some.
 _MANY_MAPPINGS = 20_000
 

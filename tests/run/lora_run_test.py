@@ -28,6 +28,8 @@ from tests.helpers import lottery
 from tests.helpers import smoke
 from tests.helpers import smoke_study
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 _STEPS = 2
 _CHANGES = {
     "train__lora_rank": 2,

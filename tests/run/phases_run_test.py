@@ -19,6 +19,8 @@ from score_jax.tasks import make
 from tests.helpers import smoke
 from tests.helpers import smoke_study
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.mark.slow
 class PhasesRunTest(absltest.TestCase):

@@ -25,6 +25,8 @@ from score_jax.training import lessons
 from score_jax.training.teacher import Teacher
 from tests.helpers import smoke
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 _OPTIMIZER = {"learning_rate": 3e-3, "warmup_steps": 1, "max_grad_norm": 1.0}
 _WARMUP = {
     "seed": 5,

@@ -22,6 +22,8 @@ from score_jax.training import imitate
 from tests.helpers import lottery
 from tests.helpers import smoke
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def _study(**overrides):
   config = json.loads(tiny_study.get_config().to_json())
