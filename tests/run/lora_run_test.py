@@ -143,7 +143,7 @@ class LoraRunTest(parameterized.TestCase):
     )
 
   # Also across the switch of stages.
-  @parameterized.parameters(1, 2, 3)
+  @parameterized.parameters(1, 3)  # in Stage I, and in Stage II
   def test_an_interrupted_run_ends_bit_for_bit_the_same(self, steps):
     path = self.root / f"interrupted_{steps}"
     step, left = reinforce.Reinforcement.step, [steps]
