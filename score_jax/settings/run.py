@@ -505,6 +505,8 @@ class RunSettings:
           "warmup prepares a pretrained model and tiny_model makes its own"
           " lessons: set warmup to None, or give a model"
       )
+    if self.warmup is not None:
+      self._check_lessons(self.warmup)
     rows = self.rollout.rows
     if rows % self.train.num_microbatches:
       raise ValueError(
@@ -535,3 +537,12 @@ class RunSettings:
           f" {problems} is not divisible by train.num_microbatches {pieces},"
           f" pieces of whole problems: {advice}, or change one of the two"
       )
+
+  def _check_lessons(self, warmup: WarmupSettings) -> None:
+    for name in ("answers", "corrections", "habit"):
+      size = vars(warmup)[name].batch_size
+      if size % self.train.num_microbatches:
+        raise ValueError(
+            f"warmup.{name}.batch_size is {size}, which train.num_microbatches"
+            f" {self.train.num_microbatches} does not divide"
+        )

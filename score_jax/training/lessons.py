@@ -62,7 +62,14 @@ class Lesson:
 
 
 def lessons(context: RunContext) -> tuple[Lesson, Lesson, Lesson]:
-  """The lessons of a run's warm-up, in their order."""
+  """The lessons of a run's warm-up, in their order.
+
+  Raises:
+    ValueError: a right attempt is longer than attempts may be.
+  """
+  # Before the first lesson: the last one may begin after hours.
+  for attempt in (1, 2):
+    _demonstrations(context, context.problems.splits["train"], attempt)
   warmup, spec = context.settings.warmup, context.spec
   one_attempt = dataclasses.replace(spec, num_attempts=1).max_tokens
   two_attempts = dataclasses.replace(spec, num_attempts=2).max_tokens

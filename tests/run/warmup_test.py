@@ -150,7 +150,13 @@ class WarmupTest(parameterized.TestCase):
   def test_a_demonstration_that_is_too_long_is_refused(self):
     context, _ = self._open("run", rollout__max_new_tokens=2)
     with self.assertRaisesRegex(ValueError, "attempt 1 may have 2"):
-      lessons.answer_rows(context, context.problems.splits["train"][:2])
+      lessons.lessons(context)
+
+  def test_a_batch_that_micro_batches_do_not_divide_is_refused(self):
+    lesson = _WARMUP["habit"] | {"batch_size": 7}
+    config = self._config() | {"warmup": _WARMUP | {"habit": lesson}}
+    with self.assertRaisesRegex(ValueError, "warmup.habit.batch_size is 7"):
+      settings_lib.from_mapping(settings_lib.RunSettings, config)
 
   def test_lessons_need_a_pretrained_model(self):
     config = smoke.settings(warmup=_WARMUP)
