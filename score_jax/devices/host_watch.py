@@ -29,8 +29,8 @@ BEAT_S = 1.0
 _GRACE_S = 3.0
 _OWN_GRACE_S = 6.0
 # A process that died may have died of the loss of another one, which is heard
-# of a moment later.
-_LINGER_S = 1.0
+# of a moment later; on a busy host, a long one.
+_LINGER_S = 3.0
 _STDIN = 0
 
 
@@ -143,7 +143,10 @@ class _Watcher:
         beat_s = time.monotonic() + BEAT_S
         if not self._is_done:
           self._broadcast(self._news())
-      for key, _ in self._selector.select(max(0, beat_s - time.monotonic())):
+      events = self._selector.select(max(0, beat_s - time.monotonic()))
+      # What its process says first: a death that others heard of and died of
+      # is told before theirs, however late this watcher comes to hear of both.
+      for key, _ in sorted(events, key=lambda event: event[0].fd != _STDIN):
         key.data()
       self._check_silence()
     if self._failed not in (None, self._index):
