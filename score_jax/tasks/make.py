@@ -6,16 +6,16 @@ from typing import Any
 from score_jax.settings.strict import from_mapping
 from score_jax.tasks.addition import AdditionTask
 from score_jax.tasks.answers import answers_task
+from score_jax.tasks.ball_passes import BallPassesTask
 from score_jax.tasks.code import code_task
-from score_jax.tasks.column_addition import ColumnAdditionTask
 from score_jax.tasks.reasoning_gym import ReasoningGymTask
 from score_jax.tasks.task import Task
 
 _TASKS = {
     "addition": AdditionTask,
     "answers": answers_task,
+    "ball_passes": BallPassesTask,
     "code": code_task,
-    "column_addition": ColumnAdditionTask,
     "reasoning_gym": ReasoningGymTask,
 }
 

@@ -31,7 +31,7 @@ class ConfigsTest(parameterized.TestCase):
 
   @parameterized.parameters(
       ("tiny",),
-      ("smollm2_sums",),
+      ("smollm2_passes",),
       ("gemma_code",),
       ("gemma_math",),
       ("gemma_math", "9b"),

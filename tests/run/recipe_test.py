@@ -474,7 +474,7 @@ class CommandTest(parameterized.TestCase):
     result = self._command(
         f"--workdir={self.path / 'run'}",
         "--config.model.path=/nowhere/at/all",
-        config="configs/smollm2_sums.py",
+        config="configs/smollm2_passes.py",
     )
     self.assertNotEqual(result.returncode, 0)
     self.assertIn("'/nowhere/at/all' does not exist", result.stderr)

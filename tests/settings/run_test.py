@@ -8,7 +8,7 @@ from typing import Any
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from configs import smollm2_sums
+from configs import smollm2_passes
 from configs import tiny
 from score_jax import settings as settings_lib
 from score_jax.objectives import Stage1
@@ -30,7 +30,7 @@ def _objectives(values):
 
 class SettingsTest(parameterized.TestCase):
 
-  @parameterized.parameters(tiny, smollm2_sums)
+  @parameterized.parameters(tiny, smollm2_passes)
   def test_shipped_configs_are_complete_and_valid(self, module):
     config = module.get_config()
     self.assertTrue(config.is_locked)

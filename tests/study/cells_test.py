@@ -12,7 +12,7 @@ from absl.testing import parameterized
 import numpy as np
 import pytest
 
-from configs import smollm2_sums_study
+from configs import smollm2_passes_study
 from configs import tiny_study
 from score_jax import evaluate
 from score_jax import settings as settings_lib
@@ -129,7 +129,7 @@ class BaseSourcesTest(absltest.TestCase):
 
   def test_a_warmup_is_that_of_all_seeds(self):
     self.assertEqual(
-        self._sources(smollm2_sums_study.get_config()),
+        self._sources(smollm2_passes_study.get_config()),
         {
             Cell("base", 1): Cell("base", 0),
             Cell("score", 0): Cell("base", 0),

@@ -1,9 +1,9 @@
 """Methods of the paper's comparison on a real language model, on a CPU.
 
-  python -m experiments.study --config=configs/smollm2_sums_study.py
+  python -m experiments.study --config=configs/smollm2_passes_study.py
       [--methods=score] [--seeds=1]
 
-The run is that of configs/smollm2_sums.py, which says what it needs. All cells
+The run is that of configs/smollm2_passes.py, which says what it needs. All cells
 start from one base model: the warm-up has a seed of its own. The two stages of
 SCoRe set the number of conversations that every method samples. It has not been
 run.
@@ -12,13 +12,13 @@ run.
 import ml_collections
 from ml_collections.config_dict import create
 
-from configs import smollm2_sums
+from configs import smollm2_passes
 
 
 def get_config() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   # What all methods share. The seed is replaced by that of each cell.
-  config.run = smollm2_sums.get_config()
+  config.run = smollm2_passes.get_config()
   config.methods = [
       "base",
       "score",
@@ -41,7 +41,7 @@ def get_config() -> ml_collections.ConfigDict:
           ),
       ),
       self_refine=create(
-          feedback_prompt="Is this sum right? Say what is wrong.",
+          feedback_prompt="Is this right? Say what is wrong.",
           refine_prompt="Look again.",
       ),
       corrections_per_attempt=2,  # K2 of score_k2, whose K1 is K / 2
@@ -55,6 +55,6 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.test_time = None
 
-  config.workers = 0  # as many as cores and memory allow
+  config.workers = 1  # a cell uses all cores
   config.cell_memory_gb = 8.0
   return config.lock()

@@ -36,29 +36,29 @@ def get_config() -> ml_collections.ConfigDict:
   config.warmup = create(
       seed=0,  # not the run's: all seeds start from one base model
       answers=create(
-          steps=24,  # updates
-          batch_size=32,  # conversations
+          steps=16,  # updates
+          batch_size=16,  # conversations
           optimizer=create(
               learning_rate=1e-4, warmup_steps=5, max_grad_norm=1.0
           ),
       ),
       corrections=create(
-          steps=60,
-          batch_size=32,
+          steps=16,
+          batch_size=16,
           optimizer=create(
               learning_rate=1e-4, warmup_steps=5, max_grad_norm=1.0
           ),
       ),
       habit=create(
-          steps=6,
-          batch_size=32,
+          steps=8,
+          batch_size=16,
           optimizer=create(
               learning_rate=5e-5, warmup_steps=2, max_grad_norm=1.0
           ),
       ),
       copy_fraction=0.75,  # of second attempts of the habit; others are right
-      check_every_steps=20,  # updates between two looks at validation problems
-      checkpoint_every_steps=20,  # updates
+      check_every_steps=8,  # updates between two looks at validation problems
+      checkpoint_every_steps=8,  # updates
   )
 
   config.mesh = None  # one device
@@ -66,8 +66,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.attention = "xla"  # or "splash", kernels for TPUs
 
   config.task = create(
-      name="column_addition",
-      num_digits=3,
+      name="ball_passes",
+      num_passes=6,
+      max_way=4,
       num_test=600,  # problems, used for the reported numbers alone
       num_validation=96,
       num_train=20_000,
@@ -81,11 +82,11 @@ def get_config() -> ml_collections.ConfigDict:
       num_attempts=2,
       corrections_per_attempt=1,  # K2: second attempts behind the same first
       offline_first_attempt_fraction=0.0,  # of problems: the base's, untrained
-      max_prompt_tokens=42,
+      max_prompt_tokens=68,
       num_prompt_buckets=1,
       long_prompts="error",  # or "drop": left out, and counted
       # Of the two attempts, EOS included: the sum; its columns and the sum.
-      max_new_tokens=(5, 14),
+      max_new_tokens=(4, 10),
       temperature=1.0,
       done_check_steps=2,  # decode steps between two checks for the end
   )
