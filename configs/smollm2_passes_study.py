@@ -3,10 +3,9 @@
   python -m experiments.study --config=configs/smollm2_passes_study.py
       [--methods=score] [--seeds=1]
 
-The run is that of configs/smollm2_passes.py, which says what it needs. All cells
-start from one base model: the warm-up has a seed of its own. The two stages of
-SCoRe set the number of conversations that every method samples. It has not been
-run.
+The run is that of configs/smollm2_passes.py, which says what it needs. All
+cells start from one base model: the warm-up has a seed of its own. The two
+stages of SCoRe set the number of conversations that every method samples.
 """
 
 import ml_collections

@@ -7,8 +7,8 @@ import re
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from score_jax.tasks.ball_passes import ball_way
 from score_jax.tasks.ball_passes import BallPassesTask
+from score_jax.tasks.ball_passes import ball_way
 from score_jax.types import Grade
 from score_jax.types import Problem
 
