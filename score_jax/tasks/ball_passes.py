@@ -94,9 +94,15 @@ class BallPassesTask:
     return problem.question
 
   def demonstration(self, problem: Problem, attempt: int) -> str:
-    """First and last player; from the second attempt on, all between too."""
+    """First and last player; from the second attempt on, all on the way.
+
+    The two forms differ in their first word: which of them it is to be is
+    decided there, and what follows is not torn between them.
+    """
     way = ball_way(problem.question)
-    return " to ".join([way[0], way[-1]] if attempt == 1 else way)
+    if attempt == 1:
+      return f"{way[0]} to {way[-1]}"
+    return f"From {' to '.join(way)}"
 
   def grade(
       self, problems: Sequence[Problem], completions: Sequence[str]

@@ -96,7 +96,9 @@ class AttemptsTest(parameterized.TestCase):
 
   def test_second_attempts_show_the_way(self):
     self.assertEqual(TASK.demonstration(PROBLEM, 1), "Ann to Sam")
-    self.assertEqual(TASK.demonstration(PROBLEM, 2), "Ann to Tom to Bob to Sam")
+    self.assertEqual(
+        TASK.demonstration(PROBLEM, 2), "From Ann to Tom to Bob to Sam"
+    )
 
   @parameterized.parameters(1, 2)
   def test_demonstrations_are_right(self, attempt):
@@ -107,7 +109,7 @@ class AttemptsTest(parameterized.TestCase):
   @parameterized.parameters(
       ("Sam", True, "Sam"),
       ("Ann to Sam", True, "Sam"),
-      ("Ann to Tom to Bob to Sam", True, "Sam"),
+      ("From Ann to Tom to Bob to Sam", True, "Sam"),
       ("It is Sam.", True, "Sam"),
       ("Sam Bob", False, "Bob"),
       ("Sammy", False, None),
