@@ -12,7 +12,11 @@ to Bob to Sam". A warm-up teaches the pretrained model both, and mostly to
 repeat its first answer in the second: that the way pays is left to
 reinforcement learning to find.
 
-@@TIME
+Measured, one seed, two cores (190 GFLOP/s): 19 minutes for the warm-up and the
+evaluations of the pretrained and the base model, 20 for both stages and theirs;
+5.7 GB in the warm-up. Attempts 1 and 2, 600 test problems, greedy, percent: pretrained
+0.0 and 2.2, base 51.3 and 53.2, Stage I 50.3 and 100.0, Stage II 52.2 and 99.5.
+docs/head_room.md has what was tried before.
 """
 
 import ml_collections
