@@ -14,8 +14,9 @@ reinforcement learning to find.
 
 Measured, one seed, two cores (190 GFLOP/s): 19 minutes for the warm-up and the
 evaluations of the pretrained and the base model, 20 for both stages and theirs;
-5.7 GB in the warm-up. Attempts 1 and 2, 600 test problems, greedy, percent: pretrained
-0.0 and 2.2, base 51.3 and 53.2, Stage I 50.3 and 100.0, Stage II 52.2 and 99.5.
+5.7 GB in the warm-up. Attempts 1 and 2, 600 test problems, greedy, percent:
+pretrained 0.0 and 2.2, base 51.3 and 53.2, Stage I 50.3 and 100.0, Stage II
+52.2 and 99.5.
 docs/head_room.md has what was tried before.
 """
 
