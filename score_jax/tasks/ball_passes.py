@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import itertools
+import math
 import re
 from typing import Any
 
@@ -24,7 +25,7 @@ from score_jax.types import Grade
 from score_jax.types import Problem
 
 _CORRECTION_PROMPT = "Look again."
-# Each of them is one token of common vocabularies, with a space before it and
+# Each of them is one token of SmolLM2's vocabulary, with a space before it and
 # without.
 _NAMES = (
     *("Ann", "Ben", "Bob", "Dan", "Jim", "Kim", "Lee"),
@@ -74,6 +75,20 @@ class BallPassesTask:
           " one less than num_passes: the others pass something too"
       )
     splits.check_sizes(self._sizes)
+    total, questions = sum(self._sizes.values()), self._num_questions
+    # Drawing the last distinct ones would take long.
+    if total > questions // 2:
+      raise ValueError(
+          f"{total} distinct problems asked of {questions} questions about"
+          f" {self.num_passes} passes: lower the split sizes, or raise"
+          " num_passes"
+      )
+
+  @property
+  def _num_questions(self) -> int:
+    """Who plays, in which order passes are told, how many are the ball's."""
+    players = math.perm(len(_NAMES), self.num_passes + 2)
+    return players * math.factorial(self.num_passes) * self.max_way
 
   @property
   def _sizes(self) -> dict[str, int]:

@@ -86,6 +86,11 @@ class ProblemsTest(parameterized.TestCase):
       (dict(max_way=0), "max_way is 0"),
       (dict(max_way=5), "expected 1 to 4, one less than num_passes"),
       (dict(num_test=-1), "num_test is -1"),
+      (
+          # 14 * 13 * 12 * 11 players, told in 2 orders.
+          dict(num_passes=2, max_way=1, num_train=30_000),
+          "30090 distinct problems asked of 48048 questions about 2 passes",
+      ),
   )
   def test_what_is_refused(self, changes, message):
     with self.assertRaisesRegex(ValueError, message):
