@@ -32,6 +32,8 @@ _OWN_GRACE_S = 6.0
 # of a moment later; on a busy host, a long one.
 _LINGER_S = 3.0
 _STDIN = 0
+# Of the flags in /proc/<process id>/stat, see proc(5) and linux/sched.h.
+_PF_EXITING = 0x4
 
 
 class _Lines:
@@ -43,6 +45,19 @@ class _Lines:
   def feed(self, data: bytes) -> list[str]:
     *lines, self._rest = (self._rest + data).split(b"\n")
     return [line.decode() for line in lines]
+
+
+def _is_exiting(pid: int) -> bool:
+  """Whether a process has begun to end; False where the system has no /proc."""
+  try:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+      # The name, in brackets, may hold spaces and brackets.
+      state, *fields = file.read().rpartition(b")")[2].split()
+  except FileNotFoundError:
+    return os.path.exists("/proc/self/stat")
+  except ProcessLookupError:
+    return True
+  return state in b"ZX" or bool(int(fields[5]) & _PF_EXITING)
 
 
 class _Link:
@@ -191,11 +206,14 @@ class _Watcher:
       self._deadline_s = time.monotonic() + _OWN_GRACE_S
       self._broadcast(self._news())
     if not data:
-      if self._heard_s.pop(self._index, None) is not None:
-        self._broadcast(f"lost {self._index} it died")
+      self._tell_own_death()
       self._has_ended = True
       self._deadline_s = time.monotonic() + _LINGER_S
       self._selector.unregister(_STDIN)
+
+  def _tell_own_death(self) -> None:
+    if self._heard_s.pop(self._index, None) is not None:
+      self._broadcast(f"lost {self._index} it died")
 
   def _read(self, link: _Link) -> None:
     """Reads what another watcher says."""
@@ -215,6 +233,10 @@ class _Watcher:
       if word == "failed":
         self._hear_of_failure(int(rest[0]))
       if word == "lost":
+        # A process that is killed closes its connections one after another:
+        # one that died of it may be heard of before the end of its own pipe.
+        if _is_exiting(self._pid):
+          self._tell_own_death()
         self._stop(int(rest[0]), rest[1])
     if not data:
       self._drop(link)

@@ -1,6 +1,7 @@
 """Tests of score_jax.devices.host_watch: two deaths that are heard of late."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -28,6 +29,20 @@ class OrderOfDeathsTest(absltest.TestCase):
         watcher.stdin.close()
         watcher.send_signal(signal.SIGCONT)
         lines = [line for line in said if line != "beat\n"]
+    self.assertEqual(lines, ["lost 0 it died\n", "lost 1 it died\n"])
+
+  def test_its_own_process_is_dying_while_it_hears_of_another_death(self):
+    # The system may take long from the first connection of a killed process
+    # that it closes to the last one, which is the pipe to the watcher.
+    with self._process() as process, self._watcher(process.pid) as watcher:
+      link = self._link(int(watcher.stdout.readline()))
+      with link, link.makefile("r") as said:
+        self.assertEqual(said.readline(), "beat\n")
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        link.sendall(b"lost 1 it died\n")
+        lines = [line for line in said if line != "beat\n"]
+      watcher.stdin.close()
     self.assertEqual(lines, ["lost 0 it died\n", "lost 1 it died\n"])
 
   def _process(self):
